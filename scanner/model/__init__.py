@@ -1,0 +1,1 @@
+"""Records, ports and errors that the rooms share. Imports nothing of ours but itself."""

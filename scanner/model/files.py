@@ -1,0 +1,152 @@
+"""A file on its way through the house, and what the walk says of a tree."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scanner.model.hashes import Digests
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """One regular file as a directory listing shows it; `name` is the last component, as bytes."""
+
+    name: bytes
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    links: int
+    blocks: int  # of 512 bytes: far fewer than the size needs means a sparse file
+
+    @classmethod
+    def of(cls, name: bytes, st: os.stat_result) -> FileStat:
+        return cls(
+            name, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_nlink, st.st_blocks
+        )
+
+    def same_content(self, other: FileStat) -> bool:
+        """Whether nothing was written between two looks; mtime is only a further hint, customers set it."""
+        return (self.device, self.inode, self.size, self.ctime_ns, self.mtime_ns) == (
+            other.device,
+            other.inode,
+            other.size,
+            other.ctime_ns,
+            other.mtime_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A file of a volume.
+
+    Attributes:
+        volume: the volume's name.
+        directory: path of its directory below the volume's root; b"" is the root itself.
+        stat: what was seen of it.
+    """
+
+    volume: str
+    directory: bytes
+    stat: FileStat
+
+    @property
+    def path(self) -> bytes:
+        """Path below the volume's root, without a leading slash."""
+        return self.directory + b"/" + self.stat.name if self.directory else self.stat.name
+
+
+class FileState(IntEnum):
+    """What the catalog remembers of a file. Stored: add, never renumber."""
+
+    CLEAN = 0
+    NOT_MEDIA = 1  # not hashed, by choice
+    UNDECODABLE = 2  # exact digests only: counted as failed each time, without reading it again
+    LISTED = 3  # matched, or a new list has it: matched again from its digests at every scan
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file that was hashed before: its digests stand for the content as long as the stat is the same."""
+
+    stat: FileStat
+    state: FileState
+    digests: Digests
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDirectory:
+    """What the catalog has of one directory.
+
+    Attributes:
+        id: the catalog's own number.
+        fingerprint: over names, inodes, ctimes, sizes and types; b"" means: compare file by file.
+        clean, not_media: files of the directory in these states; with `hot` false these are all.
+        bytes: size of the clean files together.
+        hot: some file is neither clean nor "not media", so its rows are looked at every time.
+    """
+
+    id: int
+    fingerprint: bytes
+    clean: int
+    not_media: int
+    bytes: int
+    hot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryMet:
+    """One directory as walked; a huge one comes in several parts, `last` on the final one.
+
+    Attributes:
+        path: below the volume's root; b"" is the root.
+        changed: files to hash: new, changed, or young enough that a change could be invisible.
+        known: unchanged files that need another decision (listed or undecodable before).
+        clean, not_media: unchanged files that need nothing.
+        unchanged_bytes: their size together.
+        gone: names the catalog has and the directory has not.
+        fingerprint: to be stored when all went well; b"" when it must not be relied on.
+        cached: the catalog's row is right as it stands; nothing has to be written.
+        last: nothing more comes of this directory.
+    """
+
+    path: bytes
+    changed: tuple[FileStat, ...] = ()
+    known: tuple[KnownFile, ...] = ()
+    clean: int = 0
+    not_media: int = 0
+    unchanged_bytes: int = 0
+    gone: tuple[bytes, ...] = ()
+    fingerprint: bytes = b""
+    cached: bool = False
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSkipped:
+    """Files that were counted and not looked at: one file, or all below `path`."""
+
+    path: bytes
+    reason: str  # excluded, mail_store, depth, own, …
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryFailed:
+    """A directory that could not be listed (wholly): what is in it is unknown, so the scan is incomplete."""
+
+    path: bytes
+    kind: str  # permission, vanished, io, too_deep, …
+
+
+@dataclass(frozen=True, slots=True)
+class OthersMet:
+    """Things that are no regular files, by type: symlink, fifo, socket, device, mount."""
+
+    counts: dict[str, int]
+
+
+WalkEvent = DirectoryMet | FilesSkipped | DirectoryFailed | OthersMet

@@ -1,0 +1,76 @@
+"""Kinds of hashes, and what hashing says of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HashKind:
+    """One kind of hash.
+
+    Attributes:
+        name: as in configuration, JSON and metrics.
+        size: length of a value in bytes.
+        exact: equal bytes or nothing; else a perceptual kind, compared by Hamming distance.
+        max_distance: the default largest distance, in bits, that is a match (0 for exact kinds).
+        min_quality: the default smallest quality, 0-100, at which a file's value is compared.
+    """
+
+    name: str
+    size: int
+    exact: bool
+    max_distance: int = 0
+    min_quality: int = 0
+
+
+MD5 = HashKind("md5", 16, exact=True)
+SHA1 = HashKind("sha1", 20, exact=True)
+SHA256 = HashKind("sha256", 32, exact=True)
+# 31 and 50: the reference's own "confident match" and quality floor (pdq/README.md).
+PDQ = HashKind("pdq", 32, exact=False, max_distance=31, min_quality=50)
+# 64 bits; unrelated photographs come as near as 16, a stereo pair 4 (our measurement).
+PHASH = HashKind("phash", 8, exact=False, max_distance=6)
+DHASH = HashKind("dhash", 8, exact=False, max_distance=4)
+
+KINDS: Mapping[str, HashKind] = {k.name: k for k in (MD5, SHA1, SHA256, PDQ, PHASH, DHASH)}
+EXACT_KINDS = tuple(k.name for k in KINDS.values() if k.exact)
+PERCEPTUAL_KINDS = tuple(k.name for k in KINDS.values() if not k.exact)
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptualHash:
+    """One perceptual hash of a picture, seen in one way.
+
+    Attributes:
+        kind: name of the hash kind.
+        view: how the picture was looked at, e.g. ``full`` or ``grid512`` (the two families of PDQ).
+        value: the hash, most significant bit first.
+        quality: 0-100, how much structure the picture has; 100 where the kind knows no quality.
+    """
+
+    kind: str
+    view: str
+    value: bytes
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What hashing says of one file's content.
+
+    Attributes:
+        size: bytes that were read and hashed.
+        media_type: MIME type by content, "" where it is not recognised.
+        exact: kind to digest (raw bytes).
+        perceptual: one or more views for each perceptual kind; empty if there is none.
+        problem: why the perceptual hashes are missing ("undecodable", "too_many_pixels", …), "" if
+            they are not missing or weren't asked for.
+    """
+
+    size: int
+    media_type: str
+    exact: Mapping[str, bytes] = field(default_factory=dict)
+    perceptual: tuple[PerceptualHash, ...] = ()
+    problem: str = ""

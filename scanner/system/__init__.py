@@ -1,0 +1,1 @@
+"""Thin, typed wrappers of Linux calls. Imports nothing of ours but itself."""

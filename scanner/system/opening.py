@@ -1,0 +1,121 @@
+"""Opening files of strangers: beneath a root, without following links, without side effects.
+
+openat2(2) with RESOLVE_BENEATH | NO_SYMLINKS | NO_MAGICLINKS does it in one call from Linux 5.6 on; where
+it is missing (or a path is longer than PATH_MAX) the same is done component by component.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import struct
+from functools import lru_cache
+
+from scanner.system import libc
+
+_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
+_OPENAT2_TRIES = 8  # EAGAIN means a rename raced with "..": bounded, a loop would be an attack
+_PATH_MAX = 4096  # linux/limits.h
+
+# A regular file needs none of NONBLOCK and NOCTTY; a pipe or terminal put in its place does.
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def _openat2(root_fd: int, path: bytes, flags: int, resolve: int) -> int:
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, resolve)
+    buffer = ctypes.create_string_buffer(how, len(how))
+    for _ in range(_OPENAT2_TRIES):
+        try:
+            return libc.syscall(
+                "openat2",
+                ctypes.c_int(root_fd),
+                ctypes.c_char_p(path),
+                ctypes.cast(buffer, ctypes.c_void_p),
+                ctypes.c_size_t(len(how)),
+            )
+        except OSError as e:
+            if e.errno != errno.EAGAIN:
+                raise
+    raise OSError(errno.EAGAIN, "openat2: the path keeps changing")
+
+
+@lru_cache(maxsize=1)
+def have_openat2() -> bool:
+    """Whether the kernel (and a container's system call filter) lets us call openat2."""
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.close(_openat2(fd, b".", os.O_PATH, _BENEATH))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def open_directory(root_fd: int, path: bytes) -> int:
+    """Open a directory beneath a root, following no link in any component.
+
+    Args:
+        root_fd: descriptor of the root directory.
+        path: below the root, components joined by b"/"; b"" is the root itself. May be longer than PATH_MAX.
+
+    Raises:
+        OSError: ELOOP for a link in the path, ENOENT, ENOTDIR, EXDEV for "..", EACCES.
+    """
+    if not path:
+        return os.open(".", DIRECTORY_FLAGS, dir_fd=root_fd)
+    if len(path) < _PATH_MAX and have_openat2():
+        return _openat2(root_fd, path, DIRECTORY_FLAGS, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
+    fd = os.dup(root_fd)
+    try:
+        for component in path.split(b"/"):
+            if component in (b"", b".", b".."):
+                raise OSError(errno.EXDEV, "not a plain path below the root")
+            below = os.open(component, DIRECTORY_FLAGS, dir_fd=fd)
+            os.close(fd)
+            fd = below
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_regular(directory_fd: int, name: bytes) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading by its name in an open directory.
+
+    The access time is left alone where the kernel allows it (owner or CAP_FOWNER).
+
+    Returns:
+        the descriptor and its fstat.
+
+    Raises:
+        OSError: ELOOP for a symbolic link; EINVAL for anything else that isn't a regular file.
+    """
+    try:
+        fd = os.open(name, FILE_FLAGS | os.O_NOATIME, dir_fd=directory_fd)
+    except PermissionError:
+        fd = os.open(name, FILE_FLAGS, dir_fd=directory_fd)
+    try:
+        st = os.fstat(fd)
+        if not stat.S_ISREG(st.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, st
+
+
+def mount_id(fd: int) -> int:
+    """The id of the mount a descriptor lies on: tells bind mounts apart, which share st_dev.
+
+    Raises:
+        OSError: /proc is missing.
+    """
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as f:  # noqa: PTH123 - read in one go, from the kernel
+        for line in f:
+            if line.startswith(b"mnt_id:"):
+                return int(line.split()[1])
+    raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")

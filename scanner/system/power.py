@@ -1,0 +1,76 @@
+"""Giving up power: user, capabilities, limits. Each step is irreversible for this process.
+
+The order matters (measured): limits first, then groups, bounding set, user and capabilities, then
+no_new_privs; PR_SET_PDEATHSIG is cleared by a change of user, so it comes after.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import struct
+
+from scanner.system import libc
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 1, 4, 23, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def lower_limit(which: int, value: int) -> None:
+    """Set a soft and hard limit, or leave a smaller hard limit that is there already."""
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open descriptors to the hard one; returns it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def drop_user(uid: int, gid: int) -> None:
+    """Become another user for good: no groups, no capabilities, an empty bounding set. Needs root.
+
+    Raises:
+        OSError: a step was refused; the process must not go on.
+    """
+    os.setgroups([])
+    for capability in range(64):
+        try:
+            libc.prctl(_PR_CAPBSET_READ, capability)
+        except OSError:
+            break  # EINVAL: past the last one this kernel knows
+        libc.prctl(_PR_CAPBSET_DROP, capability)
+    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Empty this thread's permitted, effective and inheritable sets."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), 8)
+    data = ctypes.create_string_buffer(24)
+    libc.syscall("capset", ctypes.cast(header, ctypes.c_void_p), ctypes.cast(data, ctypes.c_void_p))
+
+
+def no_new_privs() -> None:
+    """Nothing that is executed from here on gains a right."""
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def not_dumpable() -> None:
+    """No core files, and no peer of the same user may look into this process."""
+    libc.prctl(_PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent() -> None:
+    """Be killed when the thread that started this process ends."""
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
