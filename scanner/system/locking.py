@@ -58,3 +58,45 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class Owners:
+    """Tells whether the process that began something still lives.
+
+    Each process claims a token: a file it holds locked. The kernel lets go of the lock when the process
+    dies, so a token whose lock can be taken belongs to the dead.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._held: dict[str, FileLock] = {}
+
+    def claim(self, token: str) -> str:
+        """Make and hold a token (any unique file name).
+
+        Raises:
+            OSError: the directory can't be written.
+        """
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._held[token] = FileLock.acquire(self._directory / token)
+        return token
+
+    def dead(self, token: str) -> bool:
+        """Whether no living process holds the token. Our own tokens are alive."""
+        if token in self._held:
+            return False
+        path = self._directory / token
+        if not path.exists():
+            return True
+        try:
+            FileLock.acquire(path).release()
+        except LockHeld:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give back all tokens of this process."""
+        for token, lock in self._held.items():
+            (self._directory / token).unlink(missing_ok=True)
+            lock.release()
+        self._held.clear()
