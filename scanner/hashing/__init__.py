@@ -1,0 +1,12 @@
+"""Bytes to digests: exact and perceptual hashes of files, computed by worker processes without powers.
+
+`WorkerPool` is the way in. Decoders and numpy are loaded by the workers alone, never by importing this.
+"""
+
+from scanner.hashing.kinds import known_kinds
+from scanner.hashing.media import is_media, sniff
+from scanner.hashing.pool import WorkerPool
+from scanner.hashing.settings import WorkerSettings
+from scanner.hashing.slot import HashJob, HashResult
+
+__all__ = ["HashJob", "HashResult", "WorkerPool", "WorkerSettings", "is_media", "known_kinds", "sniff"]

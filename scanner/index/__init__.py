@@ -1,0 +1,26 @@
+"""Hash lists as read-only, memory-mapped snapshots, and the question whether a file is in them."""
+
+from scanner.index.acting import OpenFeed, Threshold, acting_categories
+from scanner.index.build import SnapshotBuilder, SnapshotInfo
+from scanner.index.delta import Delta, acting_values, added
+from scanner.index.index import MAX_MATCHES, Index
+from scanner.index.layout import KindMeta, Meta, Origin
+from scanner.index.snapshot import EntryInfo, Snapshot
+
+__all__ = [
+    "MAX_MATCHES",
+    "Delta",
+    "EntryInfo",
+    "Index",
+    "KindMeta",
+    "Meta",
+    "OpenFeed",
+    "Origin",
+    "Snapshot",
+    "SnapshotBuilder",
+    "SnapshotInfo",
+    "Threshold",
+    "acting_categories",
+    "acting_values",
+    "added",
+]

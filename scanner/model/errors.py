@@ -12,6 +12,7 @@
     │   ├── CatalogError
     │   ├── LedgerError
     │   └── VaultError           the vault refused or could not keep something; the original stays
+    │       └── VaultFullError   there is no room for it
     ├── WorkerError              the hashing workers can't be started or keep dying
     ├── BusyError                another process holds what this one needs
     └── NotFoundError            an id or a name that isn't there (exit code 1)
@@ -86,6 +87,10 @@ class LedgerError(StorageError):
 
 class VaultError(StorageError):
     """The vault could not keep or give back an item; the original stays where it was."""
+
+
+class VaultFullError(VaultError):
+    """The vault has no room, by its own limits or by the file system's; the original stays where it was."""
 
 
 class WorkerError(ScannerError):

@@ -1,0 +1,9 @@
+"""Where files come from: the walk over a volume, and what it leaves out."""
+
+from __future__ import annotations
+
+from scanner.sources.excludes import Excludes, compile_excludes
+from scanner.sources.policy import WalkPolicy
+from scanner.sources.walk import walk
+
+__all__ = ["Excludes", "WalkPolicy", "compile_excludes", "walk"]

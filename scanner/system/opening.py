@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 
 from scanner.system import libc
@@ -119,3 +120,52 @@ def mount_id(fd: int) -> int:
             if line.startswith(b"mnt_id:"):
                 return int(line.split()[1])
     raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
+
+
+def child_opener(*, one_mount: bool) -> Callable[[int, bytes], int]:
+    """A fast way to open subdirectories one by one: `open_child(parent_fd, name)`, following no link.
+
+    A walk opens every directory of a volume, so what doesn't change from call to call is built once
+    (measured: 2.9 us a call, 1.3 us for os.open, which doesn't see mounts).
+
+    Args:
+        one_mount: refuse to cross into another mount, bind mounts of the same file system included.
+
+    Returns:
+        a function that raises OSError: EXDEV for another mount, ELOOP or ENOTDIR where a link (or
+        anything else) stands in the place of the directory, ENOENT, EACCES.
+    """
+    if not one_mount:
+        return lambda parent_fd, name: os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+    if not have_openat2():
+        return _open_same_mount
+    how = struct.pack("QQQ", DIRECTORY_FLAGS, 0, _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH)
+    buffer = ctypes.create_string_buffer(how, len(how))
+    openat2 = ctypes.CDLL(None, use_errno=True).syscall
+    openat2.restype = ctypes.c_long
+    openat2.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t]
+    number, size = libc.number("openat2"), len(how)
+
+    def open_child(parent_fd: int, name: bytes) -> int:
+        for _ in range(_OPENAT2_TRIES):
+            fd = int(openat2(number, parent_fd, name, buffer, size))
+            if fd >= 0:
+                return fd
+            code = ctypes.get_errno()
+            if code not in (errno.EINTR, errno.EAGAIN):
+                break
+        raise OSError(code, os.strerror(code))
+
+    return open_child
+
+
+def _open_same_mount(parent_fd: int, name: bytes) -> int:
+    """Before Linux 5.6: open first, then compare the mounts."""
+    fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+    try:
+        if mount_id(fd) != mount_id(parent_fd):
+            raise OSError(errno.EXDEV, "another mount")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,44 @@
+"""Formats of hash lists: ours, and those that installed packages bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from scanner.feeds.formats.base import FeedFormat, FormatOptions
+from scanner.feeds.formats.csv import CsvFormat
+from scanner.feeds.formats.plain import PlainFormat
+from scanner.feeds.formats.vics import VicsFormat
+from scanner.model.errors import ConfigError
+
+__all__ = ["CsvFormat", "FeedFormat", "FormatOptions", "PlainFormat", "VicsFormat", "available_formats"]
+
+GROUP = "hostsweep.feed_formats"
+
+
+def available_formats() -> Mapping[str, FeedFormat]:
+    """All formats by name.
+
+    Raises:
+        ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
+    """
+    formats: dict[str, FeedFormat] = {f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat())}
+    for point in entry_points(group=GROUP):
+        try:
+            loaded = point.load()
+            added: FeedFormat = loaded() if isinstance(loaded, type) else loaded
+            name = added.name
+        except Exception as e:  # a package of somebody else's: anything may come out of it
+            raise ConfigError(
+                f"the list format '{point.name}' can't be loaded ({type(e).__name__}: {e})",
+                where=f"entry point {point.value}",
+                remedy="Mend or remove the package that brings it",
+            ) from e
+        if name in formats:
+            raise ConfigError(
+                f"the list format '{name}' exists already",
+                where=f"entry point {point.value}",
+                remedy="Remove the package that brings it, or have it renamed",
+            )
+        formats[name] = added
+    return formats

@@ -1,0 +1,469 @@
+"""The app: everything a command, the daemon or the HTTP surface can ask of hostsweep."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+
+from scanner import config as configuration
+from scanner.app.checking import check_files, hash_text_as_digests
+from scanner.app.health import readiness
+from scanner.app.lists import FeedChange, ListKeeper, Lists, unused_name
+from scanner.app.reporters import LogReporter, MetricsReporter
+from scanner.app.scanning import Scanner, ScanResult, Tools, resolve_path, worker_pool
+from scanner.app.state import StateDirectory, default_state_directory
+from scanner.catalog import Catalog
+from scanner.config import Config, VolumeConfig, load
+from scanner.http import Readiness, build_application
+from scanner.index import OpenFeed, added
+from scanner.ledger import Ledger
+from scanner.model.errors import BusyError, ConfigError, FeedError, NotFoundError
+from scanner.model.hashes import Digests
+from scanner.model.matches import Action, CaseState, Match
+from scanner.model.names import display
+from scanner.model.outcomes import ScanCounts
+from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
+from scanner.observability import Metrics
+from scanner.pipeline.rematch import Touched
+from scanner.pipeline.reporting import Reporter, Reporters
+from scanner.pipeline.volume import Volume
+from scanner.response import RecoveryNote, Restorer, Vault, VaultLimits, recover
+from scanner.system.locking import FileLock, LockHeld, Owners
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOutcome:
+    """A one-shot scan's result."""
+
+    counts: ScanCounts
+    seconds: float
+    metrics: Metrics
+
+
+def volume_of(config: VolumeConfig) -> Volume:
+    """A configured volume as the pipeline needs it."""
+    return Volume(
+        name=config.name,
+        root=os.fsencode(os.path.realpath(config.path)),
+        shown_as=os.fsencode(config.shown_as) if config.shown_as else b"",
+        exclude=tuple(config.exclude),
+        one_filesystem=config.one_filesystem,
+        mail_ground=config.mail_stores.ground if config.mail_stores.scan else "",
+        customer=config.customer or "",
+    )
+
+
+class App:
+    """Built once from a configuration and a state directory."""
+
+    def __init__(
+        self, config: Config, state: StateDirectory, *, clock: Clock | None = None, ids: Ids | None = None
+    ) -> None:
+        self.config = config
+        self.state = state
+        self.clock = clock or SystemClock()
+        self.ids = ids or SystemIds()
+        self.metrics = Metrics()
+        self.volumes = tuple(volume_of(v) for v in config.volumes)
+        self.owners = Owners(state.owners)
+        quarantine = config.quarantine
+        self.vault = Vault(state.quarantine, VaultLimits(quarantine.reserve, quarantine.max_size), self.clock)
+        self.keeper = ListKeeper(config, state, self.clock, self.ids)
+        self._lists: Lists | None = None
+        self._have_lists = asyncio.Event()
+
+    @classmethod
+    def from_files(cls, config_path: Path | None, state_dir: Path | None) -> App:
+        """Read the configuration (none: the defaults) and settle where the state is.
+
+        Raises:
+            ConfigError: the configuration can't be used.
+        """
+        config = load(config_path) if config_path is not None else Config()
+        path = (state_dir or config.state_directory or default_state_directory()).absolute()
+        # A state directory named on the command line has its own vault, unless the file names one.
+        quarantine = config.quarantine.directory or path / "quarantine"
+        return cls(config, StateDirectory(path, quarantine))
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the record of custody."""
+        return f"uid {os.getuid()}"
+
+    @property
+    def feed_names(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.config.feeds)
+
+    def check(self) -> tuple[str, ...]:
+        """Check what the configuration names on disk; returns what is worth a warning.
+
+        Raises:
+            ConfigError: something is missing, or the vault lies where customers could reach it.
+        """
+        return configuration.check_files(self.config, self.state.quarantine)
+
+    def volume(self, name: str) -> Volume:
+        return next(v for v in self.volumes if v.name == name)
+
+    # Stores
+
+    @contextmanager
+    def ledger(self, *, read_only: bool = False) -> Iterator[Ledger]:
+        """The ledger, for as long as the block lasts."""
+        if not read_only:
+            self.state.prepare()
+        with Ledger.open(self.state.ledger, read_only=read_only) as ledger:
+            yield ledger
+
+    @contextmanager
+    def catalog(self) -> Iterator[Catalog | None]:
+        """The catalog for reading; None where nothing was scanned yet."""
+        if not self.state.catalog.exists():
+            yield None
+            return
+        catalog = Catalog.open(self.state.catalog, read_only=True)
+        try:
+            yield catalog
+        finally:
+            catalog.close()
+
+    @contextmanager
+    def single_daemon(self) -> Iterator[None]:
+        """Hold the state directory as its only daemon.
+
+        Raises:
+            BusyError: another daemon has it.
+        """
+        self.state.prepare()
+        try:
+            lock = FileLock.acquire(self.state.daemon_lock)
+        except LockHeld as e:
+            raise BusyError(
+                f"another daemon is running on this state directory (process {e.holder or 'unknown'})",
+                where=str(self.state.path),
+                remedy="Stop it first, or give this one another --state-dir",
+            ) from e
+        with lock:
+            yield
+
+    # One-shot scan
+
+    async def scan_paths(
+        self,
+        paths: Sequence[Path],
+        feeds: Sequence[str],
+        reporter: Reporter,
+        stop: threading.Event,
+        *,
+        quarantine: bool,
+        full: bool,
+    ) -> ScanOutcome:
+        """Scan paths with the lists named, or with the configured ones.
+
+        Raises:
+            ConfigError: a path isn't there, or there is no list to compare with.
+            FeedError: a list can't be used.
+        """
+        started = time.monotonic()
+        volumes = self._volumes_for(paths)
+        self.state.prepare()
+        if quarantine:
+            self._refuse_vault_in_reach(volumes)
+            self.recover(reporter)
+        lists = await self.lists_for(feeds, needed=True)
+        both = Reporters([reporter, MetricsReporter(self.metrics, self.clock)])
+        scanner = Scanner(self.tools, lists, both, stop, quarantine=quarantine, full=full)
+        result = await _in_thread(lambda: scanner.scan(volumes), stop)
+        self.note_scan(result)
+        self.note_lists(lists)
+        return ScanOutcome(result.counts, time.monotonic() - started, self.metrics)
+
+    def _refuse_vault_in_reach(self, volumes: Sequence[Volume]) -> None:
+        for volume in volumes:
+            reason = configuration.vault_in_reach(Path(os.fsdecode(volume.root)), self.state.quarantine)
+            if reason:
+                raise ConfigError(reason, where=str(self.state.quarantine), remedy="Name another --state-dir")
+
+    @property
+    def tools(self) -> Tools:
+        return Tools(self.config, self.state, self.clock, self.ids, self.owners, self.vault)
+
+    async def lists_for(self, feeds: Sequence[str], *, needed: bool) -> Lists:
+        """The configured lists and those named.
+
+        Raises:
+            ConfigError: some list is needed, and none is named or configured.
+            FeedError: a list can't be used, or none of those configured was ever synced.
+        """
+        if needed and not feeds and not self.config.feeds:
+            raise ConfigError(
+                "there is no hash list to compare with",
+                remedy="Give one with --feed FILE_OR_URL, or configure feeds and run `hostsweep feed sync`",
+            )
+        self.state.prepare()
+        opened: list[OpenFeed] = []
+        for text in feeds:
+            taken = [*self.feed_names, *(o.terms.name for o in opened)]
+            opened.append(await self.keeper.adhoc(text, taken))
+        lists = await asyncio.to_thread(self.keeper.open, opened)
+        if needed and not lists.feeds:
+            raise FeedError(
+                "no configured feed has a list yet",
+                remedy="Run `hostsweep feed sync` and look at what it says",
+            )
+        return lists
+
+    def check_files(
+        self, paths: Sequence[Path], lists: Lists
+    ) -> list[tuple[str, Digests, tuple[Match, ...]]]:
+        """Hash files and match them; blocking.
+
+        Raises:
+            SourceError: a file can't be read.
+        """
+        pool = worker_pool(self.config, workers=1)
+        return [(str(c.path), c.digests, c.matches) for c in check_files(paths, pool, lists.index)]
+
+    def check_hash(self, text: str, lists: Lists) -> list[tuple[str, Digests, tuple[Match, ...]]]:
+        """Match a hash given as text, as every kind that it can be."""
+        return [(text, d, lists.index.match(d)) for d in hash_text_as_digests(text)]
+
+    def _volumes_for(self, paths: Sequence[Path]) -> list[Volume]:
+        volumes: list[Volume] = []
+        for path in dict.fromkeys(resolve_path(p) for p in paths):
+            taken = {v.name for v in (*self.volumes, *volumes)}
+            volumes.append(self._volume_for(path, taken))
+        return volumes
+
+    def _volume_for(self, path: bytes, taken: Collection[str]) -> Volume:
+        """A configured volume of just this path, or one made for it; below a configured one by its rules."""
+        for volume in self.volumes:
+            if volume.root == path:
+                return volume
+        root, only = (path, b"") if os.path.isdir(path) else os.path.split(path)
+        name = unused_name(display(os.path.basename(root)) or "root", taken)
+        above = next((v for v in self.volumes if root.startswith(v.root.rstrip(b"/") + b"/")), None)
+        if above is None:
+            return Volume(name=name, root=root, only=only)
+        below = root[len(above.root.rstrip(b"/")) + 1 :]
+        return replace(above, name=name, root=root, shown_as=above.shown(below), only=only)
+
+    # Steps that a crash left open
+
+    def recover(self, reporter: Reporter) -> list[RecoveryNote]:
+        """Finish or undo what dead processes left, and bring their cases up to date."""
+        with self.ledger() as ledger:
+            notes = recover(ledger, self.vault, _open_root, self.owners.dead)
+            for note in notes:
+                self._note_recovered(ledger, note)
+                reporter.note("recovered", case=note.case_id, outcome=note.text)
+        return notes
+
+    def _note_recovered(self, ledger: Ledger, note: RecoveryNote) -> None:
+        try:
+            case = ledger.get(note.case_id)
+        except NotFoundError:
+            return
+        if note.secured and case.action is not Action.QUARANTINED:
+            ledger.set_action(
+                case.id, Action.QUARANTINED, "finished after a crash", note.quarantine_id, self.clock.now_ns()
+            )
+        elif not note.secured and case.reason == "securing":
+            ledger.set_action(case.id, Action.FAILED, "undone after a crash", "", self.clock.now_ns())
+
+    # Cases and the vault
+
+    def resolve(self, case_id: str, state: CaseState, note: str) -> bytes | None:
+        """Close a case; a false positive is restored first and remembered.
+
+        Returns:
+            the path it was restored to, None if nothing had to be.
+
+        Raises:
+            NotFoundError, VaultError, LedgerError.
+        """
+        restored = None
+        with self.ledger() as ledger:
+            case = ledger.get(case_id)
+            if state is CaseState.FALSE_POSITIVE:
+                # Remembered before it is restored: a scan that meets it in between leaves it alone.
+                ledger.add_exception(case.digests, case.id, note, self.actor, self.clock.now_ns())
+                if case.quarantine_id and self.vault.get(case.quarantine_id).state == "held":
+                    restored = self._restorer(ledger).restore(case.quarantine_id, None)
+            ledger.resolve(case.id, state, note, self.actor, self.clock.now_ns())
+        return restored
+
+    def restore(self, quarantine_id: str, to: Path | None) -> bytes:
+        """Bring an item of the vault back to its place, or to another.
+
+        Raises:
+            NotFoundError, VaultError, LedgerError.
+        """
+        with self.ledger() as ledger:
+            return self._restorer(ledger).restore(quarantine_id, to)
+
+    def _restorer(self, ledger: Ledger) -> Restorer:
+        owner = self.owners.claim(self.ids.new())
+        return Restorer(self.vault, ledger, self.clock, self.ids, owner)
+
+    # The daemon's parts
+
+    async def prepare(self) -> None:
+        """Before the daemon is ready: recover, empty the work directory, open the lists."""
+        self.state.prepare()
+        await asyncio.to_thread(self._sweep_work)
+        await asyncio.to_thread(self.recover, self._daemon_reporter)
+        await asyncio.to_thread(self.vault.prepare)
+        self._use(await asyncio.to_thread(self.keeper.open))
+
+    def _use(self, lists: Lists) -> None:
+        self._lists = lists
+        if lists.feeds:
+            self._have_lists.set()
+        self.note_lists(lists)
+
+    def _sweep_work(self) -> None:
+        for path in self.state.work.iterdir():
+            path.unlink(missing_ok=True)
+
+    def take_over(self, old: App) -> None:
+        """Go on counting where the app of the former configuration ended."""
+        self.metrics = old.metrics
+
+    def http_application(self) -> web.Application:
+        return build_application(metrics=self.metrics.render, readiness=self._readiness)
+
+    def _readiness(self) -> Readiness:
+        return readiness(self.config, self.keeper, self.vault, self._lists, self.clock)
+
+    @property
+    def _daemon_reporter(self) -> Reporter:
+        return Reporters([LogReporter(), MetricsReporter(self.metrics, self.clock)])
+
+    @property
+    def index_id(self) -> str:
+        return self._lists.index.id if self._lists else ""
+
+    def feed_due_in(self, name: str) -> float:
+        """Seconds until a feed is due by its schedule; 0 if it never succeeded."""
+        feed, state = self.keeper.feed(name), self.keeper.store.state(name)
+        if not state.last_success_ns or self.keeper.store.current(name) is None:
+            return 0.0
+        return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
+
+    async def sync_feed(self, name: str) -> FeedChange:
+        """Sync one feed and count how that went.
+
+        Raises:
+            FeedError: the publisher's side failed.
+        """
+        try:
+            change = await self.keeper.sync(name)
+        except FeedError:
+            self.metrics.feed_synced(name, "failed")
+            raise
+        self.metrics.feed_synced(name, change.result, self.clock.now_ns())
+        return change
+
+    async def swap_index(self) -> Touched | None:
+        """Open the lists anew and use them from now on; returns what is new in them."""
+        old, new = self._lists, await asyncio.to_thread(self.keeper.open)
+        self._use(new)
+        if old is None or not old.feeds:
+            return None
+        return await asyncio.to_thread(added, new.feeds, old.feeds, new.index.thresholds)
+
+    async def lists_loaded(self) -> None:
+        """Wait until there is a list to compare with."""
+        await self._have_lists.wait()
+
+    async def scan_due_in(self, name: str) -> float:
+        """Seconds until a volume is due; 0 if it was never scanned whole or the last scan was cut short."""
+
+        def last() -> int:
+            with self.ledger(read_only=True) as ledger:
+                scans = ledger.last_scans().get(name)
+                return scans.finished_ns if scans else 0
+
+        finished = await asyncio.to_thread(last)
+        every = next(
+            v.every or self.config.schedule.scan_every for v in self.config.volumes if v.name == name
+        )
+        return every - (self.clock.now_ns() - finished) / 1e9 if finished else 0.0
+
+    async def scan_volume(self, name: str, stop: threading.Event) -> ScanCounts:
+        """Scan one volume with the lists of now, securing what the policy wants secured."""
+        scanner = self._scanner(stop)
+        result = await _in_thread(lambda: scanner.scan([self.volume(name)]), stop)
+        self.note_scan(result)
+        return result.counts
+
+    async def act_on_known(self, name: str, news: Touched | None, stop: threading.Event) -> ScanCounts:
+        """Match known files of a volume against the lists of now, and act on what is found."""
+        scanner = self._scanner(stop)
+        return await _in_thread(lambda: scanner.act_on_known(self.volume(name), news), stop)
+
+    def _scanner(self, stop: threading.Event) -> Scanner:
+        if self._lists is None:
+            raise RuntimeError("prepare() comes before scanning")
+        return Scanner(self.tools, self._lists, self._daemon_reporter, stop, quarantine=True)
+
+    # Figures
+
+    def note_scan(self, result: ScanResult) -> None:
+        """Put a finished scan into the metrics."""
+        now = self.clock.now_ns()
+        for name, counts in result.volumes.items():
+            self.metrics.scan_finished(
+                name, result.seconds.get(name, 0.0), complete=counts.complete, now_ns=now
+            )
+        self.metrics.workers(result.restarts, result.layers)
+        self._note_vault()
+
+    def note_lists(self, lists: Lists) -> None:
+        """Put the lists in use into the metrics."""
+        for feed in lists.feeds:
+            name = feed.terms.name
+            self.metrics.feed_entries(name, feed.snapshot.counts)
+            if name in self.feed_names:
+                self.metrics.feed_success(name, self.keeper.store.state(name).last_success_ns)
+
+    def _note_vault(self) -> None:
+        items, size = self.vault.usage()
+        with self.ledger(read_only=True) as ledger:
+            self.metrics.vault(items, size, self.vault.free_bytes(), ledger.count_unsecured())
+            self.metrics.brake(ledger.brake() is not None)
+
+    async def refresh_gauges(self) -> None:
+        """Bring gauges up to date that change without us: the vault, the brake, overdue feeds."""
+        await asyncio.to_thread(self._note_vault)
+        for feed in self.config.feeds:
+            state = self.keeper.store.state(feed.name)
+            age = (self.clock.now_ns() - (state.last_success_ns or 0)) / 1e9
+            self.metrics.feed_overdue(feed.name, age > feed.max_age)
+
+
+def _open_root(root: bytes) -> int:
+    return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+async def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:
+    """Run blocking work in a thread; a cancelled caller tells it to stop and waits for its last act."""
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([future])
+        raise

@@ -1,0 +1,84 @@
+"""The state directory: what lies where, and that it is ours."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanner.model.errors import StorageError
+
+
+def default_state_directory() -> Path:
+    """/var/lib/hostsweep as root, $XDG_STATE_HOME/hostsweep otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/hostsweep")
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "hostsweep"
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """Paths below the state directory.
+
+    Attributes:
+        path: absolute.
+        quarantine: the vault; by default below `path`, elsewhere if the configuration says so.
+    """
+
+    path: Path
+    quarantine: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.sqlite"
+
+    @property
+    def catalog(self) -> Path:
+        return self.path / "catalog.sqlite"
+
+    @property
+    def feeds(self) -> Path:
+        return self.path / "feeds"
+
+    @property
+    def owners(self) -> Path:
+        return self.path / "owners"
+
+    @property
+    def work(self) -> Path:
+        """Half-fetched and half-built lists; emptied at the daemon's start."""
+        return self.path / "work"
+
+    @property
+    def daemon_lock(self) -> Path:
+        return self.path / "daemon.lock"
+
+    def prepare(self) -> None:
+        """Make the directories, readable by us alone.
+
+        Raises:
+            StorageError: they can't be made, or belong to somebody else.
+        """
+        for directory in (self.path, self.feeds, self.work):
+            self._own(directory)
+
+    @staticmethod
+    def _own(directory: Path) -> None:
+        remedy = "Name another directory with --state-dir, or run as the user that owns it"
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            st = directory.stat()
+            if st.st_uid != os.geteuid() and os.geteuid() != 0:
+                raise StorageError(
+                    "the state directory belongs to another user", where=str(directory), remedy=remedy
+                )
+            if stat.S_IMODE(st.st_mode) & 0o077:
+                directory.chmod(0o700)
+        except OSError as e:
+            raise StorageError(
+                f"the state directory can't be used ({e.strerror})", where=str(directory), remedy=remedy
+            ) from e
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise StorageError("the state directory can't be written", where=str(directory), remedy=remedy)

@@ -1,0 +1,80 @@
+"""The state of everything, gathered once for people and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scanner.app.app import App
+from scanner.ledger import VolumeScans
+from scanner.model.outcomes import SKIPPED_BY_CHOICE
+
+
+def feed_status(app: App, name: str) -> dict[str, Any]:
+    """A feed in figures; never a hash."""
+    config, state = app.keeper.feed(name), app.keeper.store.state(name)
+    counts = state.counts or {}
+    return {
+        "name": name,
+        "polarity": config.polarity,
+        "format": state.format or config.format,
+        "url": app.keeper.shown_url(name),
+        "loaded": app.keeper.store.current(name) is not None,
+        "entries": counts.get("entries", 0),
+        "hashes": counts.get("hashes", {}),
+        "categories": counts.get("categories", {}),
+        "categories_acting": sorted(config.categories) if config.categories is not None else "default",
+        "refused": counts.get("refused", {}),
+        "unsupported": counts.get("unsupported", {}),
+        "last_success_ns": state.last_success_ns or None,
+        "last_attempt_ns": state.last_attempt_ns or None,
+        "last_error": state.last_error or None,
+    }
+
+
+def volume_status(name: str, scans: VolumeScans | None) -> dict[str, Any]:
+    """A volume's last scans. `covered` is the share of its files that were compared or left out by choice."""
+    if scans is None:
+        return {"name": name, "last_scan_ns": None, "last_complete_ns": None, "complete": False, "counts": {}}
+    whole = scans.last_complete
+    return {
+        "name": name,
+        "last_scan_ns": scans.last.finished_ns,
+        "last_complete_ns": whole.finished_ns if whole else None,
+        "complete": scans.last.complete,
+        "covered": covered(scans.last.counts),
+        "counts": dict(scans.last.counts),
+    }
+
+
+def covered(counts: Mapping[str, Any]) -> float:
+    """Share of the files, 0-1, that were compared with the lists or left out by choice."""
+    files = counts.get("files", 0)
+    if not files:
+        return 1.0
+    limited = sum(n for reason, n in counts.get("skipped", {}).items() if reason not in SKIPPED_BY_CHOICE)
+    return float(files - limited - counts.get("errors", 0)) / float(files)
+
+
+def status(app: App) -> dict[str, Any]:
+    """Volumes, coverage, feeds, cases, vault and brake.
+
+    Raises:
+        StorageError: a store can't be read.
+    """
+    with app.ledger(read_only=True) as ledger:
+        scans, brake = ledger.last_scans(), ledger.brake()
+        cases, unsecured = sum(ledger.counts().values()), ledger.count_unsecured()
+    items, size = app.vault.usage()
+    names = dict.fromkeys([*(v.name for v in app.volumes), *scans])
+    return {
+        "volumes": [volume_status(name, scans.get(name)) for name in names],
+        "feeds": [feed_status(app, name) for name in app.feed_names],
+        "cases": {"total": cases, "unsecured": unsecured},
+        "quarantine": {"items": items, "bytes": size, "free_bytes": app.vault.free_bytes()},
+        "brake": {
+            "engaged": brake is not None,
+            "reason": brake.reason if brake else None,
+            "since_ns": brake.engaged_ns if brake else None,
+        },
+    }

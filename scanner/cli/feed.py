@@ -1,0 +1,117 @@
+"""`hostsweep feed`: the hash lists."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scanner.app.status import feed_status
+from scanner.cli.context import Context, pass_context
+from scanner.cli.output import console, print_json, table, time_text, with_times
+from scanner.model.errors import FeedError
+
+if TYPE_CHECKING:
+    from scanner.app import App
+
+
+@click.group("feed")
+def command() -> None:
+    """Hash lists: where they come from, how old they are, what they hold."""
+
+
+def _row(feed: dict[str, Any]) -> tuple[object, ...]:
+    entries, success = f"{feed['entries']:,}", time_text(feed["last_success_ns"])
+    return (feed["name"], feed["polarity"], feed["format"], entries, success, feed["last_error"] or "")
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pass_context
+def list_feeds(context: Context, as_json: bool) -> int:
+    """List the configured feeds and how they are."""
+    app = context.app()
+    feeds = [feed_status(app, name) for name in app.feed_names]
+    if as_json:
+        for feed in feeds:
+            print_json(with_times(feed))
+    elif feeds:
+        rows = [_row(feed) for feed in feeds]
+        console().print(table("", ("feed", "polarity", "format", ">entries", "last success", "error"), rows))
+    else:
+        click.echo("No feeds are configured.", err=True)
+    return 0 if feeds else 1
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True)
+@pass_context
+def show(context: Context, name: str, as_json: bool) -> int:
+    """Show one feed: figures, never a hash."""
+    app = context.app()
+    feed = feed_status(app, name)
+    if as_json:
+        print_json(with_times(feed))
+        return 0
+    rows = [
+        (key.replace("_", " "), _plain(value)) for key, value in feed.items() if value not in (None, {}, "")
+    ]
+    console().print(table("", ("", ""), rows))
+    return 0
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k or 'none'}: {n:,}" for k, n in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@command.command("sync")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pass_context
+def sync(context: Context, name: str | None, as_json: bool) -> int:
+    """Fetch one feed or all; a list that can't be used leaves the last good one in use."""
+    app = context.app()
+    names = (name,) if name else app.feed_names
+    if not names:
+        click.echo("No feeds are configured.", err=True)
+        return 1
+    app.state.prepare()
+    return max(asyncio.run(_sync(app, each, as_json)) for each in names)
+
+
+async def _sync(app: App, name: str, as_json: bool) -> int:
+    try:
+        change = await app.sync_feed(name)
+    except FeedError as e:
+        if as_json:
+            print_json({"feed": name, "result": "failed", "error": str(e)})
+        else:
+            click.echo(f"hostsweep: feed {name}: {e}", err=True)
+        return 2
+    if as_json:
+        print_json({"feed": name, "result": change.result, "entries": change.entries})
+    else:
+        click.echo(f"{name}: {change.result.replace('_', ' ')}, {change.entries:,} entries.")
+    return 0
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="A configured feed; its list is replaced by this one.")
+@click.option("--format", "format_name", help="Else as configured.")
+@pass_context
+def import_list(context: Context, file: Path, name: str, format_name: str | None) -> int:
+    """Import a list from a file by hand (a host without a network)."""
+    app = context.app()
+    app.state.prepare()
+    feed = app.keeper.feed(name)
+    if format_name:
+        feed = feed.model_copy(update={"format": format_name})
+    change = asyncio.run(app.keeper.import_file(feed, file))
+    click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
+    return 0

@@ -1,0 +1,128 @@
+"""`hostsweep hits`: the cases."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from scanner.cli.context import Context, pass_context
+from scanner.cli.output import bytes_text, console, iso, print_json, table, time_text
+from scanner.cli.reporters import case_json
+from scanner.model.matches import Case, CaseState
+from scanner.model.names import display
+
+
+def case_path(case: Case) -> bytes:
+    """The absolute path as people know it."""
+    return case.shown_as.encode("utf-8", "surrogateescape").rstrip(b"/") + b"/" + case.path
+
+
+def full_json(case: Case) -> dict[str, object]:
+    """Everything about a case."""
+    others = [
+        {"kind": m.kind, "feed": m.feed, "entry": m.entry, "distance": m.distance, "category": m.category}
+        for m in case.others
+    ]
+    return {
+        **case_json(case, case_path(case)),
+        "state": str(case.state),
+        "opened": iso(case.opened_ns),
+        "updated": iso(case.updated_ns),
+        "modified": iso(case.mtime_ns),
+        "customer": case.customer or None,
+        "others": others,
+        "note": case.note,
+    }
+
+
+def _row(case: Case) -> tuple[object, ...]:
+    match = f"{case.match.feed} {case.match.kind}"
+    return (
+        case.id,
+        time_text(case.opened_ns),
+        case.state,
+        case.action,
+        match,
+        Text(display(case_path(case))),
+    )
+
+
+@click.group("hits")
+def command() -> None:
+    """Cases: what matched, and what was done."""
+
+
+@command.command("list")
+@click.option("--state", type=click.Choice([str(s) for s in CaseState]), help="Only cases in this state.")
+@click.option("--unsecured", is_flag=True, help="Only cases whose file is still in its place.")
+@click.option("--limit", default=1000, show_default=True, help="At most this many, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@pass_context
+def list_cases(context: Context, state: str | None, unsecured: bool, limit: int, as_json: bool) -> int:
+    """List cases, newest first."""
+    with context.app().ledger(read_only=True) as ledger:
+        cases = ledger.list(state=CaseState(state) if state else None, unsecured=unsecured, limit=limit)
+    if as_json:
+        for case in cases:
+            print_json(full_json(case))
+    elif cases:
+        rows = [_row(case) for case in cases]
+        console().print(table("", ("case", "opened", "state", "action", "match", "path"), rows))
+    else:
+        click.echo("No cases.", err=True)
+    return 0 if cases else 1
+
+
+@command.command("show")
+@click.argument("case_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True)
+@pass_context
+def show(context: Context, case_id: str, as_json: bool) -> int:
+    """Show one case whole. Never shows a picture."""
+    with context.app().ledger(read_only=True) as ledger:
+        case = ledger.get(case_id)
+    if as_json:
+        print_json(full_json(case))
+        return 0
+    match = case.match
+    near = (
+        "equal digest"
+        if match.exact
+        else f"distance {match.distance} bits, view {match.view}, quality {match.quality}"
+    )
+    rows: list[tuple[object, object]] = [
+        ("case", case.id),
+        ("state", case.state),
+        ("opened", time_text(case.opened_ns)),
+        ("volume", case.volume),
+        ("path", Text(display(case_path(case)))),
+        ("customer", case.customer or "unknown"),
+        ("size", f"{bytes_text(case.size)}, {case.digests.media_type or 'unknown type'}"),
+        ("last modified", f"{time_text(case.mtime_ns)} (the customer can set this)"),
+        ("match", f"{match.kind}: {near}"),
+        ("listed by", f"{match.feed}, entry {match.entry}, category {match.category or 'none'}"),
+        ("action", f"{case.action} ({case.reason})"),
+    ]
+    rows += [("also listed by", f"{m.feed}, entry {m.entry}, {m.kind}") for m in case.others]
+    rows += [(kind, value.hex()) for kind, value in sorted(case.digests.exact.items())]
+    if case.quarantine_id:
+        rows.append(("quarantine", case.quarantine_id))
+    if case.note:
+        rows.append(("note", case.note))
+    console().print(table("", ("", ""), rows))
+    return 0
+
+
+@command.command("resolve")
+@click.argument("case_id", metavar="ID")
+@click.option("--as", "verdict", required=True, type=click.Choice(["confirmed", "false-positive"]))
+@click.option("--note", required=True, help="Who decided, and why.")
+@pass_context
+def resolve(context: Context, case_id: str, verdict: str, note: str) -> int:
+    """Close a case. A false positive is restored, and never secured again."""
+    app = context.app()
+    restored = app.resolve(case_id, CaseState(verdict), note)
+    click.echo(
+        f"Case resolved as {verdict}." + (f" The file is back at {display(restored)}." if restored else "")
+    )
+    return 0

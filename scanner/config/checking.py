@@ -1,0 +1,116 @@
+"""What a configuration names outside itself: directories, secrets, users. Looked at when asked for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from scanner.config.models import Config, FeedConfig, Place
+from scanner.config.problems import Problem, error_of
+from scanner.config.rules import inside
+from scanner.config.secrets import read_secret
+from scanner.model.errors import ConfigError
+
+
+def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ...]:
+    """Check everything on this machine that the configuration relies on.
+
+    Args:
+        config: as loaded.
+        quarantine: where the vault is, when the state directory is named elsewhere.
+
+    Returns:
+        warnings: what works, but not as safely as it could.
+
+    Raises:
+        ConfigError: a volume, secret or user is missing, or the vault lies where customers can reach it.
+    """
+    vault = quarantine or config.quarantine_directory
+    problems = [*_volumes(config, vault), *_user(config)]
+    warnings = [*_loose_file(config.origin.file), *_open_listen(config)]
+    for n, feed in enumerate(config.feeds):
+        warnings += _feed_warnings(feed)
+        for key, path in (("bearer_file", feed.bearer_file), ("basic_file", feed.basic_file)):
+            if path is None:
+                continue
+            try:
+                warnings += filter(None, [read_secret(path).warning])
+            except ConfigError as e:
+                problems.append(Problem(("feeds", n, key), str(e)))
+    if problems:
+        raise error_of(config.origin, problems)
+    return tuple(warnings)
+
+
+def _volumes(config: Config, vault: Path | None) -> Iterator[Problem]:
+    for n, volume in enumerate(config.volumes):
+        place: Place = ("volumes", n, "path")
+        try:
+            is_directory = stat.S_ISDIR(volume.path.stat().st_mode)
+        except OSError as e:
+            yield Problem(place, f"expected a directory, found none at {volume.path} ({e.strerror})")
+            continue
+        if not is_directory:
+            yield Problem(place, f"expected a directory, found something else at {volume.path}")
+        elif vault is not None and (reason := vault_in_reach(volume.path, vault)):
+            in_file = config.quarantine.directory is not None
+            yield Problem(("quarantine", "directory") if in_file else place, reason)
+
+
+def vault_in_reach(volume: Path, vault: Path) -> str:
+    """Why a vault must not be used with a volume; "" if it may.
+
+    What lies in a volume is served to the world or belongs to customers, who could rename or remove
+    directories there. Inside one (a scan of `/`, say) the vault is out of reach only behind a directory
+    that belongs to us and is closed to everybody else.
+    """
+    root, place = Path(os.path.realpath(volume)), Path(os.path.realpath(vault))
+    if inside(root, place):
+        return f"the volume {volume} is the vault or lies in it"
+    if not inside(place, root):
+        return ""
+    above = [p for p in place.parents if root in p.parents]
+    if any(_closed(p) for p in above):
+        return ""
+    return (
+        f"the vault {vault} lies in the volume {volume}, where customers or the web server can reach it: "
+        "move it out, or into a directory of mode 0700 that belongs to root"
+    )
+
+
+def _closed(directory: Path) -> bool:
+    try:
+        st = directory.stat()
+    except OSError:
+        return False
+    return st.st_uid in (0, os.geteuid()) and not st.st_mode & 0o077
+
+
+def _user(config: Config) -> Iterator[Problem]:
+    try:
+        _ = config.hashing.worker_user
+    except ConfigError as e:
+        yield Problem(("hashing", "user"), f"expected a user of this machine without power: {e.what}")
+
+
+def _feed_warnings(feed: FeedConfig) -> Iterator[str]:
+    url = urlsplit(feed.url)
+    if url.username or url.password:
+        yield f"feed {feed.name}: its url holds a user or password; put them into a basic_file"
+    if feed.insecure:
+        yield f"feed {feed.name}: insecure is set, so the list can be changed on its way"
+    if url.scheme == "file" and not Path(unquote(url.path)).exists():
+        yield f"feed {feed.name}: there is no file at its url yet"
+
+
+def _loose_file(file: str) -> Iterator[str]:
+    if file and Path(file).exists() and Path(file).stat().st_mode & 0o022:
+        yield f"{file}: others may write this file, and so decide what is scanned; run chmod go-w"
+
+
+def _open_listen(config: Config) -> Iterator[str]:
+    if not config.http.listen.loopback:
+        yield f"http.listen: other machines can reach {config.http.listen}, and there is no password"

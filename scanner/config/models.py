@@ -1,0 +1,246 @@
+"""The configuration file, key by key: what each holds and what it is when it is left out.
+
+Frozen; an unknown key is an error. Durations are seconds, sizes bytes, lists tuples. `docs/configuration.md`
+says in words what every key does.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from scanner.config.fields import (
+    AbsolutePath,
+    AnyKind,
+    Category,
+    Column,
+    Delimiter,
+    Encoding,
+    ExactKind,
+    FormatName,
+    ListenAddress,
+    Name,
+    PerceptualKind,
+    Seconds,
+    SecretFile,
+    Size,
+    Text,
+    Url,
+    User,
+    Workers,
+)
+from scanner.config.units import Listen
+from scanner.model.errors import ConfigError
+from scanner.model.hashes import DHASH, EXACT_KINDS, PDQ, PHASH
+
+_HOUR, _DAY = 3_600.0, 86_400.0
+_MIB, _GIB = 1 << 20, 1 << 30
+
+Place = tuple[str | int, ...]
+"""Where a value stands in the file: keys and list indices from the top."""
+
+OnHit = Literal["quarantine", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a configuration was read from: no part of its content, so it doesn't count in comparisons."""
+
+    file: str = field(default="", compare=False)
+    lines: Mapping[Place, int] = field(default_factory=dict, compare=False)
+
+    def line(self, place: Place) -> int:
+        """The line of a value, or of the nearest thing around it that is in the file; 0 if there is none."""
+        while place not in self.lines:
+            if not place:
+                return 0
+            place = place[:-1]
+        return self.lines[place]
+
+
+class _Part(BaseModel):
+    # strict: no "yes" that becomes true, no "5" that becomes 5; hidden: no value of a secret in a message.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class MailStores(_Part):
+    """Private mail is left out unless the operator says on what ground it may be looked at."""
+
+    scan: bool = False
+    ground: str = ""
+
+
+class VolumeConfig(_Part):
+    """One tree of customers' files."""
+
+    name: Name
+    path: AbsolutePath
+    exclude: tuple[Text, ...] = ()
+    one_filesystem: bool = True
+    customer: Text | None = None
+    shown_as: AbsolutePath | None = None
+    mail_stores: MailStores = MailStores()
+    every: Seconds | None = None
+
+
+class OnMatch(_Part):
+    """What a match does, by the sort of hash."""
+
+    exact: OnHit = "quarantine"
+    perceptual: OnHit = "quarantine"
+
+
+class FeedConfig(_Part):
+    """One hash list and what it means."""
+
+    name: Name
+    url: Url
+    format: FormatName = "auto"
+    polarity: Literal["illegal", "benign"] = "illegal"
+    categories: tuple[Category, ...] | None = Field(default=None, min_length=1)
+    every: Seconds = _HOUR
+    max_age: Seconds = 2 * _DAY
+    on_match: OnMatch = OnMatch()
+    columns: Mapping[str, Column] = Field(default_factory=dict)
+    delimiter: Delimiter | None = None
+    encoding: Encoding | None = None
+    hash: AnyKind | None = None
+    insecure: bool = False
+    bearer_file: SecretFile | None = None
+    basic_file: SecretFile | None = None
+    max_bytes: Size = 8 * _GIB  # a list of ten million entries in VICS JSON is some 5 GB
+
+
+class Schedule(_Part):
+    """When things happen by themselves."""
+
+    scan_every: Seconds = _DAY
+
+
+class Hashing(_Part):
+    """What is hashed, and what the hashing workers may use."""
+
+    workers: Workers = "auto"
+    exact: tuple[ExactKind, ...] = Field(default=EXACT_KINDS, min_length=1)
+    perceptual: tuple[PerceptualKind, ...] = (PDQ.name,)
+    select: Literal["media", "all"] = "media"
+    max_file_size: Size = 256 * _GIB  # a sparse file may claim 8 EiB
+    time_limit: Seconds = 30.0  # for any file; large ones get more in proportion to their size
+    memory: Size = Field(default=2 * _GIB, ge=256 * _MIB)  # below, a worker can't even load its decoders
+    user: User = "nobody"
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers to run; auto is one for each processor this process may use."""
+        return self.workers if isinstance(self.workers, int) else len(os.sched_getaffinity(0))
+
+    @property
+    def worker_user(self) -> tuple[int, int]:
+        """Numbers of the user and group that workers run as: our own where we may not choose (not root).
+
+        Raises:
+            ConfigError: there is no such user, or it is root under another name.
+        """
+        if os.geteuid() != 0:
+            return os.geteuid(), os.getegid()
+        try:
+            entry = pwd.getpwnam(self.user) if isinstance(self.user, str) else pwd.getpwuid(self.user)
+        except KeyError:
+            if isinstance(self.user, int):
+                return self.user, self.user
+            remedy = "Name a user of this machine, without power"
+            raise ConfigError(
+                f"there is no user '{self.user}'", where="hashing.user", remedy=remedy
+            ) from None
+        if entry.pw_uid == 0:
+            raise ConfigError(f"the user '{self.user}' is root", where="hashing.user")
+        return entry.pw_uid, entry.pw_gid
+
+
+class PdqLimit(_Part):
+    """When a PDQ hash is a match. 256 bits; unrelated pictures lie around 128 apart."""
+
+    max_distance: int = Field(default=PDQ.max_distance, ge=0, le=64)
+    min_quality: int = Field(default=PDQ.min_quality, ge=0, le=100)
+
+
+class PhashLimit(_Part):
+    """When a pHash is a match. 64 bits; unrelated photographs come as near as 16."""
+
+    max_distance: int = Field(default=PHASH.max_distance, ge=0, le=15)
+    min_quality: int = Field(default=PHASH.min_quality, ge=0, le=100)
+
+
+class DhashLimit(_Part):
+    """When a dHash is a match. 64 bits, coarser than pHash."""
+
+    max_distance: int = Field(default=DHASH.max_distance, ge=0, le=15)
+    min_quality: int = Field(default=DHASH.min_quality, ge=0, le=100)
+
+
+class Matching(_Part):
+    """When perceptual hashes are near enough."""
+
+    pdq: PdqLimit = PdqLimit()
+    phash: PhashLimit = PhashLimit()
+    dhash: DhashLimit = DhashLimit()
+
+    def by_kind(self) -> dict[str, PdqLimit | PhashLimit | DhashLimit]:
+        """The limits by the name of the hash kind."""
+        return {PDQ.name: self.pdq, PHASH.name: self.phash, DHASH.name: self.dhash}
+
+
+class Quarantine(_Part):
+    """The vault."""
+
+    directory: AbsolutePath | None = None  # below the state directory
+    reserve: Size = _GIB
+    max_size: Size | None = None
+
+
+class BrakeConfig(_Part):
+    """When securing stops because there are more hits than is plausible."""
+
+    max_hits: int = Field(default=500, ge=1)
+    max_share: float = Field(default=0.02, gt=0, le=1)
+    share_after: int = Field(default=50, ge=1)
+
+
+class HttpConfig(_Part):
+    """Metrics and health."""
+
+    listen: ListenAddress = Listen("127.0.0.1", 9797)
+
+
+class Config(_Part):
+    """The whole file."""
+
+    volumes: tuple[VolumeConfig, ...] = ()
+    feeds: tuple[FeedConfig, ...] = ()
+    schedule: Schedule = Schedule()
+    hashing: Hashing = Hashing()
+    matching: Matching = Matching()
+    quarantine: Quarantine = Quarantine()
+    brake: BrakeConfig = BrakeConfig()
+    http: HttpConfig = HttpConfig()
+    state_directory: AbsolutePath | None = None
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def origin(self) -> Origin:
+        """The file and the lines this was read from."""
+        return self._origin
+
+    @property
+    def quarantine_directory(self) -> Path | None:
+        """Where the vault is, as far as the file says; None: below a state directory named elsewhere."""
+        if self.quarantine.directory is None and self.state_directory is not None:
+            return self.state_directory / "quarantine"
+        return self.quarantine.directory

@@ -1,0 +1,94 @@
+"""What must hold between keys: checked once every value by itself is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scanner.config.models import Config, FeedConfig, Place, VolumeConfig
+from scanner.config.problems import Problem
+from scanner.config.units import format_duration, is_loopback
+
+_CUSTOMER = "{customer}"
+
+
+def broken_rules(config: Config) -> list[Problem]:
+    """Everything that doesn't fit together, in no order."""
+    return [
+        *_doubled(("volumes",), "name", [v.name for v in config.volumes]),
+        *_doubled(("volumes",), "path", [str(v.path) for v in config.volumes]),
+        *_doubled(("feeds",), "name", [f.name for f in config.feeds]),
+        *(problem for n, volume in enumerate(config.volumes) for problem in _volume(n, volume)),
+        *(problem for n, feed in enumerate(config.feeds) for problem in _feed(n, feed)),
+        *_own_ground(config),
+    ]
+
+
+def _doubled(where: Place, key: str, values: Sequence[str]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for n, value in enumerate(values):
+        # Names that differ in case alone would be one file where file systems don't tell them apart.
+        same = value.casefold() if key == "name" else value
+        if same in seen:
+            yield Problem((*where, n, key), f"the same {key} as {where[0]}[{seen[same]}]")
+        seen.setdefault(same, n)
+
+
+def _volume(n: int, volume: VolumeConfig) -> Iterator[Problem]:
+    place: Place = ("volumes", n)
+    if volume.mail_stores.scan and not volume.mail_stores.ground.strip():
+        yield Problem(
+            (*place, "mail_stores"),
+            "scanning private mail needs a ground: say in 'ground' what permits it (law, contract, order)",
+        )
+    if volume.customer is not None:
+        yield from _customer(place, volume, volume.customer)
+
+
+def _customer(place: Place, volume: VolumeConfig, pattern: str) -> Iterator[Problem]:
+    place = (*place, "customer")
+    if not pattern.startswith("/") or pattern.count(_CUSTOMER) != 1:
+        text = f"expected an absolute path with one {_CUSTOMER} in it, such as /srv/www/{_CUSTOMER}/"
+        yield Problem(place, text)
+        return
+    before = pattern.partition(_CUSTOMER)[0]
+    shown = str(volume.shown_as or volume.path)
+    if not (before.startswith(shown) or shown.startswith(before.rstrip("/"))):
+        yield Problem(place, f"no path of this volume can fit this pattern: its paths begin with {shown}")
+
+
+def _feed(n: int, feed: FeedConfig) -> Iterator[Problem]:
+    place: Place = ("feeds", n)
+    url = urlsplit(feed.url)
+    plain = url.scheme == "http" and not is_loopback(url.hostname or "")
+    secret = next((key for key in ("bearer_file", "basic_file") if getattr(feed, key) is not None), None)
+    if plain and not feed.insecure:
+        yield Problem(
+            (*place, "url"),
+            "http:// from another machine can be changed on its way: use https://, or set insecure: true",
+        )
+    if secret and (plain or url.scheme == "file"):
+        yield Problem((*place, secret), "a secret is sent by https:// (or http:// to this machine) only")
+    if feed.bearer_file is not None and feed.basic_file is not None:
+        yield Problem((*place, "basic_file"), "expected either bearer_file or basic_file, found both")
+    if feed.max_age < feed.every:
+        yield Problem(
+            (*place, "max_age"),
+            f"expected at least 'every' ({format_duration(feed.every)}): the feed would never be fresh",
+        )
+
+
+def _own_ground(config: Config) -> Iterator[Problem]:
+    """Our own directories are never a volume: evidence and lists would be scanned and secured again."""
+    own = {"the vault": config.quarantine_directory, "the state directory": config.state_directory}
+    for n, volume in enumerate(config.volumes):
+        for name, directory in own.items():
+            if directory is not None and inside(volume.path, directory):
+                yield Problem(("volumes", n, "path"), f"this is {name} itself or lies in it")
+                break
+
+
+def inside(path: Path, directory: Path) -> bool:
+    """Whether a path is a directory or lies in it, by name alone."""
+    return path == directory or directory in path.parents

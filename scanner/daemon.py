@@ -1,0 +1,237 @@
+"""The daemon: schedules, signals, readiness, shutdown. It only orchestrates; work is done by the app.
+
+Every task has an owner (the one TaskGroup of a run), a name and a last act. A side task that fails takes
+the group with it, and so the daemon: there is no silently dead scheduler. One run lasts until a stop or a
+reload; a reload begins a new run with the new configuration, or keeps the old one if the new is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from scanner.app import App, FeedChange
+from scanner.http import start
+from scanner.model.errors import ConfigError, FeedError, ScannerError, SourceError, WorkerError
+from scanner.system.notify import notify, watchdog_seconds
+
+log = structlog.get_logger("hostsweep.daemon")
+
+_STATUS_SECONDS = 10.0  # how often the service manager hears what we are doing
+_FEED_RETRY_SECONDS = 300.0  # after the transport's own retries are used up
+_SCAN_RETRY_SECONDS = 300.0  # after a volume could not be scanned (not mounted, workers dying)
+_SHORTEST_WAIT = 1.0  # never spin, whatever is configured
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the tasks of one run share."""
+
+    app: App
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+    reload: bool = False
+    changed: asyncio.Queue[FeedChange] = field(default_factory=asyncio.Queue)
+    stop_work: threading.Event = field(default_factory=threading.Event)
+    doing: dict[str, str] = field(default_factory=dict)
+
+
+class Daemon:
+    """Runs an app until SIGTERM or SIGINT.
+
+    Args:
+        load: reads the configuration and builds an app from it; called again on SIGHUP.
+    """
+
+    def __init__(self, load: Callable[[], App]) -> None:
+        self._load = load
+        self._run: _Run | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Serve until stopped.
+
+        Raises:
+            ScannerError: the state directory is in use, the configuration is wrong at the start, our own
+                storage failed, or a side task died.
+        """
+        app = self._checked()
+        with app.single_daemon():
+            self._install_signals()
+            while True:
+                reload = await self._serve(app)
+                if not reload:
+                    break
+                app = self._reloaded(app)
+            notify(os.environ, STOPPING=1, STATUS="stopping")
+            log.info("daemon_stopped")
+
+    def _checked(self) -> App:
+        app = self._load()
+        for warning in app.check():
+            log.warning("configuration", text=warning)
+        return app
+
+    def _reloaded(self, app: App) -> App:
+        try:
+            fresh = self._checked()
+        except ScannerError as e:
+            log.error("reload_refused", error=str(e))
+            return app
+        fresh.take_over(app)
+        log.info("reloaded")
+        return fresh
+
+    # Signals
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self) -> None:
+        self._stopping = True
+        if self._run is not None:
+            self._run.reload = False
+            self._run.stop_work.set()
+            self._run.end.set()
+
+    def _on_reload(self) -> None:
+        if self._run is not None and not self._stopping:
+            notify(os.environ, RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+            self._run.reload = True
+            self._run.stop_work.set()
+            self._run.end.set()
+
+    # One run
+
+    async def _serve(self, app: App) -> bool:
+        """Serve with one configuration. Returns whether to go on with a new one."""
+        run = self._run = _Run(app)
+        if self._stopping:
+            return False
+        await app.prepare()
+        server = await start(app.http_application(), app.config.http.listen)
+        try:
+            notify(os.environ, READY=1, STATUS="running")
+            log.info("daemon_ready", listen=str(app.config.http.listen), volumes=len(app.volumes))
+            await self._tasks(run)
+        finally:
+            await server.cleanup()
+        return run.reload
+
+    async def _tasks(self, run: _Run) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._status(run), name="status")]
+                tasks += [
+                    group.create_task(self._feed(run, name), name=f"feed:{name}")
+                    for name in run.app.feed_names
+                ]
+                tasks += [
+                    group.create_task(self._volume(run, v.name), name=f"volume:{v.name}")
+                    for v in run.app.volumes
+                ]
+                tasks.append(group.create_task(self._changes(run), name="changes"))
+                seconds = watchdog_seconds(os.environ)
+                if seconds is not None:
+                    tasks.append(group.create_task(self._watchdog(run, seconds), name="watchdog"))
+                await run.end.wait()
+                for task in tasks:
+                    task.cancel()
+        except BaseExceptionGroup as failed:
+            first = _first(failed)
+            log.error("task_failed", error=str(first), kind=type(first).__name__)
+            if isinstance(first, ScannerError):
+                raise first from failed
+            raise
+
+    @staticmethod
+    async def _sleep(seconds: float) -> None:
+        await asyncio.sleep(max(seconds, _SHORTEST_WAIT))
+
+    async def _watchdog(self, run: _Run, seconds: float) -> None:
+        """Says that the event loop turns; a loop that hangs is restarted by the service manager."""
+        while True:
+            notify(os.environ, WATCHDOG=1)
+            await asyncio.sleep(seconds)
+
+    async def _status(self, run: _Run) -> None:
+        while True:
+            await run.app.refresh_gauges()
+            doing = "; ".join(run.doing.values()) or "waiting"
+            notify(os.environ, STATUS=doing)
+            await asyncio.sleep(_STATUS_SECONDS)
+
+    async def _feed(self, run: _Run, name: str) -> None:
+        """Sync one feed for ever. A publisher's failure keeps the last good list."""
+        while True:
+            await self._sleep(run.app.feed_due_in(name))
+            run.doing[name] = f"syncing feed {name}"
+            try:
+                change = await run.app.sync_feed(name)
+            except FeedError as e:
+                log.warning("feed_sync_failed", feed=name, error=str(e))
+                await self._sleep(_FEED_RETRY_SECONDS * random.uniform(0.8, 1.2))
+                continue
+            finally:
+                run.doing.pop(name, None)
+            log.info("feed_synced", feed=name, result=change.result, entries=change.entries)
+            if change.result == "updated":
+                await run.changed.put(change)
+
+    async def _changes(self, run: _Run) -> None:
+        """A list changed: swap the index, then match what is already known against what is new."""
+        while True:
+            change = await run.changed.get()
+            news = await run.app.swap_index()
+            log.info("index_swapped", feed=change.feed, index=run.app.index_id[:16])
+            for volume in run.app.volumes:
+                run.doing["rematch"] = f"matching known files of {volume.name}"
+                try:
+                    counts = await run.app.act_on_known(volume.name, news, run.stop_work)
+                    log.info(
+                        "known_files_matched", volume=volume.name, hits=counts.matched, secured=counts.secured
+                    )
+                except SourceError as e:
+                    log.error("rematch_failed", volume=volume.name, error=str(e))
+                finally:
+                    run.doing.pop("rematch", None)
+
+    async def _volume(self, run: _Run, name: str) -> None:
+        """Scan one volume for ever. A volume that fails is tried again; our own storage failing is fatal."""
+        while True:
+            await self._sleep(await run.app.scan_due_in(name))
+            await run.app.lists_loaded()
+            run.doing[name] = f"scanning {name}"
+            try:
+                counts = await run.app.scan_volume(name, run.stop_work)
+            except (SourceError, ConfigError, WorkerError) as e:
+                log.error("scan_failed", volume=name, error=str(e))
+                await self._sleep(_SCAN_RETRY_SECONDS)
+                continue
+            finally:
+                run.doing.pop(name, None)
+            log.info(
+                "scan_finished",
+                volume=name,
+                files=counts.files,
+                hits=counts.matched,
+                errors=counts.errors,
+                complete=counts.complete,
+            )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first real exception of a group, for one clear sentence."""
+    for e in group.exceptions:
+        return _first(e) if isinstance(e, BaseExceptionGroup) else e
+    return group

@@ -1,0 +1,84 @@
+"""Which format a list is in: content only proposes, the configuration decides, disagreement is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scanner.feeds.formats.base import FeedFormat
+from scanner.model.errors import FeedRefusedError
+
+AUTO = "auto"
+
+# What lists are wrapped in, or what comes instead of one: said plainly where no format knows it.
+_TELLING = (
+    (b"PK\x03\x04", "it is a ZIP archive", "Unpack it, or have it published as the list itself or as gzip"),
+    (b"\x1f\x8b", "it is gzip inside gzip", "Have it compressed once only"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "Have it published as the list itself or as gzip"),
+    (b"\xfd7zXZ", "it is compressed with xz", "Have it published as the list itself or as gzip"),
+    (b"BZh", "it is compressed with bzip2", "Have it published as the list itself or as gzip"),
+    (b"SQLite format 3", "it is an SQLite database", "Export it as CSV"),
+    (b"-----BEGIN PGP", "it is an OpenPGP message or signature", "Name the list, not its signature"),
+    (
+        b"<",
+        "it is HTML or XML",
+        "A login or error page may have come instead of the list: look at the address",
+    ),
+)
+
+
+def proposals(head: bytes, formats: Mapping[str, FeedFormat]) -> dict[str, str]:
+    """Every format the content could be, with the reason why."""
+    found = {name: known.proposes(head) for name, known in formats.items()}
+    return {name: reason for name, reason in found.items() if reason is not None}
+
+
+def choose(declared: str, head: bytes, formats: Mapping[str, FeedFormat]) -> FeedFormat:
+    """The format to read a list with.
+
+    Args:
+        declared: the format's name, or `auto`.
+        head: the first 64 KiB, decompressed, in UTF-8, without a byte order mark.
+
+    Raises:
+        FeedRefusedError: unknown name; `auto` finds none or several; the content is clearly of another
+            format than the declared one.
+    """
+    found = proposals(head, formats)
+    if declared == AUTO:
+        if len(found) == 1:
+            return formats[next(iter(found))]
+        raise _ambiguous(found) if found else _unknown(head, formats)
+    if declared not in formats:
+        raise FeedRefusedError(
+            f"there is no list format '{declared}'",
+            where="format",
+            remedy=f"Known: {', '.join(formats)}, {AUTO}",
+        )
+    if found and declared not in found:
+        raise FeedRefusedError(
+            f"declared as {declared}, but the content says otherwise: {_reasons(found)}",
+            remedy=f"Correct the feed's format: (or set it to {AUTO}), or ask the publisher what changed",
+        )
+    return formats[declared]
+
+
+def _reasons(found: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}, because {reason}" for name, reason in found.items())
+
+
+def _ambiguous(found: Mapping[str, str]) -> FeedRefusedError:
+    return FeedRefusedError(
+        f"the list could be of several formats: {_reasons(found)}",
+        remedy=f"Declare which: format: {' or format: '.join(found)}",
+    )
+
+
+def _unknown(head: bytes, formats: Mapping[str, FeedFormat]) -> FeedRefusedError:
+    text = head.lstrip()
+    for magic, what, remedy in _TELLING:
+        if text.startswith(magic):
+            return FeedRefusedError(f"this is no list that can be read: {what}", remedy=remedy)
+    return FeedRefusedError(
+        f"the format was not recognised: it looks like none of {', '.join(formats)}",
+        remedy="Declare it with format: (and columns: for a CSV with headers of its own)",
+    )

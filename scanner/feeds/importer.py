@@ -1,0 +1,97 @@
+"""Importing a list: open, recognise, read all of it, and say what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanner.feeds.detect import choose
+from scanner.feeds.formats import available_formats
+from scanner.feeds.formats.base import FeedFormat, FormatOptions
+from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
+from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
+from scanner.model.feeds import Entry, ImportCounts
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What a list was.
+
+    Attributes:
+        format: the format it was read with.
+        default_categories: of that format; None: every value except 0 or absent acts.
+        counts: what became of its values.
+        sha256: of the exact bytes of the file, in hexadecimal.
+        bytes: size of the file.
+    """
+
+    format: str
+    default_categories: frozenset[str] | None
+    counts: ImportCounts
+    sha256: str
+    bytes: int
+
+
+def import_list(
+    source: Path,
+    format_name: str,
+    options: FormatOptions,
+    sink: Callable[[Entry], None],
+    *,
+    formats: Mapping[str, FeedFormat] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> ImportResult:
+    """Read a whole list and hand every entry to `sink`. What the sink got is good only on return: a list
+    that is malformed or cut short anywhere raises, and must leave nothing behind.
+
+    Args:
+        format_name: a format's name, or `auto`.
+        formats: all there are; None: ours and those of installed packages.
+        max_bytes: most the file, and its content, may have.
+
+    Raises:
+        FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
+        FeedRefusedError: it can't be read, its format can't be told, or it has no usable entry.
+        ConfigError: an installed package's format can't be loaded.
+    """
+    known = available_formats() if formats is None else formats
+    counts = ImportCounts()
+    try:
+        with open_list(source, options.encoding, max_bytes) as opened:
+            chosen = choose(format_name, opened.head, known)
+            for entry in _guarded(chosen, opened, options, counts):
+                sink(entry)
+            digest, size = opened.finish()
+        if not counts.entries:
+            raise _nothing_usable(counts)
+    except FeedError as e:
+        raise type(e)(
+            e.what, where=f"{source}: {e.where}" if e.where else str(source), remedy=e.remedy
+        ) from e
+    return ImportResult(chosen.name, chosen.default_categories, counts, digest, size)
+
+
+def _guarded(
+    chosen: FeedFormat, opened: OpenList, options: FormatOptions, counts: ImportCounts
+) -> Iterator[Entry]:
+    """The entries of a list; whatever breaks in reading them is the list's error."""
+    try:
+        yield from chosen.parse(opened.stream, options, counts)
+    except (ScannerError, OSError):
+        raise
+    except Exception as e:  # formats may be others' code, and read what anybody may have written
+        raise FeedFormatError(
+            f"reading it as {chosen.name} failed ({type(e).__name__})",
+            remedy="Check that the list is what its format: says",
+        ) from e
+
+
+def _nothing_usable(counts: ImportCounts) -> FeedRefusedError:
+    found = [f"{n} refused ({reason})" for reason, n in sorted(counts.refused.items())]
+    found += [f"{n} of {kind}, which can't be matched" for kind, n in sorted(counts.unsupported.items())]
+    detail = f": only {', '.join(found)}" if found else ": there is nothing in it"
+    return FeedRefusedError(
+        f"the list has no usable entry{detail}",
+        remedy="The last good list stays in use; ask the publisher",
+    )

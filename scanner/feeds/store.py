@@ -1,0 +1,236 @@
+"""The feeds' directory: for each feed its state, and the snapshots of its last two good lists.
+
+<root>/<feed>/state.json          FeedState
+<root>/<feed>/snapshot-00000007   the list in use, and the one before it
+<root>/<feed>/lock                held while the feed is synced
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scanner.feeds.staging import storage_errors
+from scanner.feeds.state import SNAPSHOT_NAME, FeedState, from_json, shortened, to_json
+from scanner.model.errors import BusyError, ConfigError, StorageError
+from scanner.system.locking import FileLock, LockHeld
+
+# The name becomes a directory: no separator, no leading dot, 64 characters.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class FeedStore:
+    """Keeps the last good list of each feed, whatever goes wrong with the next.
+
+    One process writes to a feed at a time: hold `lock` over fetching, building and recording. Reading
+    needs no lock. All of it blocks for the time of small writes.
+
+    Args:
+        root: the directory of all feeds; made when first written to.
+
+    Raises (all methods):
+        ConfigError: not a feed's name.
+        StorageError: the directory can't be used.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def list(self) -> Sequence[FeedState]:
+        """The states of all feeds that were ever tried, by name."""
+        with storage_errors(self._root):
+            names = [e.name for e in os.scandir(self._root) if e.is_dir()] if self._root.exists() else []
+        return [self.state(name) for name in sorted(names) if _NAME.fullmatch(name)]
+
+    def state(self, name: str) -> FeedState:
+        """What is known of a feed. A damaged state is set aside and made anew from the snapshots that are
+        there, with a `warning`: the list stays in use, and is fetched again in any case."""
+        path = self._directory(name) / "state.json"
+        with storage_errors(path):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return FeedState(name)
+        try:
+            return from_json(name, data)
+        except (ValueError, RecursionError) as e:
+            return self._recovered(name, path, str(e))
+
+    def current(self, name: str) -> Path | None:
+        """The snapshot in use, None if the feed never had a good list."""
+        return self._existing(name, self.state(name).current)
+
+    def previous(self, name: str) -> Path | None:
+        """The snapshot before it, to go back to."""
+        return self._existing(name, self.state(name).previous)
+
+    def promote(self, name: str, snapshot: Path) -> Path:
+        """Put a finished snapshot into use; the one in use becomes the previous one, older ones go.
+
+        Args:
+            snapshot: a file or directory on the same file system; it is moved.
+
+        Returns:
+            its new place.
+        """
+        state = self.state(name)
+        directory = self._made(name)
+        kept = [s for s in (state.current, state.previous) if self._existing(name, s) is not None]
+        number = max((int(s[-8:]) for s in self._snapshots(name)), default=0) + 1
+        target = directory / f"snapshot-{number:08d}"
+        with storage_errors(snapshot):
+            _sync(snapshot)
+            snapshot.rename(target)
+            _sync(directory)
+        previous = kept[0] if kept else ""
+        self._write(replace(state, current=target.name, previous=previous))
+        self._delete_all_but(name, {target.name, previous})
+        return target
+
+    def record_success(
+        self,
+        name: str,
+        now_ns: int,
+        *,
+        etag: str,
+        last_modified: str,
+        source_sha256: str,
+        format: str,
+        counts: Mapping[str, Any],
+    ) -> FeedState:
+        """A new list was fetched, imported and promoted."""
+        state = self.state(name)
+        return self._write(
+            replace(
+                state,
+                etag=etag,
+                last_modified=last_modified,
+                last_success_ns=now_ns,
+                last_attempt_ns=now_ns,
+                last_error="",
+                source_sha256=source_sha256,
+                format=format,
+                counts=dict(counts),
+                results=state.counted("updated"),
+                warning="",
+            )
+        )
+
+    def record_not_modified(
+        self, name: str, now_ns: int, *, etag: str = "", last_modified: str = ""
+    ) -> FeedState:
+        """The list in use is still the publisher's current one."""
+        state = self.state(name)
+        return self._write(
+            replace(
+                state,
+                etag=etag or state.etag,
+                last_modified=last_modified or state.last_modified,
+                last_success_ns=now_ns,
+                last_attempt_ns=now_ns,
+                last_error="",
+                results=state.counted("not_modified"),
+            )
+        )
+
+    def record_failure(self, name: str, error: str, now_ns: int) -> FeedState:
+        """An attempt failed; the list in use stays, and grows older."""
+        state = self.state(name)
+        return self._write(
+            replace(
+                state,
+                last_attempt_ns=now_ns,
+                last_error=shortened(error) or "unknown error",
+                results=state.counted("failed"),
+            )
+        )
+
+    def lock(self, name: str) -> FileLock:
+        """Take the feed for this process, until released.
+
+        Raises:
+            BusyError: another process has it.
+        """
+        path = self._made(name) / "lock"
+        try:
+            with storage_errors(path):
+                return FileLock.acquire(path)
+        except StorageError as e:
+            if isinstance(e.__cause__, LockHeld):
+                holder = e.__cause__.holder or "unknown"
+                raise BusyError(
+                    f"process {holder} is syncing it", where=f"feed {name}", remedy="Wait until it is done"
+                ) from e
+            raise
+
+    # Files
+
+    def _directory(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                "expected a feed's name of 1 to 64 letters, digits, dots, dashes and underscores",
+                where=repr(name[:80]),
+            )
+        return self._root / name
+
+    def _made(self, name: str) -> Path:
+        directory = self._directory(name)
+        with storage_errors(directory):
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
+
+    def _existing(self, name: str, snapshot: str) -> Path | None:
+        path = self._directory(name) / snapshot
+        return path if snapshot and path.exists() else None
+
+    def _snapshots(self, name: str) -> list[str]:
+        """Names of all snapshots that lie there, oldest first."""
+        directory = self._directory(name)
+        with storage_errors(directory):
+            found = os.listdir(directory) if directory.exists() else []
+        return sorted(s for s in found if SNAPSHOT_NAME.fullmatch(s))
+
+    def _delete_all_but(self, name: str, kept: set[str]) -> None:
+        for snapshot in set(self._snapshots(name)) - kept:
+            path = self._directory(name) / snapshot
+            with storage_errors(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _write(self, state: FeedState) -> FeedState:
+        """Put a state in place of the old one, durably and in one step."""
+        directory = self._made(state.name)
+        path, new = directory / "state.json", directory / "state.json.new"
+        with storage_errors(path):
+            with suppress(FileNotFoundError):
+                new.unlink()
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(to_json(state))
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(path)
+            _sync(directory)
+        return state
+
+    def _recovered(self, name: str, path: Path, why: str) -> FeedState:
+        aside = path.with_name("state.json.damaged")
+        with storage_errors(path):
+            path.replace(aside)
+        found = [*reversed(self._snapshots(name)), "", ""]
+        warning = f"state.json was damaged ({why}) and is set aside as {aside.name}"
+        return self._write(FeedState(name, current=found[0], previous=found[1], warning=warning))
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,152 @@
+"""Exact digests, in one read of a file.
+
+The descriptor is shared with the process that opened it, and so is its offset: only pread is used. What
+is read is bounded by what was really read, since a size on a hostile file system is only a claim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
+
+from scanner.hashing.media import HEADER_SIZE
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # in the standard library from Python 3.12 on
+
+CHUNK = 1 << 20  # bytes of one read: past the point where the cost of the call matters
+KEEP = 64 << 20  # bytes: a file up to this size is decoded from memory and not read again
+
+
+class ReadBudgetExceeded(Exception):
+    """There is more in the file than may be read of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was read.
+
+    Attributes:
+        size: bytes read.
+        digests: kind to raw digest.
+        data: the whole content, None where it was too large to keep.
+    """
+
+    size: int
+    digests: dict[str, bytes]
+    data: bytes | None
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+def new_hashes(kinds: Sequence[str]) -> dict[str, _Hash]:
+    """Empty hashes of the named kinds (md5, sha1, sha256).
+
+    They identify files here and protect nothing: FIPS builds of OpenSSL allow MD5 only when told so.
+    """
+    return {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
+
+
+def _chunks(fd: int, header: bytes, size_hint: int) -> Iterator[bytes]:
+    """What follows the header, to the end of the file."""
+    offset = len(header)
+    while True:
+        # One byte more than expected: a short read is the end of a regular file, without another call.
+        wanted = max(HEADER_SIZE, min(CHUNK, size_hint + 1 - offset))
+        chunk = os.pread(fd, wanted, offset)
+        if chunk:
+            yield chunk
+        offset += len(chunk)
+        if len(chunk) < wanted:
+            return
+
+
+def read_and_hash(
+    fd: int,
+    kinds: Sequence[str],
+    header: bytes,
+    ended: bool,
+    *,
+    size_hint: int,
+    budget: int,
+    keep: int = KEEP,
+) -> Content:
+    """Read a file to its end, once.
+
+    Args:
+        fd: open for reading; its offset is neither used nor moved.
+        kinds: exact kinds wanted, may be none.
+        header: its first bytes, read before.
+        ended: the header is all there is.
+        size_hint: what fstat says; only the size of the reads depends on it, never how much is read.
+        budget: most bytes that may be read.
+        keep: largest content to be kept for decoding, in bytes.
+
+    Raises:
+        ReadBudgetExceeded: the file is longer than the budget.
+        OSError: reading failed.
+    """
+    hashes = new_hashes(kinds)
+    size, kept = 0, [header]
+    rest = iter(()) if ended else _chunks(fd, header, size_hint)
+    for chunk in chain((header,), rest):
+        size += len(chunk)
+        if size > budget:
+            raise ReadBudgetExceeded(f"more than {budget} bytes")
+        for value in hashes.values():
+            value.update(chunk)
+        if chunk is not header and size <= keep:
+            kept.append(chunk)
+    data = b"".join(kept) if size <= keep else None
+    return Content(size, {kind: value.digest() for kind, value in hashes.items()}, data)
+
+
+class DescriptorFile(io.RawIOBase):
+    """A read-only, seekable file over a shared descriptor, for decoding what is too large to keep.
+
+    Does not own the descriptor. `size` is what was hashed: decoding never sees more.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self._size = size
+        self._offset = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("before the beginning of the file")
+        self._offset = base + offset
+        return self._offset
+
+    def tell(self) -> int:
+        return self._offset
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = max(0, min(len(view), self._size - self._offset))
+        n = os.preadv(self._fd, [view[:wanted]], self._offset) if wanted else 0
+        self._offset += n
+        return n
+
+
+def open_for_decoding(fd: int, content: Content) -> io.BytesIO | io.BufferedReader:
+    """The content as a file, without reading again what is in memory."""
+    if content.data is not None:
+        return io.BytesIO(content.data)
+    return io.BufferedReader(DescriptorFile(fd, content.size), CHUNK)

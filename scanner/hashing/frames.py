@@ -1,0 +1,244 @@
+"""What the pool and its workers say to each other: one fixed frame a message, on a SOCK_SEQPACKET pair.
+
+A worker decodes files of strangers, so what it answers is as hostile as they are: every frame has one
+length, every field one meaning, and `parse_reply` either understands a message wholly or raises
+WorkerError. There is no pickle and nothing to allocate by a length that the peer chose.
+
+    pool -> worker   JOBS    up to 32 jobs, with one descriptor each in the same message
+    worker -> pool   READY   once, with the sandbox layers in force
+                     EXACT   how a job's reading went, with the exact digests
+                     DONE    after EXACT where more was announced: perceptual hashes, or what was wrong
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scanner.model.errors import WorkerError
+from scanner.model.hashes import EXACT_KINDS, KINDS, PerceptualHash
+
+MAX_JOBS = 32  # jobs in one message: from here on more descriptors a message cost the same each
+MAX_HASHES = 12  # perceptual hashes of one file: three views of PDQ and room for other kinds
+MAX_VALUE = 144  # bytes of one perceptual hash: PDQ has 32, the licensed PhotoDNA 144
+MAX_LAYERS = 16
+
+# Why a file that was read has no perceptual hashes. The pool adds decoder_crashed and decoder_timeout.
+PROBLEMS = frozenset({"undecodable", "unsupported_format", "too_many_pixels", "out_of_memory"})
+
+_MAGIC, _VERSION = 0x4853, 1  # "HS"; both sides are of one release, a mismatch means a mixed installation
+_JOBS, _READY, _EXACT, _DONE = 1, 2, 3, 4
+_HEAD = "<HBB"
+_SIZES = tuple(KINDS[kind].size for kind in EXACT_KINDS)
+_JOBS_HEAD = struct.Struct(_HEAD + "B")
+_JOB = struct.Struct("<QB")
+_READY_FRAME = struct.Struct(_HEAD + "B" + "24s" * MAX_LAYERS)
+_EXACT_FRAME = struct.Struct(_HEAD + "QBBQ80sB" + "".join(f"{n}s" for n in _SIZES))
+_DONE_FRAME = struct.Struct(_HEAD + "Q32sB" + f"B16sBB{MAX_VALUE}s" * MAX_HASHES)
+_NO_HASH = (0, b"", 0, 0, b"")
+
+REQUEST_SIZE = _JOBS_HEAD.size + MAX_JOBS * _JOB.size
+REPLY_SIZE = max(_READY_FRAME.size, _EXACT_FRAME.size, _DONE_FRAME.size)
+
+_MEDIA_ONLY = 1
+_MORE, _CHANGED = 1, 2
+_MIME = re.compile(r"(?:[a-z0-9]+/[a-z0-9.+-]+)?")
+_NAME = re.compile(r"[a-z0-9_.-]+")
+
+
+class ReadStatus(IntEnum):
+    """How reading a file went."""
+
+    HASHED = 0
+    NOT_MEDIA = 1  # by its first bytes; nothing else was read
+    IO_ERROR = 2
+    TOO_LARGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JobFrame:
+    """One file to hash; its descriptor goes with it."""
+
+    id: int
+    media_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has given up its powers and waits; `layers` are those in force."""
+
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """How reading went.
+
+    Attributes:
+        more: a Done follows.
+        changed: size, mtime or ctime moved while the file was read.
+        size: bytes read and hashed.
+        digests: kind to raw digest; empty unless `status` is HASHED.
+    """
+
+    id: int
+    status: ReadStatus
+    more: bool
+    changed: bool
+    size: int
+    media_type: str
+    digests: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The perceptual hashes of a file, and what was wrong where they are missing."""
+
+    id: int
+    problem: str
+    hashes: tuple[PerceptualHash, ...]
+
+
+Reply = Ready | Exact | Done
+
+
+def encode_jobs(jobs: Sequence[JobFrame]) -> bytes:
+    """A JOBS message; the descriptors are the caller's to send with it, in the same order."""
+    parts = [_JOBS_HEAD.pack(_MAGIC, _VERSION, _JOBS, len(jobs))]
+    parts += [_JOB.pack(job.id, _MEDIA_ONLY if job.media_only else 0) for job in jobs]
+    return b"".join(parts)
+
+
+def parse_jobs(message: bytes) -> list[JobFrame]:
+    """The jobs of a message of the pool.
+
+    Raises:
+        WorkerError: it is no JOBS message.
+    """
+    try:
+        magic, version, kind, n = _JOBS_HEAD.unpack_from(message)
+        if (magic, version, kind) != (_MAGIC, _VERSION, _JOBS) or len(
+            message
+        ) != _JOBS_HEAD.size + n * _JOB.size:
+            raise ValueError("not a list of jobs")
+        return [JobFrame(i, bool(f & _MEDIA_ONLY)) for i, f in _JOB.iter_unpack(message[_JOBS_HEAD.size :])]
+    except (struct.error, ValueError) as e:
+        raise WorkerError(f"the pool sent something that is no list of jobs ({e})") from e
+
+
+def encode_ready(layers: Sequence[str]) -> bytes:
+    names = [layer.encode("ascii") for layer in layers]
+    names += [b""] * (MAX_LAYERS - len(names))
+    return _READY_FRAME.pack(_MAGIC, _VERSION, _READY, len(layers), *names)
+
+
+def encode_exact(reply: Exact) -> bytes:
+    flags = (_MORE if reply.more else 0) | (_CHANGED if reply.changed else 0)
+    mask = sum(1 << i for i, kind in enumerate(EXACT_KINDS) if kind in reply.digests)
+    values = [reply.digests.get(kind, b"") for kind in EXACT_KINDS]
+    return _EXACT_FRAME.pack(
+        _MAGIC, _VERSION, _EXACT, reply.id, reply.status, flags, reply.size, reply.media_type.encode("ascii"),
+        mask, *values,
+    )  # fmt: skip
+
+
+def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
+    """A DONE message; `kinds` is the configured list of perceptual kinds, the same on both sides.
+
+    Raises:
+        ValueError: more or longer hashes than a frame has room for, or a view that is no plain name.
+    """
+    if len(reply.hashes) > MAX_HASHES:
+        raise ValueError(f"{len(reply.hashes)} hashes of one file")
+    fields: list[int | bytes] = []
+    for h in reply.hashes:
+        if not 0 < len(h.value) <= MAX_VALUE or not _NAME.fullmatch(h.view) or len(h.view) > 16:
+            raise ValueError(f"a {h.kind} hash that has no room in a frame")
+        fields += (kinds.index(h.kind), h.view.encode("ascii"), h.quality, len(h.value), h.value)
+    fields += _NO_HASH * (MAX_HASHES - len(reply.hashes))
+    problem = reply.problem.encode("ascii")
+    return _DONE_FRAME.pack(_MAGIC, _VERSION, _DONE, reply.id, problem, len(reply.hashes), *fields)
+
+
+def parse_reply(message: bytes, kinds: Sequence[str]) -> Reply:
+    """What a worker says.
+
+    Args:
+        message: as received, of any length and content.
+        kinds: the configured perceptual kinds, in order.
+
+    Raises:
+        WorkerError: it is none of the replies, or a field has a value that no worker of ours sends.
+    """
+    try:
+        magic, version, kind = struct.unpack_from(_HEAD, message)
+        if (magic, version) != (_MAGIC, _VERSION):
+            raise ValueError("wrong magic or version")
+        if kind == _EXACT:
+            return _parse_exact(message)
+        if kind == _DONE:
+            return _parse_done(message, kinds)
+        if kind == _READY:
+            return _parse_ready(message)
+        raise ValueError("unknown type")
+    except (struct.error, ValueError) as e:
+        raise WorkerError(f"a worker sent something that is no reply ({e})") from e
+
+
+def _text(raw: bytes, pattern: re.Pattern[str]) -> str:
+    """A field of NUL-padded ASCII."""
+    text = raw.rstrip(b"\0").decode("ascii")
+    if not pattern.fullmatch(text):
+        raise ValueError("a text field with other characters")
+    return text
+
+
+def _parse_ready(message: bytes) -> Ready:
+    n, *names = _READY_FRAME.unpack(message)[3:]
+    if n > MAX_LAYERS or any(any(name) for name in names[n:]):
+        raise ValueError("a list of layers that does not fit its count")
+    return Ready(tuple(_text(name, _NAME) for name in names[:n]))
+
+
+def _parse_exact(message: bytes) -> Exact:
+    _, _, _, job, status, flags, size, mime, mask, *values = _EXACT_FRAME.unpack(message)
+    if flags & ~(_MORE | _CHANGED) or mask >> len(EXACT_KINDS):
+        raise ValueError("unknown flags")
+    digests = {kind: v for i, (kind, v) in enumerate(zip(EXACT_KINDS, values, strict=True)) if mask >> i & 1}
+    if any(any(v) for i, v in enumerate(values) if not mask >> i & 1):
+        raise ValueError("a digest that is not announced")
+    if status != ReadStatus.HASHED and (digests or size or flags):
+        raise ValueError("digests of a file that was not hashed")
+    return Exact(
+        job,
+        ReadStatus(status),
+        bool(flags & _MORE),
+        bool(flags & _CHANGED),
+        size,
+        _text(mime, _MIME),
+        digests,
+    )
+
+
+def _parse_done(message: bytes, kinds: Sequence[str]) -> Done:
+    _, _, _, job, raw_problem, n, *fields = _DONE_FRAME.unpack(message)
+    problem = raw_problem.rstrip(b"\0").decode("ascii")
+    if problem and problem not in PROBLEMS:
+        raise ValueError("an unknown problem")
+    groups = [tuple(fields[i : i + 5]) for i in range(0, len(fields), 5)]
+    if n > MAX_HASHES or any(any(map(any, (g[1], g[4]))) or g[0] or g[2] or g[3] for g in groups[n:]):
+        raise ValueError("a list of hashes that does not fit its count")
+    return Done(job, problem, tuple(_parse_hash(group, kinds) for group in groups[:n]))
+
+
+def _parse_hash(group: tuple[int, bytes, int, int, bytes], kinds: Sequence[str]) -> PerceptualHash:
+    index, view, quality, length, value = group
+    if index >= len(kinds) or quality > 100 or not 0 < length <= MAX_VALUE or any(value[length:]):
+        raise ValueError("a hash out of range")
+    known = KINDS.get(kinds[index])
+    if known is not None and length != known.size:
+        raise ValueError("a hash of another length than its kind has")
+    return PerceptualHash(kinds[index], _text(view, _NAME), value[:length], quality)

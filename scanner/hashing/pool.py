@@ -1,0 +1,257 @@
+"""The hashing workers, seen from the process that has the power to open files.
+
+Plain synchronous code without a thread of its own: the caller waits for `fileno` (an epoll descriptor,
+which can itself be waited for) until `deadline`, and calls `poll`. Nothing here blocks but `start`, `stop`
+and the fork of a replacement.
+
+Workers are expected to crash, hang and lie. The file that was current then is blamed; the jobs behind it
+go to other workers; no job is lost or answered twice.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+
+from scanner.hashing import frames
+from scanner.hashing.frames import Done, JobFrame, Ready
+from scanner.hashing.process import WorkerHandle, WorkerProcess
+from scanner.hashing.settings import WorkerSettings
+from scanner.hashing.slot import HashJob, HashResult, Slot
+from scanner.model.errors import WorkerError
+from scanner.system import descriptors
+
+_QUEUE = 2 * frames.MAX_JOBS  # jobs a worker holds: one message to work on, one so that it never waits
+# A worker that has more than this before it gets no more: large files are better shared out late.
+_QUEUE_BYTES = 64 << 20
+_STARTS = 3  # workers that die one after the other before they are ready: it is not chance
+_UNREAPED = 4  # killed workers, per worker, that do not go: they hang in the kernel, on storage that is gone
+_STOP_SECONDS = 1.0  # time to end by themselves, and again to be reaped after the kill
+
+
+class WorkerPool:
+    """A number of worker processes that hash files.
+
+    To be used from one thread, which must live as long as the pool: workers die with the thread that
+    started them.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        workers: int,
+        *,
+        spawn: Callable[[WorkerSettings], WorkerHandle] = WorkerProcess,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.restarts: Counter[str] = Counter()  # by reason: crash, timeout, protocol, memory, start
+        self.layers: frozenset[str] = frozenset()  # sandbox layers in force in all workers
+        self._settings = settings
+        self._workers = workers
+        self._spawn = spawn
+        self._clock = clock
+        self._epoll = select.epoll()
+        self._slots: dict[int, Slot] = {}
+        self._pending: deque[HashJob] = deque()
+        self._results: list[HashResult] = []
+        self._dying: list[WorkerHandle] = []
+        self._failed_starts = 0
+        self._broken: WorkerError | None = None
+
+    def start(self) -> None:
+        """Start all workers and wait until they are ready.
+
+        Raises:
+            WorkerError: they can't be started; says what the last one said.
+        """
+        try:
+            for _ in range(self._workers):
+                self._add(self._clock())
+            while not all(slot.ready for slot in self._slots.values()):
+                self._epoll.poll(max(0.0, (self.deadline() or 0.0) - self._clock()))
+                self.poll(self._clock())
+        except BaseException:
+            self.stop()
+            raise
+
+    def fileno(self) -> int:
+        """Readable when `poll` has something to do."""
+        return self._epoll.fileno()
+
+    @property
+    def room(self) -> int:
+        """How many more jobs may be submitted."""
+        return self._workers * _QUEUE - self.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that were submitted and have no result yet."""
+        return len(self._pending) + sum(len(slot.jobs) for slot in self._slots.values())
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers, for the status page."""
+        return tuple(slot.handle.pid for slot in self._slots.values())
+
+    def submit(self, job: HashJob) -> None:
+        """Accept a job; `flush` or `poll` sends it."""
+        self._pending.append(job)
+
+    def flush(self) -> None:
+        """Send what was submitted, as far as the workers have room for it."""
+        while self._pending:
+            free = [s for s in self._slots.values() if _takes_more(s)]
+            if not free:
+                return
+            slot = min(free, key=lambda s: len(s.jobs))
+            share = min(frames.MAX_JOBS, -(-len(self._pending) // len(free)))
+            if not self._send(slot, share):
+                return
+
+    def deadline(self) -> float | None:
+        """When `poll` must be called even if nothing happens, on the pool's clock."""
+        return min((s.deadline for s in self._slots.values() if s.deadline is not None), default=None)
+
+    def poll(self, now: float) -> list[HashResult]:
+        """Take what workers answered, end those that are overdue, replace those that are gone.
+
+        Raises:
+            WorkerError: workers die as soon as they are started, or can't be killed.
+        """
+        for fd, _ in self._epoll.poll(0):
+            self._receive(self._slots[fd], now)
+        for slot in list(self._slots.values()):
+            if slot.deadline is not None and slot.deadline <= now:
+                self._lose(slot, "timeout" if slot.ready else "start", now)
+        self._reap()
+        self.flush()
+        results, self._results = self._results, []
+        if self._broken is not None and not results:
+            raise self._broken
+        return results
+
+    def stop(self) -> None:
+        """End all workers: politely, then not. Jobs in flight get no result."""
+        slots, self._slots = self._slots, {}
+        for slot in slots.values():
+            slot.handle.socket.close()
+        handles = [slot.handle for slot in slots.values()] + self._dying
+        self._dying = []
+        self._pending.clear()
+        end = self._clock() + _STOP_SECONDS
+        left = [h for h in handles if not h.reap(max(0.0, end - self._clock()))]
+        for handle in left:
+            handle.kill()
+        for handle in left:
+            handle.reap(_STOP_SECONDS)
+        if not self._epoll.closed:
+            self._epoll.close()
+
+    def _add(self, now: float) -> None:
+        try:
+            handle = self._spawn(self._settings)
+        except OSError as e:
+            raise WorkerError(f"a hashing worker can't be started: {e}") from e
+        slot = Slot(handle, deadline=now + self._settings.start_seconds)
+        self._slots[handle.socket.fileno()] = slot
+        self._epoll.register(handle.socket.fileno(), select.EPOLLIN)
+
+    def _send(self, slot: Slot, share: int) -> bool:
+        """Send a worker its share; False if it can't be sent now."""
+        jobs: list[HashJob] = []
+        size = slot.bytes
+        while self._pending and len(jobs) < share and (size < _QUEUE_BYTES or not (slot.jobs or jobs)):
+            jobs.append(self._pending.popleft())
+            size += jobs[-1].size
+        message = frames.encode_jobs([JobFrame(job.id, job.media_only) for job in jobs])
+        try:
+            descriptors.send(slot.handle.socket, message, [job.fd for job in jobs])
+        except OSError:
+            # Full (EAGAIN, ETOOMANYREFS) or gone (EPIPE): its answers or its end will show.
+            self._pending.extendleft(reversed(jobs))
+            return False
+        slot.give(jobs, self._clock(), self._settings)
+        return True
+
+    def _receive(self, slot: Slot, now: float) -> None:
+        """Take all that a worker has said by now."""
+        for _ in range(3 * _QUEUE):  # more than two answers a job and the end: the next call takes the rest
+            try:
+                message, _ = descriptors.receive(slot.handle.socket, frames.REPLY_SIZE + 1)
+                if message:
+                    reply = frames.parse_reply(message, self._settings.perceptual)
+                    reason = self._take(slot, reply, now)
+                else:
+                    reason = "crash" if slot.ready else "start"
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                continue  # it left jobs unread; what it said before is still there and comes now
+            except (ValueError, WorkerError):
+                reason = "protocol"
+            if reason:
+                self._lose(slot, reason, now)
+                return
+
+    def _take(self, slot: Slot, reply: frames.Reply, now: float) -> str:
+        """Act on one answer; returns why the worker has to go, "" if it stays."""
+        if isinstance(reply, Ready):
+            if slot.ready:
+                raise WorkerError("a worker became ready twice")
+            slot.ready, slot.deadline = True, None
+            self.layers = frozenset(reply.layers) & (self.layers or frozenset(reply.layers))
+            self._failed_starts = 0
+            return ""
+        result = slot.answer(reply, now, self._settings)
+        if result is not None:
+            self._results.append(result)
+        if isinstance(reply, Done) and reply.problem == "out_of_memory":
+            # Perhaps the picture was too large, perhaps a decoder has leaked: then every next one would fail.
+            return "memory"
+        return ""
+
+    def _lose(self, slot: Slot, reason: str, now: float) -> None:
+        """End a worker, give its jobs back and start another in its place."""
+        del self._slots[slot.handle.socket.fileno()]
+        self._epoll.unregister(slot.handle.socket.fileno())
+        slot.handle.socket.close()
+        slot.handle.kill()
+        self._dying.append(slot.handle)
+        self.restarts[reason] += 1
+        if not slot.ready:
+            self._failed_starts += 1
+        result = slot.blame(reason) if reason != "memory" else None  # that file has its result
+        if result is not None:
+            self._results.append(result)
+        self._pending.extendleft(reversed(slot.jobs))
+        if self._failed_starts >= _STARTS:
+            self._broken = WorkerError(
+                f"{_STARTS} hashing workers in a row died before they were ready: {slot.handle.last_words()}",
+                remedy="`hostsweep doctor` checks what they need",
+            )
+        try:
+            if self._broken is None:
+                self._add(now)
+        except WorkerError as e:
+            self._broken = e  # raised once the results that are there have been handed over
+
+    def _reap(self) -> None:
+        if not self._dying:
+            return
+        self._dying = [handle for handle in self._dying if not handle.reap()]
+        if len(self._dying) > _UNREAPED * self._workers and self._broken is None:
+            self._broken = WorkerError(
+                f"{len(self._dying)} hashing workers can't be ended: their storage does not answer",
+                remedy="See which mount hangs (dmesg), and leave it out of the scan",
+            )
+
+
+def _takes_more(slot: Slot) -> bool:
+    # Refilled when half is done: then a message carries many jobs and the worker still never waits.
+    return (
+        slot.ready
+        and len(slot.jobs) <= _QUEUE - frames.MAX_JOBS
+        and (slot.bytes < _QUEUE_BYTES or not slot.jobs)
+    )

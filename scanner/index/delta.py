@@ -1,0 +1,179 @@
+"""What an update of the feeds adds: the only values the files already known must be compared with.
+
+What an update removes needs no delta: files that matched are matched again at every scan anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
+from scanner.index.exact import Keys, as_keys, contained
+from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, Hashes, PerceptualTable, any_within
+from scanner.index.snapshot import Snapshot
+from scanner.model.hashes import Digests
+
+_Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """New perceptual values of one feed: themselves or, if many, the rows of the feed's own search table."""
+
+    hashes: Hashes
+    table: PerceptualTable | None
+    rows: _Mask | None
+
+    def touched(self, values: Hashes, max_distance: int) -> _Mask:
+        if self.table is None or not self.table.has_tables or max_distance > TABLES_DISTANCE:
+            return any_within(values, self.hashes, max_distance)
+        found = np.zeros(len(values), dtype=np.bool_)
+        for i, value in enumerate(values):
+            _, rows = self.table.near(value.tobytes(), max_distance)
+            found[i] = len(rows) > 0 if self.rows is None else self.rows[rows].any()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Values that act now and did not before.
+
+    Attributes:
+        exact: sorted values by kind, one array for each feed that has new ones.
+        perceptual: values by kind, likewise; internal.
+        thresholds: by perceptual kind.
+    """
+
+    exact: Mapping[str, Sequence[Keys]]
+    perceptual: Mapping[str, Sequence[_Near]]
+    thresholds: Mapping[str, Threshold]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Number of new values by kind; one that two feeds have new counts twice."""
+        counts = {kind: sum(len(keys) for keys in parts) for kind, parts in self.exact.items()}
+        counts.update((kind, sum(len(p.hashes) for p in parts)) for kind, parts in self.perceptual.items())
+        return counts
+
+    @property
+    def empty(self) -> bool:
+        """Nothing new: no file has to be looked at."""
+        return not any(self.counts.values())
+
+    def touched(self, batch: Sequence[Digests]) -> list[int]:
+        """Positions of the files that some new value matches; only these have to be matched again.
+
+        Needs a few MB of memory besides the batch, whatever its size and that of the delta.
+        """
+        found = np.zeros(len(batch), dtype=np.bool_)
+        for kind, parts in self.exact.items():
+            at = [i for i, digests in enumerate(batch) if kind in digests.exact]
+            if at:
+                values = [batch[i].exact[kind] for i in at]
+                keys = as_keys(_joined(kind, values), len(values[0]))
+                for part in parts:
+                    found[at] |= contained(keys, part)
+        for kind, near in self.perceptual.items():
+            self._touch_near(batch, kind, near, found)
+        positions: list[int] = np.flatnonzero(found).tolist()
+        return positions
+
+    def _touch_near(self, batch: Sequence[Digests], kind: str, parts: Sequence[_Near], found: _Mask) -> None:
+        threshold = self.thresholds[kind]
+        seen = [
+            (i, p.value)
+            for i, digests in enumerate(batch)
+            for p in digests.perceptual
+            if p.kind == kind and p.quality >= threshold.min_quality
+        ]
+        if not seen:
+            return
+        at = np.array([i for i, _ in seen])
+        data = _joined(kind, [value for _, value in seen])
+        values = np.frombuffer(data, dtype=np.uint8).reshape(len(seen), -1)
+        for part in parts:
+            # A file may be there with several views, so a plain |= would lose all but the last.
+            found[at[part.touched(values, threshold.max_distance)]] = True
+
+
+def _joined(kind: str, values: Sequence[bytes]) -> bytes:
+    if len({len(v) for v in values}) != 1:
+        raise RuntimeError(f"values of {kind} have different lengths")
+    return b"".join(values)
+
+
+def added(
+    new: Sequence[OpenFeed], old: Sequence[OpenFeed] | None, thresholds: Mapping[str, Threshold]
+) -> Delta:
+    """What acts in `new` and did not in `old`, be it new in a list or by the operator's terms.
+
+    A value that a benign feed held back and no longer does counts as new, too.
+
+    Args:
+        old: None: everything in `new` counts as new. To be given, too, when a threshold was widened, for
+            then old values match more.
+        thresholds: by perceptual kind; kinds without one have the model's defaults.
+
+    Raises:
+        SnapshotError: a snapshot that was opened without verifying is damaged.
+    """
+    before = list(old or ())
+    pairs = [([f for f in new if not f.benign], [f for f in before if not f.benign])]
+    pairs.append(([f for f in before if f.benign], [f for f in new if f.benign]))
+    exact: dict[str, list[Keys]] = {}
+    perceptual: dict[str, list[_Near]] = {}
+    for veto, (now, then) in enumerate(pairs):
+        for feed in now:
+            for kind, meta in feed.snapshot.meta.kinds.items():
+                if veto and not meta.exact:
+                    continue
+                fresh = _fresh(feed, kind, then)
+                if fresh is not None and not fresh.any():
+                    continue
+                if meta.exact:
+                    exact.setdefault(kind, []).append(_chosen(feed.snapshot.keys(kind), fresh))
+                else:
+                    perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))
+    return Delta(exact, perceptual, complete_thresholds(new, thresholds))
+
+
+def acting_values(snapshot: Snapshot, categories: frozenset[str]) -> Mapping[str, Keys]:
+    """Values of entries of these categories, by kind, in ascending order; without a copy if these are all."""
+    return {
+        kind: _chosen(snapshot.keys(kind), acting_mask(snapshot, kind, categories))
+        for kind in snapshot.counts
+    }
+
+
+def _fresh(feed: OpenFeed, kind: str, others: Sequence[OpenFeed]) -> _Mask | None:
+    """Which of a feed's values act and are not among the acting ones of the others; None: all."""
+    acting = acting_categories(feed)
+    same = [o for o in others if o.snapshot.id == feed.snapshot.id]
+    if any(acting <= acting_categories(o) for o in same):
+        return np.zeros(1, dtype=np.bool_)
+    keys = feed.snapshot.keys(kind)
+    mask = acting_mask(feed.snapshot, kind, acting)
+    for other in others:
+        if kind not in other.snapshot.counts:
+            continue
+        theirs = _chosen(
+            other.snapshot.keys(kind), acting_mask(other.snapshot, kind, acting_categories(other))
+        )
+        unknown = ~contained(keys, theirs)
+        mask = unknown if mask is None else mask & unknown
+    return mask
+
+
+def _chosen(keys: Keys, mask: _Mask | None) -> Keys:
+    return keys if mask is None else keys[mask]
+
+
+def _near(snapshot: Snapshot, kind: str, mask: _Mask | None) -> _Near:
+    keys = _chosen(snapshot.keys(kind), mask)
+    hashes = keys.view(np.uint8).reshape(len(keys), -1)
+    table = snapshot.table(kind) if len(keys) >= TABLES_FROM else None
+    return _Near(hashes, table, mask)

@@ -1,0 +1,209 @@
+"""From digests to a decision: matched or not, by which rule, and what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from scanner.ledger import Ledger
+from scanner.model.feeds import FeedTerms
+from scanner.model.files import FileRef
+from scanner.model.hashes import Digests
+from scanner.model.matches import Action, Case, CaseState, Match, Verdict
+from scanner.model.outcomes import ScanCounts
+from scanner.model.ports import Clock, Ids, Matcher
+from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.volume import Customers, Volume
+from scanner.response import Brake, Securer, SecureRequest, SecureResult, StagingFolder, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """The very file that was hashed, and the directory it was opened in."""
+
+    fd: int
+    directory_fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a file.
+
+    Attributes:
+        matched: some acting entry lists it, and nobody said it is a false positive.
+        gone: it was moved into the vault.
+        again: it is not what it was any more, so nothing of it may be remembered.
+    """
+
+    matched: bool
+    gone: bool = False
+    again: bool = False
+
+
+CLEAN = Judgement(matched=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SecuringRoom:
+    """What securing needs; None at the judge means: report only."""
+
+    securer: Securer
+    staging: StagingFolder
+
+
+class Judge:
+    """Decides about the files of one volume in one scan.
+
+    The order of what is recorded: the case first, then the securing step's intent, the act, its outcome,
+    and last the case's action: a crash in between leaves an open step, from which recovery finds the case.
+    """
+
+    def __init__(
+        self,
+        *,
+        volume: Volume,
+        matcher: Matcher,
+        terms: Mapping[str, FeedTerms],
+        ledger: Ledger,
+        brake: Brake,
+        securing: SecuringRoom | None,
+        reporter: Reporter,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._volume = volume
+        self._customers = Customers(volume.customer)
+        self._matcher = matcher
+        self._terms = terms
+        self._ledger = ledger
+        self._brake = brake
+        self._securing = securing
+        self._reporter = reporter
+        self._clock = clock
+        self._ids = ids
+
+    def judge(
+        self, file: FileRef, digests: Digests, counts: ScanCounts, opened: Callable[[], OpenFile]
+    ) -> Judgement:
+        """Match one file and act on it.
+
+        Args:
+            counts: the scan's counts so far (the brake looks at them; secured/unsecured are counted here).
+            opened: gives the open file; called only when it is to be secured; may raise OSError.
+
+        Raises:
+            LedgerError: nothing may be done that can't be recorded.
+            VaultError: the vault itself is broken.
+        """
+        matches = self._matcher.match(digests)
+        if not matches:
+            return CLEAN
+        if self._ledger.is_exception(digests):
+            self._reporter.note(
+                "exception_applied", volume=self._volume.name, path=self._volume.shown(file.path)
+            )
+            return CLEAN
+        match, wanted = self._decide(matches, counts)
+        case = self._case(file, digests, match, matches, wanted)
+        if not wanted.secure:
+            counts.unsecured += 1
+            return self._tell(case, Judgement(matched=True))
+        result = self._secure(file, digests, case, opened)
+        action = Action.QUARANTINED if result.secured else Action.FAILED
+        reason = (
+            wanted.reason
+            if result.secured
+            else f"{result.kind}: {result.text}"
+            if result.text
+            else result.kind
+        )
+        case = self._ledger.set_action(
+            case.id, action, reason, quarantine_id=result.quarantine_id, now_ns=self._clock.now_ns()
+        )
+        counts.secured += result.secured
+        counts.unsecured += not result.secured
+        return self._tell(case, Judgement(matched=True, gone=result.secured, again=not result.secured))
+
+    def _decide(self, matches: tuple[Match, ...], counts: ScanCounts) -> tuple[Match, Verdict]:
+        """The strongest match that wants the file secured, else the strongest."""
+        decided = [(m, self._verdict(m, braked=False)) for m in matches]
+        match, wanted = next((d for d in decided if d[1].secure), decided[0])
+        if wanted.secure:
+            if not self._brake.engaged and self._brake.hit(counts.files):
+                self._engage_brake(counts)
+            if self._brake.engaged:
+                counts.braked = True
+                wanted = self._verdict(match, braked=True)
+        return match, wanted
+
+    def _verdict(self, match: Match, *, braked: bool) -> Verdict:
+        return verdict(
+            match,
+            self._terms[match.feed],
+            securing_enabled=self._securing is not None,
+            brake_engaged=braked,
+            exception=False,
+        )
+
+    def _engage_brake(self, counts: ScanCounts) -> None:
+        reason = f"{self._brake.hits} hits among {counts.files} files on volume {self._volume.name}"
+        self._ledger.engage_brake(reason, self._clock.now_ns())
+        self._reporter.note("brake_engaged", volume=self._volume.name, reason=reason)
+
+    def _case(
+        self, file: FileRef, digests: Digests, match: Match, matches: tuple[Match, ...], wanted: Verdict
+    ) -> Case:
+        now = self._clock.now_ns()
+        shown = self._volume.shown(file.path)
+        case, _ = self._ledger.open_case(
+            Case(
+                id=self._ids.new(),
+                opened_ns=now,
+                updated_ns=now,
+                volume=self._volume.name,
+                root=self._volume.root,
+                path=file.path,
+                shown_as=(self._volume.shown_as or self._volume.root).decode("utf-8", "surrogateescape"),
+                customer=self._customers.of(shown),
+                size=file.stat.size,
+                mtime_ns=file.stat.mtime_ns,
+                digests=digests,
+                match=match,
+                others=tuple(m for m in matches if m is not match),
+                # A case that is to be secured is not yet: should we die here, it says so.
+                action=Action.FAILED if wanted.secure else Action.REPORTED,
+                reason="securing" if wanted.secure else wanted.reason,
+                state=CaseState.OPEN,
+            )
+        )
+        return case
+
+    def _secure(
+        self, file: FileRef, digests: Digests, case: Case, opened: Callable[[], OpenFile]
+    ) -> SecureResult:
+        if self._securing is None:
+            raise RuntimeError("the policy wants a file secured in a scan that only reports")
+        try:
+            at = opened()
+        except OSError as e:
+            return SecureResult.failed(
+                "vanished" if isinstance(e, FileNotFoundError) else "changed", e.strerror or ""
+            )
+        return self._securing.securer.secure(
+            SecureRequest(
+                staging=self._securing.staging,
+                volume=self._volume.name,
+                root=self._volume.root,
+                directory=file.directory,
+                name=file.stat.name,
+                fd=at.fd,
+                stat=file.stat,
+                directory_fd=at.directory_fd,
+                digests=digests,
+                case_id=case.id,
+            )
+        )
+
+    def _tell(self, case: Case, judgement: Judgement) -> Judgement:
+        self._reporter.hit(case, self._volume.shown(case.path))
+        return judgement

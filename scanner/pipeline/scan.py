@@ -1,0 +1,394 @@
+"""The way of a volume's files from the walk to the ledger: one loop in one thread.
+
+Everything that can take long happens elsewhere: the walk in its process, reading and decoding in the
+workers. This loop opens files, hands them over, and decides about the answers. It is plain synchronous
+code that waits in poll(2); whoever has an event loop runs it in a thread.
+
+Conservation: each regular file that the walk names is counted once in `files` and ends in exactly one
+of matched, clean, unchanged, skipped(reason), failed(kind); `ScanCounts.balanced` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from scanner.hashing import HashJob, HashResult
+from scanner.model.errors import ScannerError, SourceError
+from scanner.model.files import (
+    DirectoryFailed,
+    DirectoryMet,
+    FileRef,
+    FilesSkipped,
+    FileStat,
+    FileState,
+    KnownFile,
+    OthersMet,
+)
+from scanner.model.hashes import Digests
+from scanner.model.outcomes import ScanCounts
+from scanner.model.ports import Clock
+from scanner.pipeline.book import CatalogBook, DirectoryBook
+from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded
+from scanner.pipeline.judging import Judge, OpenFile
+from scanner.pipeline.opening import failure_kind
+from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.volume import Volume
+from scanner.pipeline.walking import Walker
+
+# Files the walk may be ahead of the workers: enough to keep them busy, little enough to stop soon.
+_QUEUE_FILES = 4096
+_WAIT_SECONDS = 0.2  # the longest wait in poll: how soon a stop is noticed and progress told
+_TRIES = 2  # a file that changes while it is read is read once more
+# A sparse file claims more than it holds: reading its holes would hold up all others.
+_SPARSE_SIZE = 1 << 30  # bytes; smaller ones are read, whatever they hold
+_SPARSE_SHARE = 8  # claimed size over stored size
+
+
+class Hashers(Protocol):
+    """The pool of workers, as the scan sees it."""
+
+    @property
+    def room(self) -> int: ...
+
+    def fileno(self) -> int: ...
+
+    def submit(self, job: HashJob) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def poll(self, now: float) -> list[HashResult]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScanLimits:
+    """What a scan takes on.
+
+    Attributes:
+        media_only: leave out what isn't a picture or a video by content.
+        max_file_size: bytes; larger files are skipped as "too_large".
+    """
+
+    media_only: bool = True
+    max_file_size: int = 16 << 30
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A file that is open and at a worker."""
+
+    book: DirectoryBook
+    fd: int
+    stat: FileStat  # of the descriptor, before it was handed over
+    tries: int
+
+
+class VolumeScan:
+    """One scan of one volume. `run` once."""
+
+    def __init__(
+        self,
+        *,
+        volume: Volume,
+        root_fd: int,
+        walker: Walker,
+        pool: Hashers,
+        judge: Judge,
+        book: CatalogBook,
+        reporter: Reporter,
+        clock: Clock,
+        limits: ScanLimits,
+        stop: threading.Event,
+    ) -> None:
+        self._volume = volume
+        self._root_fd = root_fd
+        self._walker = walker
+        self._pool = pool
+        self._judge = judge
+        self._book = book
+        self._reporter = reporter
+        self._clock = clock
+        self._limits = limits
+        self._stop = stop
+        self._queue: deque[tuple[DirectoryBook, FileStat, int]] = deque()
+        self._flights: dict[int, _Flight] = {}
+        self._next_job = 0
+        self._walk_ended = False
+        self._broken: ScannerError | None = None
+        self.counts = ScanCounts()
+        self.met_directories: set[bytes] = set()
+
+    def run(self) -> ScanCounts:
+        """Scan until the walk has ended and every file has its outcome, or until stopped.
+
+        Raises:
+            ScannerError: our own storage, the walker or the workers failed; what was done is recorded.
+        """
+        try:
+            while not self._finished():
+                if self._stop.is_set():
+                    self._interrupt()
+                    break
+                self._step()
+        finally:
+            self._close()
+        self._progress()
+        if self._broken is not None:
+            raise self._broken
+        return self.counts
+
+    def _finished(self) -> bool:
+        return self._walk_ended and not self._queue and not self._flights
+
+    def _step(self) -> None:
+        while self._queue and self._pool.room > 0:
+            self._submit(*self._queue.popleft())
+        self._pool.flush()
+        self._wait()
+        for result in self._pool.poll(time.monotonic()):
+            self._take(result)
+        self._book.commit(time.monotonic())
+        self._progress()
+
+    def _progress(self) -> None:
+        self._reporter.progress(self._volume.name, self.counts, len(self._queue), len(self._flights))
+
+    def _wait(self) -> None:
+        """Sleep until a worker answers, the walker has something we have room for, or a moment went by."""
+        if self._queue and self._pool.room > 0:
+            return
+        poll = select.poll()
+        poll.register(self._pool.fileno(), select.POLLIN)
+        listen = not self._walk_ended and len(self._queue) < _QUEUE_FILES
+        if listen:
+            poll.register(self._walker.fileno(), select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(int(_WAIT_SECONDS * 1000))}
+        if listen and self._walker.fileno() in ready:
+            for frame in self._walker.read():
+                self._met(frame)
+
+    # What the walk says
+
+    def _met(self, frame: Frame) -> None:
+        counts = self.counts
+        match frame:
+            case DirectoryMet():
+                self._met_directory(frame)
+            case Cached():
+                self.met_directories.update(frame.paths)
+                counts.directories += len(frame.paths)
+                self._count_known(frame.clean, frame.not_media)
+            case FilesSkipped():
+                counts.files += frame.files
+                if frame.files:
+                    self._skip(frame.path, frame.reason, frame.files)
+            case DirectoryFailed():
+                counts.directories_failed += 1
+                self.met_directories.add(frame.path)
+                self._reporter.error(self._volume.name, self._volume.shown(frame.path), frame.kind)
+            case OthersMet():
+                for kind, n in frame.counts.items():
+                    counts.other[kind] = counts.other.get(kind, 0) + n
+            case WalkEnded():
+                self._walk_ended = True
+            case WalkBroken():
+                self._walk_ended = True
+                counts.interrupted = True
+                self._broken = SourceError(frame.text, where=f"volume {self._volume.name}")
+
+    def _met_directory(self, met: DirectoryMet) -> None:
+        if met.last:
+            self.counts.directories += 1
+        self.met_directories.add(met.path)
+        self._count_known(met.clean, met.not_media)
+        if met.cached and not met.known:
+            return
+        book = self._book.directory(self._root_fd, met.path)
+        book.ended = met.last
+        book.fingerprint = met.fingerprint
+        book.removed.extend(met.gone)
+        self.counts.files += len(met.changed) + len(met.known)
+        book.waiting += len(met.changed)
+        self._queue.extend((book, stat, 1) for stat in met.changed)
+        for known in met.known:
+            self._take_known(book, known)
+        self._book.done(book)
+
+    def _count_known(self, clean: int, not_media: int) -> None:
+        self.counts.files += clean + not_media
+        self.counts.unchanged += clean
+        if not_media:
+            self.counts.skipped["not_media"] = self.counts.skipped.get("not_media", 0) + not_media
+
+    def _take_known(self, book: DirectoryBook, known: KnownFile) -> None:
+        """An unchanged file whose digests are matched again, without reading it."""
+        file = self._ref(book, known.stat)
+        opened: list[int] = []
+
+        def open_it() -> OpenFile:
+            fd, stat = book.directory.open(known.stat.name)
+            opened.append(fd)
+            if (stat.inode, stat.ctime_ns, stat.size) != (
+                known.stat.inode,
+                known.stat.ctime_ns,
+                known.stat.size,
+            ):
+                raise OSError("the file is not the one that was hashed")
+            return OpenFile(fd, book.directory.fd)
+
+        try:
+            judgement = self._judge.judge(file, known.digests, self.counts, open_it)
+        finally:
+            for fd in opened:
+                os.close(fd)
+        if judgement.matched:
+            self.counts.matched += 1
+            if judgement.gone or judgement.again:
+                book.whole = False
+            if judgement.gone:
+                self._book.forget(book, known.stat.name)
+        elif known.digests.problem:
+            self._fail(file, known.digests.problem)
+        else:
+            self.counts.unchanged += 1
+        state = FileState.LISTED if judgement.matched else self._quiet_state(known.digests)
+        if state is not known.state and not judgement.gone:
+            self._book.remember(book, known.stat, self._clock.now_ns(), state, known.digests)
+
+    # Files on their way to a worker and back
+
+    def _submit(self, book: DirectoryBook, stat: FileStat, tries: int) -> None:
+        try:
+            fd, now = book.directory.open(stat.name)
+        except OSError as e:
+            self._fail(self._ref(book, stat), failure_kind(e))
+            self._book.forget(book, stat.name)
+            self._done(book)
+            return
+        reason = self._limit(now)
+        if reason:
+            os.close(fd)
+            self._count_skip(book, now, reason)
+            return
+        if (now.inode, now.ctime_ns, now.size) != (stat.inode, stat.ctime_ns, stat.size):
+            book.whole = False  # the walk's fingerprint is about another state of the file
+        self._next_job += 1
+        self._flights[self._next_job] = _Flight(book, fd, now, tries)
+        self._pool.submit(HashJob(self._next_job, fd, now.size, self._limits.media_only))
+
+    def _limit(self, stat: FileStat) -> str:
+        if stat.size > self._limits.max_file_size:
+            return "too_large"
+        if stat.size > _SPARSE_SIZE and stat.blocks * 512 * _SPARSE_SHARE < stat.size:
+            return "sparse"
+        return ""
+
+    def _count_skip(self, book: DirectoryBook, stat: FileStat, reason: str) -> None:
+        self._skip(self._ref(book, stat).path, reason, 1)
+        book.whole = False
+        self._done(book)
+
+    def _take(self, result: HashResult) -> None:
+        flight = self._flights.pop(result.job_id)
+        book, file = flight.book, self._ref(flight.book, flight.stat)
+        try:
+            if result.status == "changed" or not self._unchanged(flight):
+                if flight.tries < _TRIES:
+                    self._queue.append((book, flight.stat, flight.tries + 1))
+                    return
+                self._fail(file, "changed")
+                self._book.forget(book, file.stat.name)
+            elif result.status == "failed" or result.digests is None:
+                self._fail(file, result.kind or "io")
+                book.whole = False
+            elif result.status == "not_media":
+                self._quiet_skip(book, file, "not_media", result.digests)
+            else:
+                self._decide(flight, file, result.digests)
+        finally:
+            os.close(flight.fd)
+        self._done(book)
+
+    def _unchanged(self, flight: _Flight) -> bool:
+        """Whether the file is as it was before a worker had it; what the worker says of that is a hint."""
+        return flight.stat.same_content(FileStat.of(flight.stat.name, os.fstat(flight.fd)))
+
+    def _quiet_skip(self, book: DirectoryBook, file: FileRef, reason: str, digests: Digests) -> None:
+        self.counts.skipped[reason] = self.counts.skipped.get(reason, 0) + 1
+        self._book.remember(book, file.stat, self._clock.now_ns(), FileState.NOT_MEDIA, digests)
+
+    def _decide(self, flight: _Flight, file: FileRef, digests: Digests) -> None:
+        book = flight.book
+        self.counts.hashed += 1
+        self.counts.bytes += digests.size
+        if digests.media_type == "application/mbox" and not self._volume.mail_ground:
+            self._count_mailbox(book, file)
+            return
+        judgement = self._judge.judge(
+            file, digests, self.counts, lambda: OpenFile(flight.fd, book.directory.fd)
+        )
+        if judgement.matched:
+            self.counts.matched += 1
+        elif digests.problem:
+            self._fail(file, digests.problem)
+        else:
+            self.counts.clean += 1
+        if judgement.gone:
+            self._book.forget(book, file.stat.name)
+            return
+        if judgement.again:
+            book.whole = False
+            # What was hashed is not what is there now, unless only the securing failed.
+        state = FileState.LISTED if judgement.matched else self._quiet_state(digests)
+        self._book.remember(book, file.stat, self._clock.now_ns(), state, digests)
+
+    def _count_mailbox(self, book: DirectoryBook, file: FileRef) -> None:
+        """With `select: all` a mailbox is only recognised when it is read; its digests are not kept."""
+        self._skip(file.path, "mail_store", 1)
+        book.whole = False
+
+    @staticmethod
+    def _quiet_state(digests: Digests) -> FileState:
+        return FileState.UNDECODABLE if digests.problem else FileState.CLEAN
+
+    # Outcomes
+
+    def _skip(self, path: bytes, reason: str, files: int) -> None:
+        self.counts.skipped[reason] = self.counts.skipped.get(reason, 0) + files
+        self._reporter.skipped(self._volume.name, self._volume.shown(path), reason, files)
+
+    def _fail(self, file: FileRef, kind: str) -> None:
+        self.counts.failed[kind] = self.counts.failed.get(kind, 0) + 1
+        self._reporter.error(self._volume.name, self._volume.shown(file.path), kind)
+
+    def _done(self, book: DirectoryBook) -> None:
+        book.waiting -= 1
+        self._book.done(book)
+
+    def _ref(self, book: DirectoryBook, stat: FileStat) -> FileRef:
+        return FileRef(self._volume.name, book.directory.path, stat)
+
+    # The end
+
+    def _interrupt(self) -> None:
+        """Files that were met and not finished are skipped, and the scan says that it is not complete."""
+        self.counts.interrupted = True
+        left = len(self._queue) + len(self._flights)
+        if left:
+            self.counts.skipped["interrupted"] = self.counts.skipped.get("interrupted", 0) + left
+
+    def _close(self) -> None:
+        self._walker.stop()
+        for flight in self._flights.values():
+            os.close(flight.fd)
+        self._flights.clear()
+        self._queue.clear()
+        try:
+            self._book.commit(time.monotonic(), now=True)
+        finally:
+            self._book.close()

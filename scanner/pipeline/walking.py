@@ -1,0 +1,157 @@
+"""Starting a walker process and listening to it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+from scanner.model.errors import WorkerError
+from scanner.pipeline.frames import Frame, FrameStream, WalkBroken, WalkEnded
+
+_READ_SIZE = 1 << 18  # bytes taken from the socket at a time
+_STOP_SECONDS = 3.0  # a walker may be in the middle of a system call on a slow disk
+
+
+@dataclass(frozen=True, slots=True)
+class WalkOrder:
+    """What a walker process is told.
+
+    Attributes:
+        volume, root: which volume.
+        catalog: path of the catalog, "" to take every file as new.
+        profile: what the catalog's rows must have been made with.
+        exclude, one_filesystem, mail_ground: the operator's wishes.
+        own: (device, inode) of directories of ours.
+    """
+
+    volume: str
+    root: bytes
+    catalog: str
+    profile: bytes
+    exclude: tuple[str, ...] = ()
+    one_filesystem: bool = True
+    mail_ground: str = ""
+    own: tuple[tuple[int, int], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able, with bytes as base64."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in values.items()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> WalkOrder:
+        return cls(
+            volume=data["volume"],
+            root=base64.b64decode(data["root"]),
+            catalog=data["catalog"],
+            profile=base64.b64decode(data["profile"]),
+            exclude=tuple(data["exclude"]),
+            one_filesystem=data["one_filesystem"],
+            mail_ground=data["mail_ground"],
+            own=tuple((int(d), int(i)) for d, i in data["own"]),
+        )
+
+
+class Walker(Protocol):
+    """Where walk events come from.
+
+    `fileno` becomes readable when there is something; `read` takes what is there without waiting and
+    returns nothing more after WalkEnded or WalkBroken.
+    """
+
+    def fileno(self) -> int: ...
+
+    def read(self) -> Iterator[Frame]: ...
+
+    def stop(self) -> None: ...
+
+
+class WalkerProcess:
+    """A walker in a process of its own.
+
+    The socket's buffer is the back-pressure: a walker that is ahead of the hashing waits in `send`.
+    """
+
+    def __init__(self, order: WalkOrder, root_fd: int) -> None:
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._ours.setblocking(False)
+        self._stream = FrameStream()
+        self._ended = False
+        argument = base64.b64encode(json.dumps(order.to_json()).encode()).decode()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "scanner.pipeline.walker_process",
+                 "--socket-fd", str(theirs.fileno()), "--root-fd", str(root_fd), "--order", argument],
+                pass_fds=(theirs.fileno(), root_fd),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TZ")},
+                cwd="/",
+            )  # fmt: skip
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def read(self) -> Iterator[Frame]:
+        """What is there by now.
+
+        Raises:
+            WorkerError: what came is no walk event.
+        """
+        try:
+            data = self._ours.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        for frame in self._stream.feed(data):
+            self._ended = self._ended or isinstance(frame, WalkEnded | WalkBroken)
+            yield frame
+        if not data and not self._ended:
+            self._ended = True
+            yield WalkBroken(f"the walker process ended unexpectedly (status {self._process.wait()})")
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing, and reap it."""
+        self._ours.close()
+        try:
+            self._process.wait(_STOP_SECONDS if self._ended else 0.05)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired as e:
+                raise WorkerError("the walker process can't be killed: its disk does not answer") from e
+
+
+class WalkedAlready:
+    """Walk events that are known beforehand: a single file, or files found in the catalog."""
+
+    def __init__(self, events: Sequence[Frame]) -> None:
+        self._events = deque([*events, WalkEnded()])
+        self._reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.close(writer)  # a pipe without a writer is always readable
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def read(self) -> Iterator[Frame]:
+        if self._events:
+            yield self._events.popleft()
+
+    def stop(self) -> None:
+        if self._reader >= 0:
+            os.close(self._reader)
+            self._reader = -1

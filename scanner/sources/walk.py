@@ -1,0 +1,361 @@
+"""Walking a volume: every regular file is met once, and is changed, unchanged, skipped or failed.
+
+Directories are opened by their name in the open directory above them, never by a path and never by
+"..": a link or another directory swapped in can't lead elsewhere, and PATH_MAX is no limit. Files
+are not opened at all.
+
+The racy rule. A write within the same tick of the clock as our look would leave ctime and size as
+they are. So a directory with a file younger than `WalkPolicy.racy_ns` gets the fingerprint b"", and
+next time its files are compared one by one; and whoever stores the row of a file that was young when
+it was hashed stores ctime_ns = 0, which never compares equal.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from scanner.model.files import (
+    DirectoryFailed,
+    DirectoryMet,
+    FilesSkipped,
+    KnownDirectory,
+    KnownFile,
+    OthersMet,
+    WalkEvent,
+)
+from scanner.model.ports import KnownFiles
+from scanner.sources.comparing import Comparison, compare
+from scanner.sources.counting import count_below
+from scanner.sources.listing import (
+    BLOCK_ENTRIES,
+    Block,
+    Fingerprinter,
+    Level,
+    blocks,
+    failure_kind,
+    first_block,
+)
+from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
+from scanner.sources.policy import WalkPolicy
+from scanner.system.opening import DIRECTORY_FLAGS, child_opener
+
+# Things that are no files, met since the last word of them: often enough for a moving progress line.
+_OTHERS_EVERY = 10_000
+# Rows of one directory that are fetched at once (some 100 MB); above, they are asked for by name. A customer
+# who makes millions of files and removes them again leaves that many rows behind.
+_MAX_ROWS = 8 * BLOCK_ENTRIES
+# The operator wanted these left alone: that some of it could not be counted is no failure of the scan.
+_BY_CHOICE = frozenset({"excluded", "mail_store", "own"})
+
+
+def walk(
+    root_fd: int, policy: WalkPolicy, known: KnownFiles | None, now_ns: Callable[[], int]
+) -> Iterator[WalkEvent]:
+    """Walk a volume depth first.
+
+    Each regular file found is in exactly one event: in a DirectoryMet as changed, known, clean or not
+    media, or in a FilesSkipped (for `excluded` files and `unreadable` ones, whose stat was refused, one a
+    directory, with the directory's path). Skips by choice are counted as far as they can be listed; where
+    anything else can't be listed there is a DirectoryFailed. Counts in OthersMet are to be added up.
+
+    Args:
+        root_fd: an open directory; stays open.
+        policy: what to leave out.
+        known: what the catalog has; None takes every file as changed.
+        now_ns: UTC in nanoseconds, asked once for each directory.
+
+    Raises:
+        CatalogError: from `known`.
+    """
+    yield from _Walk(policy, known, now_ns).run(root_fd)
+
+
+@dataclass(slots=True)
+class _Directory:
+    """A directory being listed."""
+
+    path: bytes
+    horizon: int  # ns since 1970: files that changed later are young
+    entry: KnownDirectory | None = None
+    store: PrivateStore | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def skip(self, reason: str, files: int) -> None:
+        if files:
+            self.skipped[reason] = self.skipped.get(reason, 0) + files
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a first look at a large directory gave; the fingerprint is b"" if not all of it was seen."""
+
+    fingerprint: bytes = b""
+    files: int = 0
+    signs: frozenset[str] = frozenset()
+    others: Counter[str] = field(default_factory=Counter)
+
+
+class _Walk:
+    def __init__(self, policy: WalkPolicy, known: KnownFiles | None, now_ns: Callable[[], int]) -> None:
+        self._policy = policy
+        self._known = known
+        self._now_ns = now_ns
+        self._excludes = policy.excludes
+        self._file_excludes = policy.excludes if policy.excludes and policy.excludes.files else None
+        self._mail_left_out = not policy.mail_ground
+        self._open_child = child_opener(one_mount=policy.one_filesystem)
+        self._fingerprints = Fingerprinter(policy.profile)
+        self._levels: list[Level] = []
+        self._others: Counter[str] = Counter()
+
+    def run(self, root_fd: int) -> Iterator[WalkEvent]:
+        try:
+            yield from self._root(root_fd)
+            while self._levels:
+                yield from self._step(self._levels[-1])
+                if self._others and self._others.total() >= _OTHERS_EVERY:
+                    yield self._tell_others()
+        finally:
+            for level in self._levels:
+                level.close()
+        if self._others:
+            yield self._tell_others()
+
+    def _tell_others(self) -> OthersMet:
+        counts = dict(self._others)
+        self._others.clear()
+        return OthersMet(counts)
+
+    # From directory to directory. What has a few events at most returns them instead of being a generator:
+    # each generator on the way costs something for every directory.
+
+    def _root(self, root_fd: int) -> Iterable[WalkEvent]:
+        try:
+            fd = os.open(".", DIRECTORY_FLAGS, dir_fd=root_fd)
+        except OSError as e:
+            return (DirectoryFailed(b"", failure_kind(e)),)
+        reason = "excluded" if self._excludes and self._excludes.directory(b"") else ""
+        return self._enter(fd, b"", b"", reason)
+
+    def _step(self, level: Level) -> Iterable[WalkEvent]:
+        name = level.take()
+        if name is not None:
+            return self._child(level, name)
+        failures = [DirectoryFailed(self._path(), kind) for kind in level.failures]
+        level.close()
+        self._levels.pop()
+        return failures
+
+    def _child(self, level: Level, text: str) -> Iterable[WalkEvent]:
+        name = os.fsencode(text)
+        path = self._path(name)
+        reason = self._left_out(level, text, path)
+        try:
+            fd = self._open_child(level.fd, name)
+        except OSError as e:
+            return self._not_opened(path, reason, e)
+        finally:
+            if level.upcoming is None:
+                level.close()
+        return self._enter(fd, name, path, reason)
+
+    def _not_opened(self, path: bytes, reason: str, error: OSError) -> Iterable[WalkEvent]:
+        if error.errno == errno.EXDEV:
+            self._others["mount"] += 1
+            return ()
+        if reason in _BY_CHOICE:
+            return (FilesSkipped(path, reason, 0),)
+        return (DirectoryFailed(path, failure_kind(error)),)
+
+    def _path(self, *below: bytes) -> bytes:
+        # Kept as names: the paths of a chain of long names would take the square of its depth.
+        return b"/".join([*(level.name for level in self._levels[1:]), *below])
+
+    def _left_out(self, level: Level, name: str, path: bytes) -> str:
+        if self._excludes is not None and self._excludes.directory(path):
+            return "excluded"
+        if name in level.left_out or (self._mail_left_out and is_spool(path)):
+            return "mail_store"
+        return "depth" if len(self._levels) > self._policy.max_depth else ""
+
+    def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
+        """Look at an open directory, or only count it; takes over the descriptor."""
+        if self._policy.own and not reason:
+            st = os.fstat(fd)
+            reason = "own" if (st.st_dev, st.st_ino) in self._policy.own else ""
+        if not reason:
+            self._levels.append(Level(fd, name))
+            return self._directory(self._levels[-1], path)
+        files, failure = count_below(fd, self._open_child, self._others)
+        skipped = FilesSkipped(path, reason, files)
+        if failure and reason not in _BY_CHOICE:
+            return (skipped, DirectoryFailed(path, failure))
+        return (skipped,)
+
+    # One directory
+
+    def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
+        here = _Directory(path, self._now_ns() - self._policy.racy_ns)
+        block = first_block(level.fd)
+        if not block.last:
+            return self._large(here, level)
+        events = self._small(here, block)
+        if here.store:
+            level.left_out = here.store.directories
+        level.visit(block.directories)
+        return events
+
+    def _small(self, here: _Directory, block: Block) -> list[WalkEvent]:
+        names = block.raw_names()
+        if self._mail_left_out and (found := signs(block.directories, names)):
+            here.store = private_store(here.path, found)
+        if self._leave_out(here, block):
+            names = block.raw_names()
+        here.entry = entry = self._known.directory(here.path) if self._known else None
+        state = self._fingerprints.start()
+        self._fingerprints.add(state, block, names)
+        fingerprint = state.digest() if block.sound else b""
+        events: list[WalkEvent] = []
+        if entry and _unchanged(entry, fingerprint, len(block.names)):
+            events.append(_cached(here.path, entry))
+        else:
+            events.append(self._compared(here, block, names, fingerprint))
+        if block.others or here.skipped or not block.sound:
+            events.extend(self._tell_rest(here, block))
+        return events
+
+    def _compared(self, here: _Directory, block: Block, raw: bytes, fingerprint: bytes) -> DirectoryMet:
+        names = raw.split(b"\0") if block.names else []
+        rows, all_of_them = self._rows(here.entry, names)
+        result = compare(block, names, rows, here.horizon, self._others)
+        gone: tuple[bytes, ...] = ()
+        if all_of_them and block.sound:
+            gone = tuple(sorted(rows.keys() - set(names)))
+        return _met(here.path, result, fingerprint=b"" if result.young else fingerprint, gone=gone)
+
+    def _rows(
+        self, entry: KnownDirectory | None, names: list[bytes]
+    ) -> tuple[Mapping[bytes, KnownFile], bool]:
+        """The rows for these names, and whether they are all the catalog has."""
+        if self._known is None or entry is None:
+            return {}, False
+        if entry.clean + entry.not_media > _MAX_ROWS:
+            return self._known.some_files(entry.id, names), False
+        return self._known.files(entry.id), True
+
+    def _leave_out(self, here: _Directory, block: Block) -> bool:
+        """Take out files that are not to be looked at; says whether there were any."""
+        met = len(block.names)
+        if here.store and here.store.files:
+            here.skip("mail_store", block.keep(False for _ in block.names))
+        if self._file_excludes is not None and block.names:
+            left_out = self._file_excludes.among(here.path, block.raw_names().split(b"\0"))
+            here.skip("excluded", block.keep(not out for out in left_out))
+        return len(block.names) < met
+
+    def _tell_rest(self, here: _Directory, block: Block) -> Iterator[WalkEvent]:
+        self._others.update(block.others)
+        here.skip("unreadable", block.unreadable)
+        if block.last:
+            yield from _skips(here)
+        if block.failure:
+            yield DirectoryFailed(here.path, block.failure)
+
+    # A directory too large to hold
+
+    def _large(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
+        """First a look for the fingerprint, then, if it is another one, block by block."""
+        look = self._look(here, level)
+        if self._mail_left_out and (store := private_store(here.path, look.signs)):
+            here.store, level.left_out = store, store.directories
+        here.entry = self._known.directory(here.path) if self._known else None
+        if here.entry and not here.store and _unchanged(here.entry, look.fingerprint, look.files):
+            yield _cached(here.path, here.entry)
+            self._others.update(look.others)
+            yield from _skips(here)
+        else:
+            here.skipped.clear()
+            yield from self._block_by_block(here, level)
+        level.visit(None)
+
+    def _look(self, here: _Directory, level: Level) -> _Look:
+        look = _Look()
+        state, sound = self._fingerprints.start(), True
+        with closing(blocks(level.fd)) as listing:
+            for block in listing:
+                raw = block.raw_names()
+                look.signs |= signs(block.directories, raw)
+                if self._leave_out(here, block):
+                    raw = block.raw_names()
+                self._fingerprints.add(state, block, raw)
+                look.files += len(block.names)
+                look.others.update(block.others)
+                sound = sound and block.sound
+        look.fingerprint = state.digest() if sound else b""
+        return look
+
+    def _block_by_block(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
+        state, whole = self._fingerprints.start(), True
+        with closing(blocks(level.fd)) as listing:
+            for block in listing:
+                self._leave_out(here, block)
+                raw = block.raw_names()
+                self._fingerprints.add(state, block, raw)
+                names = raw.split(b"\0") if block.names else []
+                rows: Mapping[bytes, KnownFile] = {}
+                if self._known is not None and here.entry is not None:
+                    rows = self._known.some_files(here.entry.id, names)
+                result = compare(block, names, rows, here.horizon, self._others)
+                whole = whole and block.sound and not result.young
+                yield _met(here.path, result, last=False)
+                yield from self._tell_rest(here, block)
+        yield DirectoryMet(here.path, fingerprint=state.digest() if whole else b"")
+
+
+def _unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
+    """Whether the catalog's row of a directory stands: the counts are its own check on itself."""
+    return (
+        entry.fingerprint == fingerprint != b"" and not entry.hot and entry.clean + entry.not_media == files
+    )
+
+
+def _skips(here: _Directory) -> Iterator[FilesSkipped]:
+    for reason, files in here.skipped.items():
+        yield FilesSkipped(here.path, reason, files)
+
+
+def _cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
+    return DirectoryMet(
+        path,
+        clean=entry.clean,
+        not_media=entry.not_media,
+        unchanged_bytes=entry.bytes,
+        fingerprint=entry.fingerprint,
+        cached=True,
+    )
+
+
+def _met(
+    path: bytes,
+    result: Comparison,
+    *,
+    fingerprint: bytes = b"",
+    gone: tuple[bytes, ...] = (),
+    last: bool = True,
+) -> DirectoryMet:
+    return DirectoryMet(
+        path,
+        changed=tuple(result.changed),
+        known=tuple(result.known),
+        clean=result.clean,
+        not_media=result.not_media,
+        unchanged_bytes=result.clean_bytes,
+        gone=gone,
+        fingerprint=fingerprint,
+        last=last,
+    )

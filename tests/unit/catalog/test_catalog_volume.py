@@ -1,0 +1,261 @@
+"""What the catalog answers about one volume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scanner.catalog import Catalog, DirectoryRecord, RowKey, VolumeCatalog
+from scanner.model.files import FileStat, FileState, KnownDirectory, KnownFile
+from scanner.model.hashes import Digests, PerceptualHash
+
+PICTURE = Digests(
+    100,
+    "image/jpeg",
+    {"md5": b"m" * 16, "sha256": b"s" * 32},
+    (PerceptualHash("pdq", "full", b"p" * 32, 88), PerceptualHash("pdq", "grid512", b"q" * 32, 90)),
+)
+NOT_HASHED = Digests(0, "")
+
+
+def known(
+    name: bytes,
+    state: FileState = FileState.CLEAN,
+    digests: Digests = PICTURE,
+    *,
+    size: int = 100,
+    ctime: int = 5,
+) -> KnownFile:
+    return KnownFile(FileStat(name, 0, 7, size, 4, ctime, 1, 8), state, digests)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog.open(tmp_path / "catalog.sqlite")
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def web(catalog: Catalog) -> VolumeCatalog:
+    return catalog.volume("web", b"/srv/www", b"profile")
+
+
+def write(volume: VolumeCatalog, path: bytes, *rows: KnownFile, fingerprint: bytes = b"f") -> int:
+    volume.record(DirectoryRecord(path, fingerprint, rows))
+    volume.commit()
+    directory = volume.directory(path)
+    assert directory is not None
+    return directory.id
+
+
+def keys(volume: VolumeCatalog) -> list[bytes]:
+    return [key.name for batch in volume.iterate() for key, _ in batch]
+
+
+def test_a_directory_is_unknown_until_its_record_is_committed(web: VolumeCatalog) -> None:
+    web.record(DirectoryRecord(b"a", b"f", [known(b"x")]))
+    assert web.directory(b"a") is None
+    web.commit()
+    assert web.directory(b"a") == KnownDirectory(1, b"f", 1, 0, 100, False)
+
+
+def test_counts_tell_clean_from_not_media_and_leave_other_states_out(web: VolumeCatalog) -> None:
+    directory_id = write(
+        web,
+        b"",
+        known(b"clean", size=100),
+        known(b"too", size=23),
+        known(b"text", FileState.NOT_MEDIA, NOT_HASHED, size=1000),
+        known(b"broken", FileState.UNDECODABLE, size=7),
+    )
+    assert web.directory(b"") == KnownDirectory(directory_id, b"f", 2, 1, 123, True)
+
+
+def test_an_incomplete_record_leaves_no_fingerprint_to_rely_on(web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"x"))
+    web.record(DirectoryRecord(b"a", b"newer", [known(b"y")], complete=False))
+    web.commit()
+    directory = web.directory(b"a")
+    assert directory is not None
+    assert (directory.fingerprint, directory.clean) == (b"", 2)
+
+
+def test_a_name_both_recorded_and_removed_is_removed(web: VolumeCatalog) -> None:
+    web.record(DirectoryRecord(b"a", b"f", [known(b"x"), known(b"y")], removed=[b"x"]))
+    web.commit()
+    assert keys(web) == [b"y"]
+
+
+def test_a_later_record_wins_in_the_same_commit(web: VolumeCatalog) -> None:
+    web.record(DirectoryRecord(b"a", b"1", [], removed=[b"x"]))
+    web.record(DirectoryRecord(b"a", b"2", [known(b"x", ctime=1)]))
+    web.record(DirectoryRecord(b"a", b"3", [known(b"x", ctime=2)]))
+    web.commit()
+    directory = web.directory(b"a")
+    assert directory is not None
+    assert directory.fingerprint == b"3"
+    assert web.files(directory.id) == {b"x": known(b"x", ctime=2)}
+
+
+def test_a_row_without_a_ctime_to_trust_comes_back_as_such(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a", known(b"young", ctime=0))
+    assert web.files(directory_id)[b"young"].stat.ctime_ns == 0
+
+
+def test_the_device_is_that_of_today(catalog: Catalog, web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a", known(b"x"))
+    remounted = catalog.volume("web", b"/srv/www", b"profile", device=66)
+    assert remounted.files(directory_id)[b"x"].stat.device == 66
+
+
+def test_some_files_gives_the_rows_that_are_there(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a", known(b"x"), known(b"y"), known(b"z"))
+    assert web.some_files(directory_id, [b"z", b"none", b"x"]) == {b"x": known(b"x"), b"z": known(b"z")}
+
+
+def test_another_profile_makes_all_directories_unknown_and_keeps_their_digests(
+    catalog: Catalog, web: VolumeCatalog
+) -> None:
+    write(web, b"a", known(b"x"))
+    other = catalog.volume("web", b"/srv/www", b"other profile")
+    assert other.directory(b"a") is None
+    assert keys(other) == [b"x"]
+
+
+def test_a_directory_recorded_with_another_profile_begins_anew(catalog: Catalog, web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"old"), known(b"both"))
+    other = catalog.volume("web", b"/srv/www", b"other profile")
+    write(other, b"a", known(b"both"), known(b"new"))
+    assert keys(other) == [b"both", b"new"]
+    assert web.directory(b"a") is None
+
+
+def test_volumes_keep_apart(catalog: Catalog, web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"x"))
+    for other in (
+        catalog.volume("mail", b"/srv/www", b"profile"),
+        catalog.volume("web", b"/mnt", b"profile"),
+    ):
+        assert other.directory(b"a") is None
+        assert keys(other) == []
+        assert other.find([RowKey(1, b"x")]) == []
+        assert other.forget_directories_not_seen([]) == 0
+    assert keys(web) == [b"x"]
+
+
+def test_vanished_directories_are_forgotten_and_the_others_kept(web: VolumeCatalog) -> None:
+    for path in (b"", b"a", b"a/b", b"a/b/c"):
+        write(web, path, known(b"in " + path))
+    assert web.forget_directories_not_seen([b"a", b""]) == 2
+    assert web.directory(b"a/b") is None
+    assert keys(web) == [b"in ", b"in a"]
+
+
+def test_what_was_just_recorded_and_not_met_is_forgotten_too(web: VolumeCatalog) -> None:
+    web.record(DirectoryRecord(b"gone", b"f", [known(b"x")]))
+    assert web.forget_directories_not_seen([b"there"]) == 1
+    web.commit()
+    assert keys(web) == []
+
+
+def test_iterate_gives_each_file_with_digests_once_whatever_the_batch(web: VolumeCatalog) -> None:
+    names = [b"%02d" % n for n in range(10)]
+    write(web, b"big", *map(known, names), known(b"text", FileState.NOT_MEDIA, NOT_HASHED))
+    write(web, b"text only", known(b"text", FileState.NOT_MEDIA, NOT_HASHED))
+    write(web, b"small", known(b"last"))
+    for batch in (1, 3, 5, 100):
+        found = [(key.name, digests) for part in web.iterate(batch) for key, digests in part]
+        assert found == [(name, PICTURE) for name in [*names, b"last"]]
+
+
+def test_rows_may_be_marked_while_they_are_gone_through(web: VolumeCatalog) -> None:
+    write(web, b"a", *(known(b"%d" % n) for n in range(6)))
+    for batch in web.iterate(2):
+        web.mark_listed([key for key, _ in batch])
+    assert web.stats().states[FileState.LISTED] == 6
+
+
+def test_a_listed_file_makes_its_directory_hot_and_nothing_else_is_changed(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a", known(b"x"), known(b"y"))
+    write(web, b"b", known(b"x"))
+    web.mark_listed([RowKey(directory_id, b"x")])
+    assert web.directory(b"a") == KnownDirectory(directory_id, b"f", 1, 0, 100, True)
+    assert web.files(directory_id)[b"x"] == known(b"x", FileState.LISTED)
+    other = web.directory(b"b")
+    assert other is not None
+    assert not other.hot
+
+
+def test_a_state_set_back_lets_the_directory_cool(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a", known(b"x", FileState.LISTED))
+    web.set_state(RowKey(directory_id, b"x"), FileState.CLEAN)
+    assert web.directory(b"a") == KnownDirectory(directory_id, b"f", 1, 0, 100, False)
+
+
+def test_a_removed_row_is_not_hidden_by_the_fingerprint(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a", known(b"x"), known(b"y"))
+    web.remove(RowKey(directory_id, b"x"))
+    assert web.directory(b"a") == KnownDirectory(directory_id, b"", 1, 0, 100, False)
+
+
+def test_find_gives_paths_to_act_on_and_leaves_out_what_is_gone(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a/b", known(b"x"))
+    root_id = write(web, b"", known(b"y"))
+    gone = [RowKey(directory_id, b"gone"), RowKey(999, b"x")]
+    found = web.find([RowKey(root_id, b"y"), *gone, RowKey(directory_id, b"x")])
+    assert [(ref.volume, ref.path, row) for ref, row in found] == [
+        ("web", b"y", known(b"y")),
+        ("web", b"a/b/x", known(b"x")),
+    ]
+
+
+def test_lookup_finds_a_file_by_its_path(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"a/b", known(b"x"))
+    write(web, b"", known(b"y"))
+    assert web.lookup(b"a/b/x") == (RowKey(directory_id, b"x"), known(b"x"))
+    found = web.lookup(b"y")
+    assert found is not None
+    assert found[1] == known(b"y")
+    assert web.lookup(b"a/b") is None
+    assert web.lookup(b"none/x") is None
+
+
+def test_the_index_that_rows_were_matched_with_is_remembered_for_each_volume(
+    catalog: Catalog, web: VolumeCatalog
+) -> None:
+    assert web.matched_with == ""
+    web.set_matched_with("index-7")
+    assert catalog.volume("web", b"/srv/www", b"profile").matched_with == "index-7"
+    assert catalog.volume("other", b"/", b"profile").matched_with == ""
+
+
+def test_stats_add_up(catalog: Catalog, web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"1"), known(b"2", FileState.NOT_MEDIA, NOT_HASHED))
+    write(web, b"b", known(b"3", FileState.UNDECODABLE), known(b"4", FileState.LISTED))
+    web.set_matched_with("i")
+    stats = web.stats()
+    assert (stats.directories, stats.files, stats.bytes, stats.with_digests) == (2, 4, 100, 3)
+    assert stats.states == dict.fromkeys(FileState, 1)
+    assert catalog.stats() == [stats]
+
+
+def test_a_forgotten_volume_leaves_nothing(catalog: Catalog, web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"x"))
+    catalog.forget_volume("web", b"/srv/www")
+    assert catalog.stats() == []
+    assert keys(catalog.volume("web", b"/srv/www", b"profile")) == []
+
+
+def test_an_id_is_never_given_to_another_directory(web: VolumeCatalog) -> None:
+    old = write(web, b"a", known(b"x"))
+    web.forget_directories_not_seen([])
+    assert write(web, b"b", known(b"x")) != old
+    assert web.files(old) == {}
+
+
+def test_an_exact_kind_without_a_column_is_refused_instead_of_lost(web: VolumeCatalog) -> None:
+    with pytest.raises(RuntimeError, match="no column"):
+        web.record(DirectoryRecord(b"a", b"f", [known(b"x", digests=Digests(1, "", {"sha512": b"x" * 64}))]))

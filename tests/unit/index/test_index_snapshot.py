@@ -1,0 +1,251 @@
+"""The snapshot file: its bytes, its refusals, its life beside readers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanner.index import Origin, Snapshot, SnapshotBuilder, SnapshotInfo
+from scanner.model.errors import FeedRefusedError, SnapshotError, StorageError
+from scanner.model.feeds import LISTED, Entry
+
+GOLDEN = Path(__file__).with_name("golden-snapshot-v1.hex")
+
+
+def digest(kind: str, n: int) -> bytes:
+    return hashlib.new(kind, b"entry %d" % n).digest()
+
+
+FIXED = [
+    Entry((("md5", digest("md5", 1)), ("sha1", digest("sha1", 1))), "case-1", "1"),
+    Entry((("pdq", bytes(range(32))), ("sha1", digest("sha1", 2))), "", "2"),
+    Entry((("sha1", digest("sha1", 1)),), "naïve", "1"),
+    Entry((("phash", bytes(8)), ("phash", b"\xff\x00" * 4)), "", ""),
+]
+
+
+ORIGIN: Origin = {"feed": "police", "format": "vics", "built_ns": 1_700_000_000_000_000_000}
+
+
+def write(path: Path, entries: list[Entry], meta: Origin = ORIGIN, **options: Any) -> SnapshotInfo:
+    builder = SnapshotBuilder(**options)
+    for entry in entries:
+        builder.add(entry)
+    return builder.finish(path, meta=meta)
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """docs/index-format.md, read with nothing but struct, json and hashlib."""
+    magic, version, header, total, zero, checksum = struct.unpack_from("<8sIIQQ32s", data)
+    assert (magic, version, header, total, zero) == (b"HSINDEX\n", 1, 64, len(data), 0)
+    assert hashlib.sha256(data[64:]).digest() == checksum
+    (count,) = struct.unpack_from("<Q", data, 64)
+    sections = {}
+    for i in range(count):
+        kind, name, offset, length = struct.unpack_from("<16s16sQQ", data, 72 + 48 * i)
+        assert offset % 8 == 0
+        sections[kind.rstrip(b"\0").decode(), name.rstrip(b"\0").decode()] = data[offset : offset + length]
+    meta = json.loads(sections.pop(("", "meta")))
+    n = meta["entries"]
+    codes = struct.unpack(f"<{n}H", sections.pop(("", "categories")))
+    ends = struct.unpack(f"<{n}Q", sections.pop(("", "id-ends"), bytes(8 * n)))
+    ids = sections.pop(("", "ids"), b"")
+    starts = (0, *ends)
+    entries = [
+        (ids[starts[i] : ends[i]].decode() or f"#{i + 1}", meta["categories"][codes[i]][0]) for i in range(n)
+    ]
+    kinds = {}
+    for kind, says in meta["kinds"].items():
+        size, count = says["size"], says["hashes"]
+        keys = sections.pop((kind, "keys"))
+        values = [keys[i * size : i * size + size] for i in range(count)]
+        numbers = struct.unpack(f"<{count}I", sections.pop((kind, "entries")))
+        assert values == sorted(values)
+        kinds[kind] = [(value, entries[number]) for value, number in zip(values, numbers, strict=True)]
+        if says["exact"]:
+            buckets = struct.unpack("<65537I", sections.pop((kind, "starts")))
+            for i, value in enumerate(values):
+                bucket = value[0] * 256 + value[1]
+                assert buckets[bucket] <= i < buckets[bucket + 1]
+        elif (kind, "slot-order") in sections:
+            check_slots(values, sections.pop((kind, "slot-order")), sections.pop((kind, "slot-starts")))
+    assert not sections
+    return {"meta": meta, "kinds": kinds}
+
+
+def check_slots(values: list[bytes], order: bytes, starts: bytes) -> None:
+    n, slots = len(values), len(values[0]) // 2
+    rows = struct.unpack(f"<{slots * n}I", order)
+    begins = struct.unpack(f"<{slots * 65537}I", starts)
+    for slot in range(slots):
+        assert sorted(rows[slot * n : slot * n + n]) == list(range(n))
+        for row, value in enumerate(values):
+            (number,) = struct.unpack_from("<H", value, 2 * slot)
+            low, high = begins[slot * 65537 + number : slot * 65537 + number + 2]
+            assert row in rows[slot * n + low : slot * n + high]
+
+
+def compact(data: bytes) -> str:
+    """Hex, 32 bytes a line, a run of equal lines as `*N`: bucket tables are long and dull."""
+    lines: list[str] = []
+    runs: list[int] = []
+    for i in range(0, len(data), 32):
+        line = data[i : i + 32].hex()
+        if lines and lines[-1] == line:
+            runs[-1] += 1
+        else:
+            lines.append(line)
+            runs.append(1)
+    return "".join(
+        f"{line} *{run}\n" if run > 1 else f"{line}\n" for line, run in zip(lines, runs, strict=True)
+    )
+
+
+def test_bytes_of_a_snapshot_stay_what_earlier_versions_wrote(tmp_path: Path) -> None:
+    whole: Origin = {
+        **ORIGIN,
+        "source_sha256": "00",
+        "default_categories": ["2", "1"],
+        "counts": {"entries": 4},
+    }
+    write(tmp_path / "s", FIXED, whole)
+    assert compact((tmp_path / "s").read_bytes()) == GOLDEN.read_text()
+
+
+@pytest.mark.parametrize("tables_from", [1, 1000])
+def test_a_reader_made_from_the_documentation_alone_finds_every_entry(
+    tmp_path: Path, tables_from: int
+) -> None:
+    write(tmp_path / "s", FIXED, tables_from=tables_from)
+    parsed = parse((tmp_path / "s").read_bytes())
+    assert parsed["kinds"]["sha1"] == sorted(
+        [
+            (digest("sha1", 1), ("case-1", "1")),
+            (digest("sha1", 2), ("#2", "2")),
+            (digest("sha1", 1), ("naïve", "1")),
+        ],
+        key=lambda pair: pair[0],
+    )
+    assert parsed["kinds"]["pdq"] == [(bytes(range(32)), ("#2", "2"))]
+    assert {i for _, i in parsed["kinds"]["phash"]} == {("#4", "")}
+    assert parsed["meta"]["categories"] == [["1", 2], ["2", 1], ["", 1]]
+    assert parsed["meta"]["kinds"]["sha1"]["categories"] == [2, 1, 0]
+
+
+def test_entries_of_one_digest_are_all_found_in_the_order_of_the_list(tmp_path: Path) -> None:
+    info = write(tmp_path / "s", FIXED)
+    snapshot = Snapshot.open(tmp_path / "s")
+    assert [(e.id, e.category) for e in snapshot.exact("sha1", digest("sha1", 1))] == [
+        ("case-1", "1"),
+        ("naïve", "1"),
+    ]
+    assert snapshot.exact("sha1", digest("sha1", 3)) == ()
+    assert snapshot.exact("sha256", digest("sha256", 1)) == ()
+    assert snapshot.contains_exact("md5", digest("md5", 1)) and not snapshot.contains_exact("md5", bytes(16))
+    assert (info.id, info.hashes) == (snapshot.id, snapshot.counts)
+    assert info.hashes == {"md5": 1, "sha1": 3, "pdq": 1, "phash": 2}
+    assert info.categories == {"1": 2, "2": 1, "": 1}
+
+
+def test_an_id_that_is_no_valid_text_is_kept_readable(tmp_path: Path) -> None:
+    write(tmp_path / "s", [Entry((("md5", digest("md5", 1)),), "a\ud800b", "\udfff")])
+    (entry,) = Snapshot.open(tmp_path / "s").exact("md5", digest("md5", 1))
+    assert entry.id == "a\\ud800b"
+
+
+@pytest.mark.parametrize("entries", [[], [Entry((), "an entry without any usable hash")]])
+def test_an_empty_list_is_refused_and_the_old_snapshot_stays(tmp_path: Path, entries: list[Entry]) -> None:
+    write(tmp_path / "s", FIXED)
+    with pytest.raises(FeedRefusedError, match="empty"):
+        write(tmp_path / "s", entries)
+    assert Snapshot.open(tmp_path / "s").counts["sha1"] == 3
+
+
+def test_a_list_whose_category_column_is_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FeedRefusedError, match="categories"):
+        write(tmp_path / "s", [Entry((("md5", digest("md5", 1)),), "", "x" * 300)])
+    with pytest.raises(FeedRefusedError, match="categories"):
+        write(tmp_path / "s", [Entry((), "", str(n)) for n in range(65536)])
+
+
+def test_a_value_of_the_wrong_length_is_never_stored_or_looked_up(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        write(tmp_path / "s", [Entry((("sha1", bytes(16)),))])
+    write(tmp_path / "s", FIXED)
+    with pytest.raises(RuntimeError):
+        Snapshot.open(tmp_path / "s").exact("sha1", bytes(16))
+
+
+def test_only_the_owner_may_read_a_snapshot_and_nothing_else_is_left(tmp_path: Path) -> None:
+    write(tmp_path / "s", FIXED)
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_snapshot_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "in-the-way").touch()
+    with pytest.raises(StorageError, match="can't be written"):
+        write(tmp_path / "s", FIXED)
+    with pytest.raises(StorageError, match="can't be written"):
+        write(tmp_path / "absent" / "s", FIXED)
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_reader_goes_on_with_the_generation_it_opened(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    write(path, FIXED)
+    old = Snapshot.open(path)
+    write(path, [Entry((("sha1", digest("sha1", 9)),))])
+    new = Snapshot.open(path)
+    path.unlink()
+    assert old.contains_exact("sha1", digest("sha1", 1)) and not old.contains_exact("sha1", digest("sha1", 9))
+    assert new.contains_exact("sha1", digest("sha1", 9)) and not new.contains_exact("sha1", digest("sha1", 1))
+    assert old.id != new.id
+
+
+def test_a_closed_snapshot_does_not_pass_for_an_empty_one(tmp_path: Path) -> None:
+    write(tmp_path / "s", FIXED)
+    snapshot = Snapshot.open(tmp_path / "s")
+    keys = snapshot.keys("sha1")  # a view in somebody's hands must not break closing, nor closing the view
+    snapshot.close()
+    snapshot.close()
+    assert digest("sha1", 1) in keys.tolist()
+    for question in (
+        lambda: snapshot.exact("sha1", digest("sha1", 1)),
+        lambda: snapshot.near("pdq", bytes(32), 31),
+        lambda: snapshot.keys("sha1"),
+    ):
+        with pytest.raises(RuntimeError, match="closed"):
+            question()
+
+
+def test_a_missing_or_foreign_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match="absent"):
+        Snapshot.open(tmp_path / "absent")
+    (tmp_path / "text").write_text("no snapshot at all, but more than sixty-four bytes of text in one file")
+    with pytest.raises(SnapshotError, match=r"text: .*does not begin"):
+        Snapshot.open(tmp_path / "text")
+
+
+def test_many_rows_with_the_same_beginning_are_told_apart(tmp_path: Path) -> None:
+    """A list made to tie in the first eight bytes is sorted by the rest, and looked up right."""
+    values = [b"same 8 b" + digest("md5", n)[:8] for n in range(300)] * 2
+    write(tmp_path / "s", [Entry((("md5", v),), category=LISTED) for v in values])
+    snapshot = Snapshot.open(tmp_path / "s")
+    for n, value in enumerate(values[:300]):
+        assert [e.number for e in snapshot.exact("md5", value)] == [n, n + 300]
+
+
+def test_keys_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:
+    values = [b"\x00" * 15 + b"\x01", b"\x01" + b"\x00" * 15, b"\x00\x01" + b"\x00" * 14]
+    write(tmp_path / "s", [Entry((("md5", v),)) for v in values])
+    snapshot = Snapshot.open(tmp_path / "s")
+    assert [e.number for v in values for e in snapshot.exact("md5", v)] == [0, 1, 2]
+    assert not snapshot.contains_exact("md5", bytes(16))
