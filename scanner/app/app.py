@@ -374,6 +374,7 @@ class App:
             self.metrics.feed_synced(name, "failed")
             raise
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
+        self.metrics.feed_overdue(name, False)
         return change
 
     async def swap_index(self) -> Touched | None:
@@ -428,7 +429,8 @@ class App:
             self.metrics.scan_finished(
                 name, result.seconds.get(name, 0.0), complete=counts.complete, now_ns=now
             )
-        self.metrics.workers(result.restarts, result.layers)
+        if result.layers is not None:
+            self.metrics.workers(result.restarts, result.layers)
         self._note_vault()
 
     def note_lists(self, lists: Lists) -> None:

@@ -28,6 +28,7 @@ from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
+from scanner.pipeline.workers import WorkersWhenNeeded
 from scanner.response import STAGING_NAME, Brake, BrakeLimits, Securer, StagingFolder, Vault
 from scanner.system.locking import Owners
 from scanner.system.power import raise_descriptor_limit
@@ -53,13 +54,13 @@ class ScanResult:
         volumes: counts by volume.
         seconds: by volume.
         restarts: workers replaced, by reason.
-        layers: what the workers' sandbox is made of.
+        layers: what the workers' sandbox is made of; None where nothing had to be hashed.
     """
 
     volumes: dict[str, ScanCounts] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
-    layers: frozenset[str] = frozenset()
+    layers: frozenset[str] | None = None
 
     @property
     def counts(self) -> ScanCounts:
@@ -114,10 +115,8 @@ class Scanner:
             roots = [(v, stack.enter_context(open_root(v))) for v in volumes]
             ledger = stack.enter_context(Ledger.open(self._tools.state.ledger))
             catalog = stack.enter_context(self._catalog())
-            pool = worker_pool(self._tools.config)
+            pool = WorkersWhenNeeded(worker_pool(self._tools.config))
             stack.callback(pool.stop)
-            pool.start()
-            result.layers = pool.layers
             for volume, root_fd in roots:
                 if self._stop.is_set():
                     result.volumes[volume.name] = ScanCounts(interrupted=True)
@@ -127,6 +126,7 @@ class Scanner:
                 result.volumes[volume.name] = counts
                 result.seconds[volume.name] = time.monotonic() - started
             result.restarts = dict(pool.restarts)
+            result.layers = pool.layers
         return result
 
     def act_on_known(self, volume: Volume, news: Touched | None) -> ScanCounts:
@@ -160,7 +160,7 @@ class Scanner:
         return keys
 
     def _one(
-        self, volume: Volume, root_fd: int, ledger: Ledger, catalog: Catalog, pool: WorkerPool
+        self, volume: Volume, root_fd: int, ledger: Ledger, catalog: Catalog, pool: Hashers
     ) -> ScanCounts:
         scan_id = self._tools.ids.new()
         ledger.scan_started(

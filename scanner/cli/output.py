@@ -14,7 +14,6 @@ from rich.text import Text
 
 from scanner.model.names import display
 
-
 # Columns of a table in a pipe: nobody looks at the right edge there, and scripts want whole paths.
 _PIPE_WIDTH = 8192
 

@@ -26,6 +26,8 @@ class FeedState:
         last_attempt_ns: when it was last tried; 0: never.
         last_error: of the last attempt, "" if it succeeded.
         source_sha256: of the exact bytes of the list in use, in hexadecimal.
+        origin: where that came from and how it was read, in the caller's words. Where it is no longer the
+            same, neither the etag nor the digest says that the list in use is the right one.
         current, previous: file names of snapshots, "" if there is none.
         format: the list in use was read with.
         counts: of the list in use, as ImportCounts has them.
@@ -40,6 +42,7 @@ class FeedState:
     last_attempt_ns: int = 0
     last_error: str = ""
     source_sha256: str = ""
+    origin: str = ""
     current: str = ""
     previous: str = ""
     format: str = ""

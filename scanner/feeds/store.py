@@ -103,8 +103,9 @@ class FeedStore:
         source_sha256: str,
         format: str,
         counts: Mapping[str, Any],
+        origin: str = "",
     ) -> FeedState:
-        """A new list was fetched, imported and promoted."""
+        """A new list was fetched, imported and promoted; for `origin` see FeedState."""
         state = self.state(name)
         return self._write(
             replace(
@@ -115,6 +116,7 @@ class FeedStore:
                 last_attempt_ns=now_ns,
                 last_error="",
                 source_sha256=source_sha256,
+                origin=origin,
                 format=format,
                 counts=dict(counts),
                 results=state.counted("updated"),
@@ -190,7 +192,7 @@ class FeedStore:
         path = self._directory(name) / snapshot
         return path if snapshot and path.exists() else None
 
-    def _snapshots(self, name: str) -> list[str]:
+    def _snapshots(self, name: str) -> Sequence[str]:
         """Names of all snapshots that lie there, oldest first."""
         directory = self._directory(name)
         with storage_errors(directory):

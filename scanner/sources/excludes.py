@@ -92,7 +92,7 @@ def _translate(pattern: str, base: str) -> tuple[str, bool]:
         return head + ending, directories_only
     *middle, last = rest
     regex = head + "/" if head else ""
-    regex += "".join(f"(?:{_DIRECTORIES}?{group}/)" for group in middle if group)
+    regex += "".join(f"(?>{_DIRECTORIES}?{group}/)" for group in middle if group)
     return f"{regex}{_DIRECTORIES}{last}{ending}", directories_only
 
 

@@ -228,6 +228,7 @@ class Liar:
     def __init__(self) -> None:
         self.socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
+        self.theirs.settimeout(10)
         self.pid = 0
         self.killed = False
 

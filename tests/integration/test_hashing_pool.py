@@ -6,8 +6,11 @@ import hashlib
 import io
 import os
 import re
+import select
 import selectors
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,6 +197,36 @@ def test_stop_leaves_no_process_and_no_descriptor() -> None:
     pool.stop()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
     assert os.listdir("/proc/self/fd") == before
+
+
+ORPHAN_MAKER = """
+import sys, time
+from scanner.hashing import WorkerPool, WorkerSettings
+pool = WorkerPool(WorkerSettings(perceptual=()), 1)
+pool.start()
+print(pool.pids[0], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_worker_dies_with_its_parent_even_when_it_cannot_see_the_end_of_its_socket() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN_MAKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None and parent.stdin is not None
+    worker = os.pidfd_open(int(parent.stdout.readline()))
+    signal.pidfd_send_signal(worker, signal.SIGSTOP)
+    parent.kill()
+    parent.wait()
+    waiter = select.poll()
+    waiter.register(worker, select.POLLIN)
+    ended = waiter.poll(10_000)  # readable once the process has ended
+    if not ended:
+        signal.pidfd_send_signal(worker, signal.SIGKILL)
+    os.close(worker)
+    parent.stdin.close()
+    parent.stdout.close()
+    assert ended
 
 
 def status(pid: int) -> dict[str, str]:

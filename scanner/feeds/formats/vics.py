@@ -60,7 +60,7 @@ class VicsFormat:
                 entry = reader.take(event, value)
                 if entry is not None:
                     yield entry
-        except ijson.JSONError as e:  # its own text quotes the list
+        except (ijson.JSONError, UnicodeDecodeError) as e:  # their own texts quote the list
             raise FeedFormatError(
                 "here the JSON is cut short or broken",
                 where=reader.path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 import sqlite3
@@ -161,6 +162,16 @@ def test_an_event_that_can_not_be_read_is_an_error_of_the_ledger(path: Path) -> 
         for read in (ledger.events, ledger.changed_tables):
             with pytest.raises(LedgerError, match="can't be read"):
                 read()
+
+
+def test_a_walk_broken_off_by_an_error_ends_before_the_ledger_is_closed(path: Path) -> None:
+    """Else its cursor is closed after its connection, whenever the error's traceback is forgotten."""
+    tamper(path, "UPDATE events SET payload = '[1' WHERE seq = 4")
+    with pytest.raises(LedgerError) as caught, Ledger.open(path, read_only=True) as ledger:
+        ledger.changed_tables()
+    assert "can't be read" in str(caught.value)
+    del caught
+    gc.collect()  # an error in here is raised by pytest's filter of unraisable exceptions
 
 
 def test_the_serialisation_is_the_documented_one_byte_for_byte(tmp_path: Path) -> None:

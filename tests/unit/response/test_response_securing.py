@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes_response import CASE, NOW_NS, FileJournal, House
+from fakes_response import CASE, NOW_NS, FileJournal, House, dies_at
 
 import scanner.response.securing as securing
 from scanner.model.errors import LedgerError, VaultFullError
@@ -291,8 +293,6 @@ def test_a_file_on_another_file_system_than_staging_stays_and_says_so(house: Hou
         assert os.path.exists(full)
         assert house.journal.outcomes() == [(StepState.UNDONE, "other_filesystem")]
     finally:
-        import shutil
-
         shutil.rmtree(other.root.parent)
 
 
@@ -309,3 +309,40 @@ def test_a_socket_at_the_name_is_put_back(house: House) -> None:
 
     assert secure_while(house, "s", swap).kind == "raced"
     assert name.is_socket()
+
+
+def test_recovery_never_keeps_another_inode_not_even_one_of_the_same_bytes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write("a.jpg", b"picture")
+    name, looked = house.root / "a.jpg", securing.identity_at
+
+    def take_name_then_look(directory_fd: int, token: bytes) -> tuple[int, int] | None:
+        if not name.exists():
+            name.write_bytes(b"newcomer")
+        return looked(directory_fd, token)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(securing, "identity_at", take_name_then_look)
+        secure_while(house, "a.jpg", lambda: same_bytes_other_inode(name))
+    (note,) = house.recover()
+    assert (note.state, note.secured) == (StepState.INTENT, False)
+    assert house.vault.items() == ()
+    assert house.staged() == [note.step_id]
+
+
+def test_a_missing_staging_folder_leaves_the_step_open_until_it_is_found_again(house: House) -> None:
+    house.write("a.jpg", b"picture")
+    for point in itertools.count(1):
+        assert dies_at(point, lambda: house.secure("a.jpg")), "it never died with the file in staging"
+        if house.staged():
+            break
+        house.recover()
+    staging, away = house.root / ".hostsweep-staging", house.root / "renamed-by-a-customer"
+    staging.rename(away)
+    (note,) = house.recover()
+    assert note.state is StepState.INTENT, "the file may lie in the folder that is gone"
+    away.rename(staging)
+    (note,) = house.recover()
+    assert note.state is StepState.UNDONE
+    assert (house.root / "a.jpg").read_bytes() == b"picture"

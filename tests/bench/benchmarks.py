@@ -1,0 +1,220 @@
+"""The benchmarks: each takes a temporary directory and gives rows of the table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import materials
+from hostsweep_runs import Hostsweep
+from measuring import Memory, Run, Skipped, alternate, median_of, ratios, run
+from report import Row, judged
+
+_HERE = Path(__file__).parent
+_ROUNDS = 5
+_MIB = 1 << 20
+_EXACT_ONLY = "{perceptual: []}"
+
+EXACT_FILES, EXACT_SIZE = 20_000, 20 << 10
+PHOTOS, DISTINCT_PHOTOS, PHOTO_SIZE, REFERENCE_PHOTOS = 200, 20, (4000, 3000), 10
+RESCAN_FILES, RESCAN_SIZE = 200_000, 160
+TINY_FILES, TINY_SIZE = 5_000, 160
+LIST_ENTRIES = 1_000_000
+
+
+def _spread(values: list[float], digits: int = 2) -> str:
+    """The median of sorted values and how far they lie apart."""
+    middle = values[len(values) // 2]
+    return f"{middle:.{digits}f} ({values[0]:.{digits}f} to {values[-1]:.{digits}f})"
+
+
+def exact(work: Path) -> Iterator[Row]:
+    """Three exact digests of many small files, beside hashdeep."""
+    if not shutil.which("hashdeep"):
+        raise Skipped("hashdeep is not installed: apt install hashdeep")
+    tree = work / "tree"
+    materials.tree(tree, EXACT_FILES, EXACT_SIZE)
+    sweep = Hostsweep(work, materials.small_list(work / "list.txt"), _EXACT_ONLY)
+    deep = ["hashdeep", "-r", "-c", "md5,sha1,sha256", str(tree)]
+    ours, theirs = alternate(_ROUNDS, lambda: sweep.first_scan(tree, EXACT_FILES), lambda: run(deep))
+    for what, unit, title in (("cpu", "core-second", "rate per core"), ("wall", "second", "rate, all cores")):
+        share = sorted(1 / r for r in ratios(ours, theirs, what))
+        rates = [EXACT_FILES / median_of(runs, what) for runs in (ours, theirs)]
+        yield judged(
+            f"exact hashing of 20,000 files of 20 KiB: {title}, by hashdeep's",
+            "at least 0.7",
+            _spread(share),
+            share[len(share) // 2] >= 0.7,
+            f"{rates[0]:,.0f} files a {unit}, hashdeep {rates[1]:,.0f}; hostsweep's start-up is included",
+        )
+
+
+def perceptual(work: Path) -> Iterator[Row]:
+    """PDQ of photographs of 12 megapixels, beside a full decode with the pdqhash library."""
+    photos = materials.photographs(work / "photos", PHOTOS, DISTINCT_PHOTOS, PHOTO_SIZE)
+    library, env, remark = _pdqhash(work)
+    hash_list = materials.small_list(work / "list.txt")
+    both, without = Hostsweep(work, hash_list), Hostsweep(work, hash_list, _EXACT_ONLY)
+    script = [sys.executable, str(_HERE / "full_decode.py"), library]
+    reference = [*script, *map(str, photos[:REFERENCE_PHOTOS])]
+    runs = alternate(
+        3,
+        lambda: both.first_scan(photos[0].parent, PHOTOS),
+        lambda: without.first_scan(photos[0].parent, PHOTOS),
+        lambda: run(reference, env=env),
+        lambda: run(script, env=env),
+    )
+    yield from _perceptual_rows(runs, library, remark, sum(p.stat().st_size for p in photos) / PHOTOS)
+
+
+def _perceptual_rows(runs: list[list[Run]], library: str, remark: str, size: float) -> Iterator[Row]:
+    rounds = list(zip(*runs, strict=True))
+    theirs = [(full.cpu - start.cpu) / REFERENCE_PHOTOS for _, _, full, start in rounds]
+    part = [(with_pdq.cpu - exact_only.cpu) / PHOTOS for with_pdq, exact_only, _, _ in rounds]
+    whole = [with_pdq.cpu / PHOTOS for with_pdq, *_ in rounds]
+    name = "pdqhash" if library == "pdqhash" else "our own operator on a full decode"
+    for title, ours, aim in (
+        ("perceptual part", part, 20.0),
+        ("whole scan, three exact digests and start-up included", whole, 0.0),
+    ):
+        times = sorted(a / b for a, b in zip(theirs, ours, strict=True))
+        middle = times[len(times) // 2]
+        note = (
+            f"{sorted(ours)[1] * 1000:.1f} ms a picture, {name} {sorted(theirs)[1] * 1000:.0f} ms; "
+            f"JPEGs of {size / 1e6:.1f} MB on average. {remark}"
+        )
+        what = f"PDQ of 200 photographs of 12 megapixels: {title}, faster than {name} by"
+        text = f"{_spread(times, 1)} times"
+        yield (
+            judged(what, "at least 20 times", text, middle >= aim, note)
+            if aim
+            else Row(what, "-", text, "-", note)
+        )
+
+
+def _pdqhash(work: Path) -> tuple[str, Mapping[str, str], str]:
+    """Which full-decode reference there is: its name, environment, and what there is to say about it."""
+    folder = work / "pdqhash"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "pdqhash"]
+    try:
+        run(pip)
+        env = {"PYTHONPATH": str(folder)}
+        run([sys.executable, str(_HERE / "full_decode.py"), "pdqhash"], env=env)
+    except Skipped as e:
+        return "own", {}, f"pdqhash could not be built here ({e})."
+    return "pdqhash", env, "pdqhash as built from its source distribution."
+
+
+def rescan(work: Path) -> Iterator[Row]:
+    """A second scan of a large tree in which nothing changed, beside find."""
+    tree = work / "tree"
+    materials.tree(tree, RESCAN_FILES, RESCAN_SIZE)
+    materials.settle()
+    sweep = Hostsweep(work, materials.small_list(work / "list.txt"), _EXACT_ONLY)
+    state, nothing = sweep.fresh_state(), sweep.fresh_state()
+    first = run(sweep.command(tree, state), keep=True)
+    find = ["find", str(tree), "-type", "f", "-printf", r"%i %s %C@ %m %p\n"]
+    ours, theirs, starts = alternate(
+        2 * _ROUNDS,
+        lambda: sweep.rescan(tree, RESCAN_FILES, state),
+        lambda: run(find),
+        lambda: sweep.rescan(sweep.empty, 0, nothing),
+    )
+    times = ratios(ours, theirs, "wall")
+    net = sorted((a.wall - s.wall) / b.wall for a, b, s in zip(ours, theirs, starts, strict=True))
+    seconds = [median_of(runs) for runs in (ours, theirs, starts)]
+    note = f"{seconds[0]:.2f} s, find {seconds[1]:.2f} s, hostsweep on an empty directory {seconds[2]:.2f} s"
+    what = "second scan of 200,000 unchanged files"
+    yield judged(
+        f"{what}: whole process, by find's wall time",
+        "at most 2.5",
+        _spread(times),
+        times[len(times) // 2] <= 2.5,
+        note,
+    )
+    yield judged(f"{what}: without start-up, by find's wall time", "at most 2.5", _spread(net), net[len(net) // 2] <= 2.5,
+                 "the time of a scan of an empty directory is taken off; a daemon starts up once")  # fmt: skip
+    yield Row(
+        "first scan of these 200,000 files",
+        "-",
+        f"{first.wall:.1f} s, {RESCAN_FILES / first.wall:,.0f} files/s",
+        "-",
+    )
+
+
+def memory(work: Path) -> Iterator[Row]:
+    """Memory of all processes together, with a list of a million entries."""
+    hash_list = materials.large_list(work / "list.csv", LIST_ENTRIES)
+    tree, photos = work / "tree", work / "photos"
+    materials.tree(tree, EXACT_FILES, EXACT_SIZE)
+    materials.photographs(photos, PHOTOS // 2, DISTINCT_PHOTOS, PHOTO_SIZE)
+    sweep = Hostsweep(work, hash_list, "{exact: [md5, sha1, sha256], perceptual: [pdq]}")
+    entries = "a list of 1,000,000 entries (SHA-256 and PDQ)"
+    for what, path in (("20,000 small files", tree), ("100 photographs of 12 megapixels", photos)):
+        yield _memory_row(
+            f"peak private memory scanning {what} with {entries}", sweep.memory(path, sweep.fresh_state())[1]
+        )
+    peak = sweep.imported
+    yield Row(
+        f"peak private memory importing {entries}",
+        "-",
+        f"{peak.private / _MIB:.0f} MiB",
+        "-",
+        f"MiB: {peak.text}",
+    )
+
+
+def _memory_row(what: str, peak: Memory) -> Row:
+    note = f"MiB: {peak.text}; {peak.processes} processes; PSS with the reclaimable pages of the index {peak.pss / _MIB:.0f} MiB"
+    return judged(what, "under 400 MB", f"{peak.private / 1e6:.0f} MB", peak.private < 400e6, note)
+
+
+def path(work: Path) -> Iterator[Row]:
+    """What a file costs on its way through the workers when there is next to nothing to hash."""
+    tree, one = work / "tree", work / "one"
+    materials.tree(tree, TINY_FILES, TINY_SIZE)
+    materials.tree(one, materials.FILES_IN_DIRECTORY, TINY_SIZE)
+    hash_list = materials.small_list(work / "list.txt")
+    for workers in (1, 2):
+        sweep = Hostsweep(work, hash_list, f"{{perceptual: [], workers: {workers}}}")
+        whole, start = alternate(
+            _ROUNDS,
+            lambda s=sweep: s.first_scan(tree, TINY_FILES),
+            lambda s=sweep: s.first_scan(one, materials.FILES_IN_DIRECTORY),
+        )
+        files = TINY_FILES - materials.FILES_IN_DIRECTORY
+        wall, cpu = (median_of(whole, w) - median_of(start, w) for w in ("wall", "cpu"))
+        yield Row(
+            f"worker path, 5,000 tiny files, {workers} worker{'s' if workers > 1 else ''}",
+            "-",
+            f"{files / max(wall, 1e-3):,.0f} files/s, {cpu / files * 1e6:.0f} us of processor time a file",
+            "-",
+            f"a scan of 20 files ({median_of(start):.2f} s) is taken off",
+        )
+
+
+def index(work: Path) -> Iterator[Row]:
+    """Size and speed of the index with ten million exact entries; minutes."""
+    command = [sys.executable, str(_HERE / "bench_index.py"), "--exact", "10000000", "--pdq", "1000000"]
+    done = run(command, env={"TMPDIR": str(work)}, keep=True)
+    found = [json.loads(line) for line in done.output.splitlines()]
+    for line in found:
+        rest = {k: v for k, v in line.items() if k not in ("what", "hashes")}
+        if len(rest) > 1:
+            count = f", {line['hashes']:,} hashes" if "hashes" in line else ""
+            yield Row(
+                f"index: {line['what']}{count}", "-", ", ".join(f"{k} {v}" for k, v in rest.items()), "-"
+            )
+
+
+NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+    "exact": exact,
+    "perceptual": perceptual,
+    "rescan": rescan,
+    "memory": memory,
+    "path": path,
+}
+FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {"index": index}

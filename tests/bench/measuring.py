@@ -1,0 +1,185 @@
+"""Running whole processes and measuring them: wall time, processor time, memory of all that belongs to them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.05  # a worker's largest picture takes longer than that
+_MIB = 1 << 20
+
+
+class Skipped(Exception):
+    """Something can't be measured here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process with all its children.
+
+    Attributes:
+        wall: seconds from its start to its end.
+        cpu: seconds of processor time, user and system, of it and of every child it has reaped.
+        output: what it wrote to standard output.
+    """
+
+    wall: float
+    cpu: float
+    output: bytes
+
+
+def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, keep: bool = False) -> Run:
+    """Run a process to its end.
+
+    Args:
+        keep: keep the output, which else goes to /dev/null.
+
+    Raises:
+        Skipped: it ended with another status than 0.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if keep else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, **(env or {})),
+    )
+    return _finish(process, start)
+
+
+def _finish(process: subprocess.Popen[bytes], start: float) -> Run:
+    assert process.stderr is not None
+    output = process.stdout.read() if process.stdout else b""
+    said = process.stderr.read()
+    # wait4 instead of wait: it is the only call that gives the processor time of this child alone.
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
+    if process.returncode != 0:
+        text = said.decode(errors="replace").strip().splitlines()
+        raise Skipped(f"{process.args!r} ended with {process.returncode}: {text[-1] if text else ''}")
+    return Run(wall, usage.ru_utime + usage.ru_stime, output)
+
+
+def alternate(rounds: int, *actions: Callable[[], Run]) -> list[list[Run]]:
+    """Run actions in turn, A B A B: what else the machine does meanwhile then concerns all of them alike."""
+    return [list(one) for one in zip(*([action() for action in actions] for _ in range(rounds)), strict=True)]
+
+
+def median_of(runs: Sequence[Run], what: str = "wall") -> float:
+    return statistics.median(getattr(r, what) for r in runs)
+
+
+def ratios(ours: Sequence[Run], theirs: Sequence[Run], what: str) -> list[float]:
+    """Ours by theirs, round by round, in order of size."""
+    return sorted(getattr(a, what) / getattr(b, what) for a, b in zip(ours, theirs, strict=True))
+
+
+# Memory
+
+
+@dataclass(slots=True)
+class Memory:
+    """The highest sums over a process and all below it, in bytes, and how many processes there were then.
+
+    Attributes:
+        private: dirty private pages: what only the end of a process gives back.
+        pss: all resident pages, those that are shared divided among the sharers; pages of files, which the
+            kernel takes back when it needs them, included.
+        processes: at the peak of `private`.
+        hidden: processes that would not be looked into.
+    """
+
+    private: int = 0
+    pss: int = 0
+    processes: int = 0
+    hidden: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
+
+    def note(self, pids: Sequence[int]) -> None:
+        """One look at these processes."""
+        found = [(pid, rollup) for pid in pids if (rollup := _rollup(pid)) is not None]
+        self.hidden = max(self.hidden, sum(1 for _, r in found if not r))
+        private = sum(r.get("Private_Dirty", 0) for _, r in found)
+        self.pss = max(self.pss, sum(r.get("Pss", 0) for _, r in found))
+        if private > self.private:
+            self.private, self.processes = private, len(found)
+            self.parts = {}
+            for pid, r in found:
+                name = _role(pid)
+                self.parts[name] = self.parts.get(name, 0) + r.get("Private_Dirty", 0)
+
+    @property
+    def text(self) -> str:
+        """The parts of the peak, for a table."""
+        return ", ".join(f"{name} {size / _MIB:.0f}" for name, size in sorted(self.parts.items()))
+
+
+def _role(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "gone"
+    module = next((w for w in words if w.startswith(b"scanner.")), b"main")
+    return {"walker_process": "walker", "import_process": "import"}.get(
+        name := module.rpartition(b".")[2].decode(), name
+    )
+
+
+def _rollup(pid: int) -> dict[str, int] | None:
+    """Sums of a process in bytes; empty if it won't be looked into, None if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except PermissionError:
+        return {}
+    except OSError:
+        return None
+    rows = (line.split() for line in lines[1:])
+    return {name.rstrip(":"): int(value) * 1024 for name, value, *_ in rows}
+
+
+def _with_children(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _with_children(int(child))
+
+
+def measure_memory(command: Sequence[str]) -> tuple[Run, Memory]:
+    """Run a process to its end and look at its memory, and its children's, every 50 ms.
+
+    Raises:
+        Skipped: it failed, or its processes hide their memory from this user.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    memory, ended = Memory(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_SECONDS):
+            memory.note(list(_with_children(process.pid)))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        finished = _finish(process, start)
+    finally:
+        ended.set()
+        thread.join()
+    if memory.hidden:
+        raise Skipped("the workers run as another user, who hides their memory: run as root")
+    return finished, memory
