@@ -20,7 +20,14 @@ import structlog
 
 from scanner.app import App, FeedChange
 from scanner.http import start
-from scanner.model.errors import ConfigError, FeedError, ScannerError, SourceError, WorkerError
+from scanner.model.errors import (
+    BusyError,
+    ConfigError,
+    FeedError,
+    ScannerError,
+    SourceError,
+    WorkerError,
+)
 from scanner.system.notify import notify, watchdog_seconds
 
 log = structlog.get_logger("hostsweep.daemon")
@@ -178,7 +185,7 @@ class Daemon:
             run.doing[name] = f"syncing feed {name}"
             try:
                 change = await run.app.sync_feed(name)
-            except FeedError as e:
+            except (FeedError, ConfigError, BusyError) as e:
                 log.warning("feed_sync_failed", feed=name, error=str(e))
                 await self._sleep(_FEED_RETRY_SECONDS * random.uniform(0.8, 1.2))
                 continue

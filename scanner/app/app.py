@@ -36,7 +36,7 @@ from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.volume import Volume
-from scanner.response import RecoveryNote, Restorer, Vault, VaultLimits, recover
+from scanner.response import RecoveryNote, Restorer, Vault, VaultLimits, open_root, recover
 from scanner.system.locking import FileLock, LockHeld, Owners
 
 T = TypeVar("T")
@@ -123,7 +123,9 @@ class App:
         """The ledger, for as long as the block lasts."""
         if not read_only:
             self.state.prepare()
-        with Ledger.open(self.state.ledger, read_only=read_only) as ledger:
+        with Ledger.open(
+            self.state.ledger, read_only=read_only, actor=self.actor, clock=self.clock
+        ) as ledger:
             yield ledger
 
     @contextmanager
@@ -197,7 +199,7 @@ class App:
 
     @property
     def tools(self) -> Tools:
-        return Tools(self.config, self.state, self.clock, self.ids, self.owners, self.vault)
+        return Tools(self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor)
 
     async def lists_for(self, feeds: Sequence[str], *, needed: bool) -> Lists:
         """The configured lists and those named.
@@ -264,7 +266,7 @@ class App:
     def recover(self, reporter: Reporter) -> list[RecoveryNote]:
         """Finish or undo what dead processes left, and bring their cases up to date."""
         with self.ledger() as ledger:
-            notes = recover(ledger, self.vault, _open_root, self.owners.dead)
+            notes = recover(ledger, self.vault, open_root, self.owners.dead)
             for note in notes:
                 self._note_recovered(ledger, note)
                 reporter.note("recovered", case=note.case_id, outcome=note.text)
@@ -454,10 +456,6 @@ class App:
             state = self.keeper.store.state(feed.name)
             age = (self.clock.now_ns() - (state.last_success_ns or 0)) / 1e9
             self.metrics.feed_overdue(feed.name, age > feed.max_age)
-
-
-def _open_root(root: bytes) -> int:
-    return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 async def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:

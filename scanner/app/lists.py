@@ -18,7 +18,7 @@ from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedStore, FetchRequest, FormatOptions, fetch
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
-from scanner.model.errors import FeedError, FeedRefusedError, StorageError
+from scanner.model.errors import ConfigError, FeedError, FeedRefusedError, StorageError
 from scanner.model.feeds import FeedTerms, Polarity
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.import_process import to_error
@@ -93,17 +93,20 @@ class ListKeeper:
         """
         feed = self.feed(name)
         staged = self._state.work / f"{name}-{self._ids.new()}"
-        try:
-            return await self._sync(feed, staged)
-        except FeedError as e:
-            self.store.record_failure(name, str(e), self._clock.now_ns())
-            raise
-        finally:
-            staged.unlink(missing_ok=True)
+        with self.store.lock(name):
+            try:
+                return await self._sync(feed, staged)
+            except (FeedError, ConfigError) as e:
+                e.where = e.where.replace(str(staged), f"feed {name}")
+                self.store.record_failure(name, str(e), self._clock.now_ns())
+                raise
+            finally:
+                staged.unlink(missing_ok=True)
 
     async def _sync(self, feed: FeedConfig, staged: Path) -> FeedChange:
         state = self.store.state(feed.name)
-        have_list = self.store.current(feed.name) is not None
+        # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
+        have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
         request = FetchRequest(
             feed=feed.name,
             url=feed.url,
@@ -131,6 +134,7 @@ class ListKeeper:
             source_sha256=fetched.sha256,
             format=answer["format"],
             counts=answer["counts"],
+            origin=_origin(feed),
         )
         return FeedChange(feed.name, "updated", int(answer["counts"]["entries"]))
 
@@ -164,6 +168,7 @@ class ListKeeper:
                     "format": feed.format,
                     "options": asdict(options),
                     "now_ns": self._clock.now_ns(),
+                    "max_bytes": feed.max_bytes,
                 }
             )
             # A candidate is opened and checked before it takes the place of the last good list.
@@ -224,7 +229,13 @@ class ListKeeper:
         digest = await asyncio.to_thread(_file_digest, source)
         store_name = f"adhoc-{digest[:32]}"
         feed = FeedConfig.model_construct(
-            name=store_name, format="auto", columns={}, delimiter=None, encoding=None, hash=None
+            name=store_name,
+            format="auto",
+            columns={},
+            delimiter=None,
+            encoding=None,
+            hash=None,
+            max_bytes=1 << 40,
         )
         if self.store.current(store_name) is None:
             await self.import_file(feed, source)
@@ -257,6 +268,12 @@ class ListKeeper:
         """Entries of a feed's current list."""
         counts = self.store.state(name).counts or {}
         return int(counts.get("entries", 0))
+
+
+def _origin(feed: FeedConfig) -> str:
+    """Where a feed comes from and how it is read, as a digest: a URL may hold a secret."""
+    said = [feed.url, feed.format, sorted(feed.columns.items()), feed.delimiter, feed.encoding, feed.hash]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def unused_name(wanted: str, taken: Collection[str]) -> str:

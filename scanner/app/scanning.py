@@ -44,6 +44,7 @@ class Tools:
     ids: Ids
     owners: Owners
     vault: Vault
+    actor: str
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class Scanner:
         raise_descriptor_limit()
         with ExitStack() as stack:
             roots = [(v, stack.enter_context(open_root(v))) for v in volumes]
-            ledger = stack.enter_context(Ledger.open(self._tools.state.ledger))
+            ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
             pool = WorkersWhenNeeded(worker_pool(self._tools.config))
             stack.callback(pool.stop)
@@ -138,7 +139,7 @@ class Scanner:
         raise_descriptor_limit()
         with ExitStack() as stack:
             root_fd = stack.enter_context(open_root(volume))
-            ledger = stack.enter_context(Ledger.open(self._tools.state.ledger))
+            ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
             device = os.fstat(root_fd).st_dev
             known = catalog.volume(volume.name, volume.root, profile(self._tools.config), device)
@@ -266,6 +267,9 @@ class Scanner:
             found.append((st.st_dev, st.st_ino))
         return tuple(found)
 
+    def _ledger(self) -> Ledger:
+        return Ledger.open(self._tools.state.ledger, actor=self._tools.actor, clock=self._tools.clock)
+
     @contextmanager
     def _catalog(self) -> Iterator[Catalog]:
         catalog = Catalog.open(self._tools.state.catalog)
@@ -313,6 +317,7 @@ def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
         "skipped": dict(counts.skipped),
         "failed": dict(counts.failed),
         "secured": counts.secured,
+        "interrupted": counts.interrupted,
         "unsecured": counts.unsecured,
     }
 

@@ -113,14 +113,18 @@ def export(context: Context, item_id: str, to: Path) -> int:
 
 
 @command.command("verify")
+@click.option("--head", metavar="N:HEX", help="The ledger's head as an earlier verify told it.")
 @click.option("--json", "as_json", is_flag=True)
 @pass_context
-def verify(context: Context, as_json: bool) -> int:
-    """Hash everything in the vault again, and check the ledger's chain."""
+def verify(context: Context, head: str | None, as_json: bool) -> int:
+    """Hash everything in the vault again, and check the ledger's chain and tables."""
+    from scanner.ledger import Head
+
     app = context.app()
     report = app.vault.verify()
     with app.ledger(read_only=True) as ledger:
-        chain = ledger.verify()
+        chain = ledger.verify(Head.parse(head) if head else None)
+        changed = ledger.changed_tables()
     if as_json:
         print_json(
             {
@@ -130,7 +134,12 @@ def verify(context: Context, as_json: bool) -> int:
                 "problems": [
                     {"kind": p.kind, "where": str(p.where), "text": p.text} for p in report.problems
                 ],
-                "ledger": {"ok": chain.ok, "head": str(chain.head), "problem": chain.problem or None},
+                "ledger": {
+                    "ok": chain.ok,
+                    "head": str(chain.head),
+                    "problem": chain.problem or None,
+                    "changed_tables": list(changed),
+                },
             }
         )
     else:
@@ -140,7 +149,9 @@ def verify(context: Context, as_json: bool) -> int:
         for p in report.problems:
             click.echo(f"{p.kind}: {p.text} ({display(str(p.where))})")
         click.echo(f"ledger: {'in order' if chain.ok else chain.problem}, head {chain.head}")
-    return 0 if not report.problems and chain.ok else 2
+        if changed:
+            click.echo(f"ledger: tables that differ from what is on record: {', '.join(changed)}")
+    return 0 if not report.problems and chain.ok and not changed else 2
 
 
 @command.command("purge")

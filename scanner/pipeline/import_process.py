@@ -15,9 +15,19 @@ from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
 from scanner.index import SnapshotBuilder
-from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
+from scanner.model.errors import (
+    ConfigError,
+    FeedError,
+    FeedFormatError,
+    FeedRefusedError,
+    ScannerError,
+    StorageError,
+)
 
-_ERRORS = {"FeedFormatError": FeedFormatError, "FeedRefusedError": FeedRefusedError}
+# An error of a kind that isn't here is one of our own storage: it ends the work, never only the feed.
+_ERRORS: dict[str, type[ScannerError]] = {
+    kind.__name__: kind for kind in (ConfigError, FeedError, FeedFormatError, FeedRefusedError)
+}
 
 
 def build(order: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +39,11 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
     """
     builder = SnapshotBuilder()
     result = import_list(
-        Path(order["source"]), order["format"], FormatOptions(**order["options"]), builder.add
+        Path(order["source"]),
+        order["format"],
+        FormatOptions(**order["options"]),
+        builder.add,
+        max_bytes=order["max_bytes"],
     )
     defaults = result.default_categories
     info = builder.finish(
@@ -53,7 +67,7 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
 
 def to_error(answer: dict[str, Any]) -> ScannerError:
     """The error that an answer tells of."""
-    kind = _ERRORS.get(answer["kind"], FeedError if answer["kind"].startswith("Feed") else ScannerError)
+    kind = _ERRORS.get(answer["kind"], StorageError)
     return kind(answer["what"], where=answer["where"], remedy=answer["remedy"])
 
 

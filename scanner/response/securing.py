@@ -145,7 +145,13 @@ class Securer:
         step = self._step(request)
         self._journal.begin(step)
         try:
-            rename_noreplace(request.directory_fd, request.name, request.staging.fd, step.id.encode())
+            rename_noreplace(
+                request.directory_fd,
+                request.name,
+                request.staging.fd,
+                step.id.encode(),
+                target_is_ours=True,
+            )
         except OSError as e:
             return self._not_moved(request, step, e)
         return self._moved(request, step, attributes)

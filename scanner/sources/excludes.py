@@ -73,7 +73,7 @@ def _translate(pattern: str, base: str) -> tuple[str, bool]:
 
     The subject of a directory ends in a slash, that of a file doesn't, that of the root is empty.
     """
-    if not pattern.strip():
+    if not pattern:
         raise ConfigError("an exclude pattern is empty", remedy="Remove it")
     parts, anchored, directories_only = _components(pattern, base)
     if not parts:

@@ -1,4 +1,4 @@
-"""Running the installed `hostsweep scan` for a benchmark, and checking that it did the work it is timed for."""
+"""Running the installed `hostsweep scan` for a benchmark, and checking that it did the work."""
 
 from __future__ import annotations
 

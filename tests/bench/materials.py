@@ -33,7 +33,7 @@ def _gif() -> bytes:
 
 
 def tree(root: Path, files: int, size: int) -> None:
-    """Files of `size` bytes, 20 in a directory: a valid tiny picture and then noise, so each is another one."""
+    """Files of `size` bytes, 20 in a directory: a valid tiny picture, then noise of its own."""
     head, rng = _gif(), np.random.default_rng(1)
     for d in range(files // FILES_IN_DIRECTORY):
         directory = root / f"customer{d // 100:04d}" / f"uploads{d % 100:02d}"
@@ -52,7 +52,7 @@ def settle() -> None:
 
 
 def photographs(root: Path, count: int, distinct: int, size: tuple[int, int]) -> list[Path]:
-    """JPEGs of quality 90, `distinct` of them with pixels of their own and the others different in a comment."""
+    """JPEGs of quality 90: `distinct` with pixels of their own, the others different in a comment."""
     root.mkdir(parents=True)
     made = []
     for i, data in zip(range(distinct), _pictures(size), strict=False):
@@ -86,7 +86,7 @@ def _pictures(size: tuple[int, int]) -> Iterator[bytes]:
 
 def small_list(path: Path) -> Path:
     """A list that lists nothing that is there."""
-    path.write_text(os.urandom(32).hex() + "\n")
+    path.write_text(os.urandom(16).hex() + "\n")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Running whole processes and measuring them: wall time, processor time, memory of all that belongs to them."""
+"""Running whole processes and measuring them: wall time, processor time, memory, children included."""
 
 from __future__ import annotations
 

@@ -69,10 +69,10 @@ def test_compiled_patterns_agree_with_the_reference(
 
 
 def test_names_made_to_confuse_a_pattern_cost_no_more_than_others() -> None:
-    excludes = compile_excludes(["**/a/**/a/**/a/**/b", "*a*a*a*a*a*a*b"])
+    excludes = compile_excludes(["**/a/**/a/**/a/**/b", "*a*a*a*a*b"])
     assert excludes is not None
     start = time.process_time()
 
-    assert not excludes.directory(b"/".join([b"a"] * 1000) + b"/" + b"a" * 255)
+    assert not excludes.directory(b"/".join([b"a"] * 200) + b"/" + b"a" * 255)
 
-    assert time.process_time() - start < 1  # without atomic groups: 1000^3 / 6 steps, minutes
+    assert time.process_time() - start < 1  # without atomic groups: 200^3 / 6 steps, 7 s

@@ -61,7 +61,7 @@ def test_no_patterns_leave_nothing_out() -> None:
     assert compile_excludes([]) is None
 
 
-@pytest.mark.parametrize("pattern", ["", "  ", "[z-a]"])
+@pytest.mark.parametrize("pattern", ["", "[z-a]"])
 def test_a_pattern_without_meaning_is_refused(pattern: str) -> None:
     with pytest.raises(ConfigError):
         compile_excludes([pattern])

@@ -1,0 +1,1 @@
+"""The whole way of hostsweep on sample pictures: `python -m demo`, or `make demo`."""
