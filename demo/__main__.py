@@ -1,4 +1,4 @@
-"""`python -m demo [--keep]`: the whole way on sample pictures, in a temporary directory. No network is used."""
+"""`python -m demo [--keep]`: the whole way on sample pictures, in a temporary directory."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def main() -> int:
         with ListServer() as server:
             return 0 if Story(directory, server, stage).tell() else 1
     except DemoFailed as e:
+        stage.tell_claims(wrong_only=True)
         stage.fail(f"{e}.")
         return 1
     finally:

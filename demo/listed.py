@@ -1,4 +1,4 @@
-"""The pictures that the sample list is about, and the list itself. All of it is made up: a cat is the culprit."""
+"""The pictures that the sample list is about, and the list itself: all made up, the culprit is a cat."""
 
 from __future__ import annotations
 

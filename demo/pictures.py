@@ -51,7 +51,7 @@ def _original(name: str) -> Image.Image:
 
 
 def photograph(name: str, size: tuple[int, int]) -> Image.Image:
-    """One of `PHOTOGRAPHS`, whole, cropped only as far as the shape asks for it; `size` is (width, height)."""
+    """One of `PHOTOGRAPHS`, cropped only as far as `size` (width, height) asks for it."""
     return ImageOps.fit(_original(name), size, Image.Resampling.LANCZOS)
 
 

@@ -6,18 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 __all__ = ["DemoFailed", "Stage"]
 
 # Seconds for any one command; far more than the whole demo takes.
 _PATIENCE = 120
+# Columns that plain words are set in, however wide the terminal is.
+_COLUMNS = 100
 
 
 class DemoFailed(Exception):
@@ -33,6 +34,7 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console.width = min(self._console.width, _COLUMNS)
         self._directory = directory
         self._step = 0
         self._claims: list[tuple[bool, str]] = []
@@ -49,7 +51,8 @@ class Stage:
 
     def show(self, text: str) -> None:
         """Something to be read as it is: a file, a part of one."""
-        self._console.print(Padding(Text(text.rstrip("\n"), style="dim"), (0, 0, 0, 4)), soft_wrap=True)
+        for line in text.splitlines():
+            self._console.print(Text(f"    {line}", style="dim"), soft_wrap=True)
 
     # Doing
 
@@ -63,7 +66,9 @@ class Stage:
         said = " ".join(f'"{word}"' if " " in word else word for word in command)
         self._console.print(Text(f"$ {said}", style="bold"), soft_wrap=True)
         sys.stdout.flush()
-        done = subprocess.run(self._command(arguments), cwd=self._directory, env=_environment(), timeout=_PATIENCE)
+        done = subprocess.run(
+            self._command(arguments), cwd=self._directory, env=_environment(), timeout=_PATIENCE
+        )
         if done.returncode != status:
             raise DemoFailed(f"`{said}` ended with exit code {done.returncode}, expected {status}")
 
@@ -92,15 +97,20 @@ class Stage:
 
     # Claims
 
-    def claim(self, text: str, holds: bool | Callable[[], bool]) -> None:
+    def claim(self, text: str, holds: bool) -> None:
         """Note whether something is so; told at the end."""
-        self._claims.append((holds() if callable(holds) else holds, text))
+        self._claims.append((holds, text))
+
+    def tell_claims(self, *, wrong_only: bool = False) -> None:
+        """Tell what was claimed so far and whether it held."""
+        for held, text in self._claims:
+            mark = Text("  ok     ", style="green") if held else Text("  WRONG  ", style="bold red")
+            if not (held and wrong_only):
+                self._console.print(mark + Text(text), soft_wrap=True)
 
     def verdict(self) -> bool:
         """Tell every claim and whether it held; returns whether all did."""
-        for held, text in self._claims:
-            mark = Text("  ok     ", style="green") if held else Text("  WRONG  ", style="bold red")
-            self._console.print(mark + Text(text))
+        self.tell_claims()
         wrong = sum(not held for held, _ in self._claims)
         self._console.print()
         if wrong:
@@ -110,6 +120,7 @@ class Stage:
         return not wrong
 
     def fail(self, text: str) -> None:
+        """Say why the demo failed."""
         self._console.print(Text(f"The demo failed: {text}", style="bold red"))
 
 

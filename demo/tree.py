@@ -9,23 +9,40 @@ import io
 import os
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from demo.listed import ASTRONAUT, BANNER, CAT, COFFEE, ROCKET, ListedPicture
 from demo.pictures import drawing, encoded, photo
 
-__all__ = ["BROKEN", "FALSE_POSITIVE", "HARMLESS", "Planted", "Tree", "make_tree"]
+__all__ = ["BROKEN", "FALSE_POSITIVE", "HARMLESS", "IN_MAIL", "Planted", "Tree", "make_tree"]
 
 _CUSTOMERS = ("alice", "bob", "carol", "dave", "erin", "frank")
-_FOLDERS = ("public_html/img", "public_html/gallery/summer 2024", "htdocs/products", "wp-content/uploads/2025/03")
-_FORMS = (("JPEG", ".jpg"), ("JPEG", ".JPG"), ("PNG", ".png"), ("JPEG", ".jpeg"), ("WEBP", ".webp"), ("GIF", ".gif"))
+_FOLDERS = (
+    "public_html/img",
+    "public_html/gallery/summer 2024",
+    "htdocs/products",
+    "wp-content/uploads/2025/03",
+)
+_FORMS = (
+    ("JPEG", ".jpg"),
+    ("JPEG", ".JPG"),
+    ("PNG", ".png"),
+    ("JPEG", ".jpeg"),
+    ("WEBP", ".webp"),
+    ("GIF", ".gif"),
+)
 _NAMES = ("IMG_{:04}", "DSC {:04}", "photo-{:03}", "Bild {:03} (größe L)", "beach 🏖 {:03}")
 _PHOTOS, _DRAWINGS, _COPIES, _MAILS = 120, 36, 6, 9
-_OLDEST, _YEAR = 1_704_067_200, 31_536_000  # seconds: the start of 2024, and how far from it files were changed
+_OLDEST, _YEAR = (
+    1_704_067_200,
+    31_536_000,
+)  # seconds: the start of 2024, and how far from it files were changed
 
 FALSE_POSITIVE = b"bob/htdocs/products/p-0007.jpg"
+IN_MAIL = b"mail/erin/Maildir/cur/1740000099.M99.host:2,S"
 HARMLESS = b"dave/public_html/img/nasa-portrait.jpg"
 BROKEN = b"carol/wp-content/uploads/2025/03/upload_4711.jpg"
 
@@ -55,20 +72,18 @@ class Tree:
         root: the absolute path.
         planted: the files that a scan has to find, and no others.
         kinds: number of files by what they are (photographs, drawings, pages, mails, …).
-        mails: files that a scan leaves out.
     """
 
-    root: bytes
+    root: Path
     planted: tuple[Planted, ...]
-    kinds: Counter[str] = field(default_factory=Counter)
-    mails: int = _MAILS
+    kinds: Counter[str]
 
-    def at(self, path: bytes) -> bytes:
+    def at(self, path: bytes) -> Path:
         """The absolute path of a path below the root."""
-        return os.path.join(self.root, path)
+        return self.root / os.fsdecode(path)
 
 
-def make_tree(root: bytes) -> Tree:
+def make_tree(root: Path) -> Tree:
     """Make the tree; `root` must not exist yet."""
     maker = _Maker(root)
     maker.photographs()
@@ -82,23 +97,23 @@ def make_tree(root: bytes) -> Tree:
 
 
 class _Maker:
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
         self._rng = random.Random(1)
-        self._pictures: list[bytes] = []
+        self._pictures: list[Path] = []
         self.kinds: Counter[str] = Counter()
 
     def write(self, path: str | bytes, data: bytes, kind: str) -> None:
         where = self._place(path)
-        with open(where, "xb") as f:
+        with where.open("xb") as f:
             f.write(data)
         changed = _OLDEST + self._rng.randrange(_YEAR)
         os.utime(where, (changed, changed))
         self.kinds[kind] += 1
 
-    def _place(self, path: str | bytes) -> bytes:
-        where = os.path.join(self._root, os.fsencode(path))
-        os.makedirs(os.path.dirname(where), exist_ok=True)
+    def _place(self, path: str | bytes) -> Path:
+        where = self._root / os.fsdecode(path)
+        where.parent.mkdir(parents=True, exist_ok=True)
         return where
 
     def photographs(self) -> None:
@@ -108,18 +123,19 @@ class _Maker:
             path = f"{folder}/{self._rng.choice(_NAMES).format(n)}{suffix}"
             width = self._rng.choice((320, 400, 480))
             self.write(path, encoded(photo(n, (width, width * 3 // 4)), form), "photographs")
-            self._pictures.append(os.fsencode(path))
+            self._pictures.append(self._root / path)
 
     def drawings(self) -> None:
         for n in range(_DRAWINGS):
             form, suffix = ("PNG", ".png") if n % 2 else ("GIF", ".gif")
             customer = _CUSTOMERS[n % len(_CUSTOMERS)]
-            self.write(f"{customer}/public_html/img/banner-{n:02}{suffix}", encoded(drawing(n), form), "drawings")
+            self.write(
+                f"{customer}/public_html/img/banner-{n:02}{suffix}", encoded(drawing(n), form), "drawings"
+            )
 
     def copies(self) -> None:
         for n, path in enumerate(self._rng.sample(self._pictures, _COPIES)):
-            with open(os.path.join(self._root, path), "rb") as f:
-                self.write(f"frank/backup/old site/{n}-".encode() + os.path.basename(path), f.read(), "copies")
+            self.write(f"frank/backup/old site/{n}-{path.name}", path.read_bytes(), "copies")
 
     def pages(self) -> None:
         for customer in _CUSTOMERS:
@@ -133,11 +149,12 @@ class _Maker:
                 self.write(f"{customer}/wp-content/plugins/shop/module-{n}.php", php.encode(), "pages")
 
     def mails(self) -> None:
-        for folder in ("cur", "new", "tmp"):
-            os.makedirs(self._place(f"mail/erin/Maildir/{folder}/x"[:-2]), exist_ok=True)
-        for n in range(_MAILS):
+        for folder in ("new", "tmp"):
+            self._place(f"mail/erin/Maildir/{folder}").mkdir()
+        for n in range(_MAILS - 1):
             text = f"From: friend{n}@example.org\nTo: erin@example.net\nSubject: note {n}\n\nSee you.\n"
             self.write(f"mail/erin/Maildir/cur/17400000{n:02}.M{n}.host:2,S", text.encode(), "mails")
+        self.write(IN_MAIL, CAT.data, "mails")
 
     def plant(self) -> tuple[Planted, ...]:
         cat = CAT.data
@@ -146,19 +163,25 @@ class _Maker:
             (Planted(b"alice/public_html/gallery/IMG_2041.jpg", CAT, "as published"), cat),
             (Planted(b"bob/public_html/notes.txt", CAT, "disguised as text"), cat),
             (Planted(b"carol/backup/IMG_2041 (copy).jpg", CAT, "a copy"), cat),
-            (Planted(b"erin/wp-content/uploads/2025/03/low.jpg", CAT, "compressed again", False), _again(cat, 25)),
+            (
+                Planted(b"erin/wp-content/uploads/2025/03/low.jpg", CAT, "compressed again", False),
+                _again(cat, 25),
+            ),
             (
                 Planted(b"erin/wp-content/uploads/2025/03/low-450x300.webp", CAT, "half the size", False),
                 encoded(small, "WEBP", 75),
             ),
-            (Planted("dave/public_html/summer\nparty 🎉.png".encode(), ROCKET, "a hostile name"), ROCKET.data),
+            (
+                Planted("dave/public_html/summer\nparty 🎉.png".encode(), ROCKET, "a hostile name"),
+                ROCKET.data,
+            ),
             (Planted(b"frank/htdocs/caf\xe9 \xff.gif", BANNER, "a name that is no text"), BANNER.data),
-            (Planted(FALSE_POSITIVE, COFFEE, "resembles one", False), _again(COFFEE.data, 70)),
+            (Planted(FALSE_POSITIVE, COFFEE, "with a price on it", False), _priced(COFFEE.data)),
         )
         for at, data in planted:
             self.write(at.path, data, "listed")
         link = Planted(b"carol/backup/2024/same.jpg", CAT, "a hard link to the copy")
-        os.link(os.path.join(self._root, b"carol/backup/IMG_2041 (copy).jpg"), self._place(link.path))
+        self._place(link.path).hardlink_to(self._root / "carol/backup/IMG_2041 (copy).jpg")
         self.kinds["listed"] += 1
         return (*(at for at, _ in planted[:3]), link, *(at for at, _ in planted[3:]))
 
@@ -166,7 +189,16 @@ class _Maker:
         self.write(HARMLESS, ASTRONAUT.data, "photographs")
         self.write(BROKEN, encoded(photo(4_711), "JPEG")[:700], "broken")
         os.mkfifo(self._place("frank/tmp/deploy.fifo"))
-        os.symlink("gallery/IMG_2041.jpg", self._place("alice/public_html/latest.jpg"))
+        self._place("alice/public_html/latest.jpg").symlink_to("gallery/IMG_2041.jpg")
+
+
+def _priced(data: bytes) -> bytes:
+    """As a shop shows its goods: smaller, with a tag in a corner."""
+    picture = Image.open(io.BytesIO(data)).resize((600, 400))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((520, 374, 590, 392), fill=(190, 160, 120))
+    draw.text((524, 377), "EUR 12.90", fill="black")
+    return encoded(picture, "JPEG", 70)
 
 
 def _again(data: bytes, quality: int) -> bytes:

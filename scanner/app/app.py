@@ -10,20 +10,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
-
-from aiohttp import web
+from typing import TYPE_CHECKING, TypeVar
 
 from scanner import config as configuration
 from scanner.app.checking import check_files, hash_text_as_digests
-from scanner.app.health import readiness
 from scanner.app.lists import FeedChange, ListKeeper, Lists, unused_name
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult, Tools, resolve_path, worker_pool
 from scanner.app.state import StateDirectory, default_state_directory
 from scanner.catalog import Catalog
 from scanner.config import Config, VolumeConfig, load
-from scanner.http import Readiness, build_application
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
 from scanner.model.errors import BusyError, ConfigError, FeedError, NotFoundError
@@ -38,6 +34,11 @@ from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.volume import Volume
 from scanner.response import RecoveryNote, Restorer, Vault, VaultLimits, open_root, recover
 from scanner.system.locking import FileLock, LockHeld, Owners
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from scanner.http import Readiness
 
 T = TypeVar("T")
 
@@ -344,9 +345,14 @@ class App:
         self.metrics = old.metrics
 
     def http_application(self) -> web.Application:
+        # Imported here, as in _readiness: aiohttp takes longer to load than a small scan takes to run.
+        from scanner.http import build_application
+
         return build_application(metrics=self.metrics.render, readiness=self._readiness)
 
     def _readiness(self) -> Readiness:
+        from scanner.app.health import readiness
+
         return readiness(self.config, self.keeper, self.vault, self._lists, self.clock)
 
     @property

@@ -10,9 +10,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
@@ -22,6 +20,9 @@ from scanner.model.errors import ConfigError, FeedError, FeedRefusedError, Stora
 from scanner.model.feeds import FeedTerms, Polarity
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.import_process import to_error
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class ListKeeper:
             bearer_file=feed.bearer_file,
             basic_file=feed.basic_file,
         )
-        async with aiohttp.ClientSession(trust_env=True) as session:
+        async with _session() as session:
             fetched = await fetch(request, session, staged)
         now = self._clock.now_ns()
         if fetched.not_modified or (have_list and fetched.sha256 == state.source_sha256):
@@ -215,7 +216,7 @@ class ListKeeper:
         source = Path(text)
         if "://" in text:
             staged = source = self._state.work / f"adhoc-{self._ids.new()}"
-            async with aiohttp.ClientSession(trust_env=True) as session:
+            async with _session() as session:
                 await fetch(FetchRequest(feed=text, url=text), session, staged)
         name = unused_name(Path(text.split("?", 1)[0]).name.split(".", 1)[0] or "list", taken)
         try:
@@ -268,6 +269,13 @@ class ListKeeper:
         """Entries of a feed's current list."""
         counts = self.store.state(name).counts or {}
         return int(counts.get("entries", 0))
+
+
+def _session() -> aiohttp.ClientSession:
+    """A session for one fetch. aiohttp is imported here, as most runs of hostsweep fetch nothing."""
+    import aiohttp
+
+    return aiohttp.ClientSession(trust_env=True)
 
 
 def _origin(feed: FeedConfig) -> str:

@@ -53,12 +53,15 @@ def command(
     """Scan PATHS once. Only reports, unless --quarantine is given."""
     out, err = console(), console(stderr=True)
     app = context.app()
+    live = err.is_terminal and not no_progress and not context.quiet
+    # On one terminal, hits and the live line have to come from one console, or they write into each other.
+    lines = err if live and out.is_terminal else out
     reporters: list[Reporter] = [
-        JsonReporter() if as_json else ConsoleReporter(out, err, quiet=context.quiet)
+        JsonReporter() if as_json else ConsoleReporter(lines, err, quiet=context.quiet)
     ]
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
-        if err.is_terminal and not no_progress and not context.quiet:
+        if live:
             reporters.append(stack.enter_context(LiveProgress(err)))
         outcome = asyncio.run(
             _scan(app, paths, feeds, Reporters(reporters), stop, quarantine=quarantine, full=full)
@@ -134,7 +137,7 @@ def verdict_line(counts: ScanCounts, seconds: float) -> Text:
     elif counts.braked:
         how, style = "The brake is engaged: hits were left in place; see `hostsweep brake show`", "bold red"
     elif counts.matched:
-        how, style = f"{counts.matched:,} hits", "bold red"
+        how, style = f"{counts.matched:,} hit{'' if counts.matched == 1 else 's'}", "bold red"
     elif counts.complete:
         how, style = "Nothing found, everything scanned", "green"
     else:

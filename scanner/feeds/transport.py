@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import aiohttp
 from yarl import URL
 
 from scanner.feeds.addresses import is_loopback, masked, parse, redirected
@@ -19,6 +19,10 @@ from scanner.feeds.credentials import authorization
 from scanner.feeds.reading import DEFAULT_MAX_BYTES
 from scanner.feeds.staging import copy_local, staged, too_large
 from scanner.model.errors import FeedError, FeedTransportError
+
+if TYPE_CHECKING:
+    # At run time only where it is used: local lists need none of it, and it is a quarter of all loading.
+    import aiohttp
 
 _CHUNK = 256 * 1024  # bytes written at once
 _MAX_TAG = 1024  # characters of an ETag or Last-Modified that are kept; theirs have some 40
@@ -182,6 +186,8 @@ class _Transfer:
         Raises:
             _TryAgainError: it may go better later.
         """
+        import aiohttp
+
         url = start
         limits = aiohttp.ClientTimeout(
             total=self.policy.total,
@@ -260,6 +266,8 @@ class _Transfer:
 @contextmanager
 def _network_errors() -> Iterator[None]:
     """What goes wrong between us and the server, in our words: aiohttp's hold addresses with secrets."""
+    import aiohttp
+
     try:
         yield
     except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch) as e:

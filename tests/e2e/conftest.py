@@ -27,8 +27,8 @@ def picture(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     planes = []
     for _ in range(3):
         plane = np.zeros((height, width))
-        for _ in range(14):
-            cx, cy, size = rng.uniform(0, 1), rng.uniform(0, height / width), rng.uniform(0.03, 0.3)
+        for _ in range(40):
+            cx, cy, size = rng.uniform(0, 1), rng.uniform(0, height / width), rng.uniform(0.01, 0.12)
             plane += rng.uniform(-1, 1) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * size**2))
         low, high = plane.min(), plane.max()
         planes.append((255 * (plane - low) / (high - low)).astype(np.uint8))
@@ -95,10 +95,9 @@ class Host:
 
     def find_count(self) -> int:
         """How many regular files find(1) counts."""
-        found = subprocess.run(
-            ["find", str(self.tree), "-path", "*/.hostsweep-staging", "-prune", "-o", "-type", "f", "-printf", "x"],
-            capture_output=True, check=True,
-        )  # fmt: skip
+        prune = ["-path", "*/.hostsweep-staging", "-prune", "-o"]
+        command = ["find", str(self.tree), *prune, "-type", "f", "-printf", "x"]
+        found = subprocess.run(command, capture_output=True, check=True)
         return len(found.stdout)
 
     def until_old(self) -> None:

@@ -26,7 +26,7 @@ GOOD_VICS = {
         ("truncated.json", json.dumps(GOOD_VICS)[:1500], "value["),
         ("unknown.bin", "\x00\x01\x02" * 50, "format"),
         ("row.csv", "md5,category\n" + "ab" * 16 + ",1\nzz,1\n", ":3"),
-        ("no-columns.csv", "a,b,c\n1,2,3\n", "md5"),
+        ("no-columns.csv", "a,b,c\n1,2,3\n", "columns:"),
     ],
 )
 def test_a_list_that_cannot_be_used_says_where_and_what_to_do(

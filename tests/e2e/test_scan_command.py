@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import IO
 
 import pytest
-from conftest import COMMAND, Host, picture, wait_for
+from conftest import COMMAND, Host, picture
 
 
 def sha256(path: Path) -> str:
@@ -183,11 +185,9 @@ def test_mail_is_left_out_unless_a_ground_is_stated(host: Host) -> None:
 def test_hostile_names_reach_nobody_s_terminal_and_json_keeps_their_bytes(host: Host) -> None:
     listed = host.save("x.jpg", picture(1))
     name = b"\xff\x1b[2Jevil\n.jpg"
+    feed = host.list_of(sha256(listed) + "  x\n")
     os.rename(listed, os.path.join(os.fsencode(host.tree), name))
-    feed = host.list_of(hashlib.sha256((Path(os.fsdecode(os.path.join(os.fsencode(host.tree), name)))).read_bytes()).hexdigest() + "  x\n")  # fmt: skip
     hit = host.scan("--feed", feed).hits[0]
-    import base64
-
     assert base64.b64decode(hit["path_base64"]).endswith(name)
     text = host.run("scan", str(host.tree), "--feed", feed)
     assert "\x1b[2J" not in text.out + text.err and "\\x1b[2J" in text.out
@@ -202,50 +202,54 @@ def test_what_is_no_regular_file_is_counted_apart_and_never_opened(host: Host) -
     assert summary["other"] == {"fifo": 1, "symlink": 1}
 
 
-def test_an_interrupted_scan_keeps_what_it_did_and_the_next_goes_on(host: Host) -> None:
-    for n in range(300):
-        host.save(f"d{n // 10}/p{n}.jpg", picture(n % 40, 640, 480))
+def _many(host: Host) -> tuple[subprocess.Popen[bytes], int]:
+    """A scan of 300 pictures, of which every tenth is listed; its process, and how many will hit."""
+    files = [
+        host.save(f"d{n // 10:02}/p{n}.jpg", picture(n % 40, 640, 480), comment=str(n)) for n in range(300)
+    ]
     host.until_old()
-    feed = host.list_of("ab" * 16 + "\n")
-    process = subprocess.Popen(
-        [COMMAND, "--state-dir", str(host.state), "scan", str(host.tree), "--feed", feed, "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    catalog = host.state / "catalog.sqlite-wal"
-    wait_for(lambda: (catalog.exists() and catalog.stat().st_size > 30_000) or process.poll() is not None)
+    feed = host.list_of("".join(sha256(f) + "  x\n" for f in files[::10]))
+    command = [COMMAND, "--state-dir", str(host.state), "scan", str(host.tree), "--feed", feed, "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL), len(files[::10])
+
+
+def _until_hits(lines: IO[bytes], wanted: int) -> None:
+    while wanted:
+        line = lines.readline()
+        assert line, "the scan ended before its hits"
+        wanted -= b'"hit"' in line
+
+
+def test_an_interrupted_scan_keeps_what_it_did_and_the_next_goes_on(host: Host) -> None:
+    process, hits = _many(host)
+    assert process.stdout is not None
+    _until_hits(process.stdout, 8)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     first = json.loads(out.splitlines()[-1])
     assert process.returncode == 130 and first["complete"] is False
-    assert first["files"] == first["clean"] + sum(first["skipped"].values())
-    second = host.scan("--feed", feed).summary
-    assert second["files"] == 300 and second["unchanged"] > 0
-    assert second["unchanged"] + second["clean"] == 300
+    assert first["files"] == first["clean"] + first["matched"] + sum(first["skipped"].values())
+    second = host.scan("--feed", str(host.base / "list.txt")).summary
+    assert second["files"] == 300 and second["matched"] == hits and second["unchanged"] > 0
+    assert second["hashed"] < 300 - second["unchanged"]
 
 
 def test_workers_killed_in_the_middle_lose_and_double_no_file(host: Host) -> None:
-    files = [host.save(f"d{n // 10}/p{n}.jpg", picture(n % 50, 640, 480)) for n in range(250)]
-    feed = host.list_of(sha256(files[-1]) + "  x\n")
-    process = subprocess.Popen(
-        [COMMAND, "--state-dir", str(host.state), "scan", str(host.tree), "--feed", feed, "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    killed: set[int] = set()
-
-    def kill_one() -> bool:
-        for worker in _workers_of(process.pid) - killed:
+    process, hits = _many(host)
+    assert process.stdout is not None
+    killed = 0
+    for _ in range(3):
+        _until_hits(process.stdout, 1)
+        for worker in _workers_of(process.pid):
             os.kill(worker, signal.SIGKILL)
-            killed.add(worker)
+            killed += 1
             break
-        return len(killed) >= 3 or process.poll() is not None
-
-    wait_for(kill_one)
     out, _ = process.communicate(timeout=60)
     summary = json.loads(out.splitlines()[-1])
     assert killed, "no worker was there to be killed"
     ended = summary["matched"] + summary["clean"] + summary["unchanged"] + summary["errors"]
-    assert summary["files"] == 250 == ended + sum(summary["skipped"].values())
-    assert summary["errors"] <= len(killed)
+    assert summary["files"] == 300 == ended + sum(summary["skipped"].values())
+    assert summary["errors"] <= killed and summary["matched"] >= hits - killed
 
 
 def _workers_of(pid: int) -> set[int]:

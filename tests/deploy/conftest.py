@@ -1,0 +1,40 @@
+"""What is tried here takes minutes, root and tools: only `make test-deploy` does it, or naming this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bare_debian import CannotRun, Workshop
+from booted import Machine
+
+_HERE = Path(__file__).parent
+_CACHE = Path("/var/tmp/hostsweep-deploy")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave these tests out of a run that doesn't name them."""
+    named = [Path(str(arg).partition("::")[0]).resolve() for arg in config.invocation_params.args]
+    return None if any(path == _HERE or _HERE in path.parents for path in named) else True
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Workshop:
+    try:
+        made = Workshop(_CACHE)
+        made.bare()
+    except CannotRun as e:
+        pytest.skip(str(e))
+    return made
+
+
+@pytest.fixture(scope="session")
+def machine(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A booted Debian with hostsweep installed and its unit in place, not started."""
+    root = tmp_path_factory.mktemp("machine")
+    root.chmod(0o755)
+    workshop.machine(root)
+    booted = Machine(root)
+    yield booted
+    booted.close()
