@@ -13,6 +13,8 @@ from PIL import Image
 
 FILES_IN_DIRECTORY = 20  # the mean of a hosting-shaped tree
 _SETTLED_SECONDS = 2.5  # files younger than 2 s are never believed to be unchanged
+# Grey levels of noise: makes JPEGs of 2.6 MB from 12 megapixels; those of telephones have about 3 MB.
+GRAIN = 4.0
 _COMMENT = b"\xff\xfe"  # JPEG's marker of a comment, put right after the start of the image
 # Freely licensed photographs that come with scikit-image.
 _PHOTOS = (
@@ -51,11 +53,13 @@ def settle() -> None:
     time.sleep(_SETTLED_SECONDS)
 
 
-def photographs(root: Path, count: int, distinct: int, size: tuple[int, int]) -> list[Path]:
+def photographs(
+    root: Path, count: int, distinct: int, size: tuple[int, int], grain: float = GRAIN
+) -> list[Path]:
     """JPEGs of quality 90: `distinct` with pixels of their own, the others different in a comment."""
     root.mkdir(parents=True)
     made = []
-    for i, data in zip(range(distinct), _pictures(size), strict=False):
+    for i, data in zip(range(distinct), _pictures(size, grain), strict=False):
         for copy in range(i, count, distinct):
             note = b"copy %06d" % copy
             path = root / f"IMG_{copy:04d}.jpg"
@@ -64,13 +68,13 @@ def photographs(root: Path, count: int, distinct: int, size: tuple[int, int]) ->
     return sorted(made)
 
 
-def _pictures(size: tuple[int, int]) -> Iterator[bytes]:
-    """Endless pictures: parts of photographs, enlarged, with the grain of a sensor."""
+def _pictures(size: tuple[int, int], deviation: float) -> Iterator[bytes]:
+    """Endless pictures: parts of photographs, enlarged, with the grain of a sensor, in grey levels."""
     import skimage.data
 
     folder, rng = Path(skimage.data.__file__).parent, np.random.default_rng(2)
     photos = [Image.open(folder / name).convert("RGB") for name in _PHOTOS if (folder / name).exists()]
-    grain = rng.normal(0, 4, (size[1], size[0], 1)).astype(np.float32)
+    grain = rng.normal(0, deviation, (size[1], size[0], 1)).astype(np.float32)
     turn = 0
     while True:
         photo = photos[turn % len(photos)]

@@ -51,7 +51,9 @@ def run(*command: str | Path, **options: object) -> str:
         **options,  # type: ignore[call-overload]
     )
     if done.returncode:
-        raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+        raise AssertionError(
+            f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-4000:]}"
+        )
     return str(done.stdout)
 
 
@@ -83,7 +85,9 @@ class Workshop:
     def wheels(self) -> Path:
         """What hostsweep depends on, as files: downloaded as this machine's pip is set up to."""
         bare = self.bare()
-        version = run("chroot", bare, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+        version = run(
+            "chroot", bare, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
+        ).strip()
         pins = CHECKOUT / "constraints.txt"
         requires = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
 
@@ -115,7 +119,15 @@ class Workshop:
         """Make a folder with hostsweep installed from the checkout as docs/deployment.md says."""
         copy_tree(self.with_dependencies(), target)
         copy_sources(target / "src")
-        pip = ("chroot", target, f"{PROGRAM}/bin/pip", "install", "--quiet", "--no-index", "--no-build-isolation")
+        pip = (
+            "chroot",
+            target,
+            f"{PROGRAM}/bin/pip",
+            "install",
+            "--quiet",
+            "--no-index",
+            "--no-build-isolation",
+        )
         run(*pip, "--no-deps", "/src")
         shutil.rmtree(target / "src")
         (target / "usr/local/bin/hostsweep").symlink_to(f"{PROGRAM}/bin/hostsweep")
@@ -148,7 +160,7 @@ def copy_sources(target: Path) -> None:
         source = CHECKOUT / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
+        elif source.exists():  # what a build can't do without, it says itself
             shutil.copy(source, target)
 
 
@@ -164,10 +176,14 @@ def _mirror() -> tuple[str, str]:
     Raises:
         CannotRun: apt doesn't know it.
     """
-    release = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
-    ).get("VERSION_CODENAME", "").strip('"')
-    targets = run("apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(SITE)", "Created-By: Packages")
+    release = (
+        dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+        .get("VERSION_CODENAME", "")
+        .strip('"')
+    )
+    targets = run(
+        "apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(SITE)", "Created-By: Packages"
+    )
     for line in targets.splitlines():
         suite, component, site = line.split(" ", 2)
         if (suite, component) == (release, "main"):

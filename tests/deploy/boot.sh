@@ -41,6 +41,8 @@ case "$1" in
     mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs tmp
     mount -t tmpfs -o nosuid,mode=0755 tmpfs dev
     mkdir dev/pts dev/shm
+    mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5 devpts dev/pts
+    ln -s pts/ptmx dev/ptmx # PrivateDevices= wants it
     mknod -m 0666 dev/null c 1 3
     mknod -m 0666 dev/zero c 1 5
     mknod -m 0666 dev/full c 1 7

@@ -83,8 +83,17 @@ class Machine:
         """A property of a unit."""
         return self.run("systemctl", "show", "--value", "--property", name, unit).strip()
 
-    def log(self, unit: str) -> str:
-        return self.run("journalctl", "--quiet", "--output=cat", f"--unit={unit}")
+    def now(self) -> str:
+        """A place in the journal: its end."""
+        return (
+            self.run("journalctl", "--quiet", "--lines=0", "--show-cursor")
+            .strip()
+            .removeprefix("-- cursor: ")
+        )
+
+    def log(self, unit: str, since: str) -> str:
+        """What a unit has said since a place in the journal."""
+        return self.run("journalctl", "--quiet", "--output=cat", f"--unit={unit}", f"--after-cursor={since}")
 
     def remove(self, inside: str) -> None:
         shutil.rmtree(self.path(inside), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What is tried here takes minutes, root and tools: only `make test-deploy` does it, or naming this folder."""
+"""What is tried here takes root, tools and minutes: only `make test-deploy` runs it, or naming this folder."""
 
 from __future__ import annotations
 
