@@ -27,6 +27,8 @@ def main() -> int:
         stage.tell_claims(wrong_only=True)
         stage.fail(f"{e}.")
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         if keep:
             stage.say(f"Kept: {directory}")

@@ -66,9 +66,7 @@ class Stage:
         said = " ".join(f'"{word}"' if " " in word else word for word in command)
         self._console.print(Text(f"$ {said}", style="bold"), soft_wrap=True)
         sys.stdout.flush()
-        done = subprocess.run(
-            self._command(arguments), cwd=self._directory, env=_environment(), timeout=_PATIENCE
-        )
+        done = self._hostsweep(arguments, unseen=False)
         if done.returncode != status:
             raise DemoFailed(f"`{said}` ended with exit code {done.returncode}, expected {status}")
 
@@ -78,22 +76,26 @@ class Stage:
         Raises:
             DemoFailed: it ended with an error.
         """
-        done = subprocess.run(
-            self._command((*arguments, "--json")),
-            cwd=self._directory,
-            env=_environment(),
-            timeout=_PATIENCE,
-            capture_output=True,
-            text=True,
-        )
+        done = self._hostsweep((*arguments, "--json"), unseen=True)
         if done.returncode not in (0, 1):
             raise DemoFailed(f"`hostsweep {' '.join(arguments)}` failed: {done.stderr.strip()}")
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    @staticmethod
-    def _command(arguments: Sequence[str]) -> list[str]:
+    def _hostsweep(self, arguments: Sequence[str], *, unseen: bool) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name("hostsweep")
-        return [str(program), "-c", "config.yaml", *arguments]
+        try:
+            return subprocess.run(
+                [program, "-c", "config.yaml", *arguments],
+                cwd=self._directory,
+                env=_environment(),
+                timeout=_PATIENCE,
+                capture_output=unseen,
+                text=True,
+            )
+        except OSError as e:
+            raise DemoFailed(f"{program} can't be run ({e.strerror}): `make dev` installs it") from e
+        except subprocess.TimeoutExpired as e:
+            raise DemoFailed(f"`hostsweep {arguments[0]}` did not end within {_PATIENCE} seconds") from e
 
     # Claims
 

@@ -85,8 +85,8 @@ class Story:
             f"{kinds.total()} files of six customers: {kinds['photographs']} photographs, "
             f"{kinds['drawings']} drawings, {kinds['pages']} pages and scripts, "
             f"{kinds['mails']} private mails, {kinds['copies']} copies, a broken JPEG; a pipe and a link. "
-            f"Among them {len(tree.planted)} files with a picture that is on the list (a cat, a rocket, a banner, "
-            "a coffee cup), not all of them easy:"
+            f"Among them {len(tree.planted)} files with a picture that is on the list (a cat, a rocket, "
+            "a banner, a coffee cup), not all of them easy:"
         )
         for at in tree.planted:
             stage.show(f"{_printable(at.path):<50} {at.picture.name:<11} {at.how}")

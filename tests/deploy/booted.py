@@ -35,6 +35,13 @@ def until(what: str, look: Callable[[], T], seconds: float, explain: Callable[[]
         time.sleep(_LOOK_AGAIN)
 
 
+def _name(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""  # ended meanwhile
+
+
 class Machine:
     """A booted folder. To be closed."""
 
@@ -62,7 +69,9 @@ class Machine:
         if self._boot.poll() is not None:
             raise AssertionError(f"{_BOOT.name} ended with {self._boot.returncode}")
         children = Path(f"/proc/{self._boot.pid}/task/{self._boot.pid}/children").read_text().split()
-        return children[0] if children else ""
+        # Before it, what the script runs to make ready.
+        named = [pid for pid in children if _name(pid) == "systemd"]
+        return named[0] if named else ""
 
     def _is_up(self) -> bool:
         return self.try_("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")

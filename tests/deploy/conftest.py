@@ -1,4 +1,4 @@
-"""What is tried here takes root, tools and minutes: only `make test-deploy` runs it, or naming this folder."""
+"""What is tried here takes root, tools and minutes: only `make test-deploy`, or naming the folder, runs it."""
 
 from __future__ import annotations
 

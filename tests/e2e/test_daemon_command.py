@@ -30,7 +30,7 @@ class Running:
     def write(self, every: str = "1s", brake: str = "") -> None:
         self.config.write_text(
             f"volumes: [{{name: web, path: {self.host.tree}}}]\n"
-            f"feeds: [{{name: police, url: 'file://{self.host.base}/list.txt', every: {every}, max_age: 2d}}]\n"
+            f"feeds: [{{name: police, url: 'file://{self.host.base}/list.txt', every: {every}}}]\n"
             f"schedule: {{scan_every: {every}}}\n"
             f"http: {{listen: '127.0.0.1:{self.port}'}}\n{brake}"
         )

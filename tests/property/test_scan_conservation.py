@@ -113,7 +113,7 @@ def test_every_file_has_one_outcome_and_the_sum_is_what_find_counts(
         app = App(Config(), StateDirectory(base / "state", base / "state" / "quarantine"))
         before = _find(root)
         victims = [made[n] for n in vanish if n < len(made)]
-        counts = _scan(app, root, base, victims)
+        counts = _scan(app, root, base, list(victims))
         assert counts.balanced
         assert _find(root) <= counts.files <= before
         if not victims:
