@@ -80,5 +80,5 @@ def _print(name: str, digests: Digests, matches: tuple[Match, ...]) -> None:
         rows.append(("problem", digests.problem))
     rows += [("listed by", f"{m.feed}, entry {m.entry}, {m.kind}, distance {m.distance}") for m in matches]
     if not matches:
-        rows.append(("listed by", "no list in use"))
+        rows.append(("listed by", "none of the lists in use"))
     console().print(table("", ("", ""), rows))

@@ -126,6 +126,8 @@ class ConsoleReporter:
     def note(self, event: str, **fields: object) -> None:
         if event == "exception_applied":
             return  # decided by somebody long ago; the log and --json have it
+        if event == "exception_applied":
+            return  # decided by somebody long ago; the log and --json have it
         said = ", ".join(
             f"{k} {display(v if isinstance(v, bytes | str) else str(v))}" for k, v in fields.items()
         )
