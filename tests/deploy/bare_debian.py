@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -115,23 +116,22 @@ class Workshop:
 
         return self._made("ready", [bare.name, wheels.name], make)
 
-    def machine(self, target: Path) -> None:
-        """Make a folder with hostsweep installed from the checkout as docs/deployment.md says."""
-        copy_tree(self.with_dependencies(), target)
-        copy_sources(target / "src")
-        pip = (
-            "chroot",
-            target,
-            f"{PROGRAM}/bin/pip",
-            "install",
-            "--quiet",
-            "--no-index",
-            "--no-build-isolation",
-        )
-        run(*pip, "--no-deps", "/src")
-        shutil.rmtree(target / "src")
-        (target / "usr/local/bin/hostsweep").symlink_to(f"{PROGRAM}/bin/hostsweep")
-        shutil.copy(CHECKOUT / "systemd/hostsweep.service", target / "etc/systemd/system/")
+    @contextmanager
+    def machine(self) -> Iterator[Path]:
+        """A folder with hostsweep installed as docs/deployment.md says; removed at the end."""
+        target = self._cache / "machine"
+        shutil.rmtree(target, ignore_errors=True)  # left by a run that was killed
+        try:
+            copy_tree(self.with_dependencies(), target)
+            copy_sources(target / "src")
+            install = (f"{PROGRAM}/bin/pip", "install", "--quiet", "--no-index", "--no-build-isolation")
+            run("chroot", target, *install, "--no-deps", "/src")
+            shutil.rmtree(target / "src")
+            (target / "usr/local/bin/hostsweep").symlink_to(f"{PROGRAM}/bin/hostsweep")
+            shutil.copy(CHECKOUT / "systemd/hostsweep.service", target / "etc/systemd/system/")
+            yield target
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
 
     def _made(self, name: str, made_from: Iterable[str], make: Callable[[Path], None]) -> Path:
         """Take it from the cache, or make it aside and give it its name when it is whole."""

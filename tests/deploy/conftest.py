@@ -1,4 +1,4 @@
-"""What is tried here takes root, tools and minutes: only `make test-deploy`, or naming the folder, runs it."""
+"""What is tried here takes root, tools and minutes: only `make test-deploy`, or naming it, runs it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def workshop() -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def machine(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(workshop: Workshop) -> Iterator[Machine]:
     """A booted Debian with hostsweep installed and its unit in place, not started."""
-    root = tmp_path_factory.mktemp("machine")
-    root.chmod(0o755)
-    workshop.machine(root)
-    booted = Machine(root)
-    yield booted
-    booted.close()
+    with workshop.machine() as root:
+        booted = Machine(root)
+        try:
+            yield booted
+        finally:
+            booted.close()

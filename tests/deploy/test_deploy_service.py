@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bare_debian import CHECKOUT
 from booted import Machine, until
 from PIL import Image
 
@@ -39,7 +41,9 @@ def picture(path: Path, number: int) -> bytes:
 def base_config() -> dict[str, object]:
     return {
         "volumes": [{"name": "web", "path": "/srv/www"}],
-        "feeds": [{"name": "police", "url": "file:///srv/lists/list.txt", "polarity": "illegal"}],
+        "feeds": [
+            {"name": "police", "url": "file:///srv/lists/list.txt", "polarity": "illegal", "hash": "sha256"}
+        ],
         # Only the exact hash: pictures of 16 points that resemble each other are not what is tried here.
         "hashing": {"workers": 1, "perceptual": []},
         "quarantine": {"reserve": "1MiB"},
@@ -183,13 +187,43 @@ def test_limits_of_the_unit_are_in_force_for_the_running_daemon(service: Service
     assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0b1_1110_1010
     assert fields["NoNewPrivs"] == "1"
     assert fields["Seccomp"] == "2"
-    within = ("nsenter", "--target", str(pid), "--mount", "touch")
-    for place in ("/etc/x", "/usr/x", "/srv/x", "/home/x", "/sys/kernel/x"):
-        refused = service.machine.try_(*within, place)
+    # As the daemon sees the disk: through its root, with its mounts.
+    for place in ("/etc/x", "/usr/x", "/srv/x", "/home/x", "/root/x"):
+        refused = service.machine.try_("touch", f"/proc/{pid}/root{place}")
         assert "Read-only file system" in refused.stderr, (place, refused)
     for place in ("/srv/www/x", "/var/lib/hostsweep/x"):
-        service.machine.run(*within, place)
+        service.machine.run("touch", f"/proc/{pid}/root{place}")
     assert service.machine.show(UNIT, "OOMPolicy") == "continue"
+
+
+def test_volume_below_home_is_secured_once_the_unit_may_write_there(service: Service) -> None:
+    volume = service.machine.path("/home/web")
+    volume.mkdir(exist_ok=True)
+    service.list_(picture(volume / "listed.png", 0))
+    service.config["volumes"] = [{"name": "homes", "path": "/home/web"}]
+    service.drop_in("[Service]\nReadWritePaths=/home/web\n")
+    service.start()
+    service.until_scanned()
+    assert not (volume / "listed.png").exists(), service.log()
+
+
+def test_service_that_may_only_read_reports_hits_and_stays_up(service: Service) -> None:
+    path = service.volume / "listed.png"
+    service.list_(picture(path, 0))
+    path.chmod(0)
+    service.config["feeds"][0]["on_match"] = {"exact": "report", "perceptual": "report"}  # type: ignore[index]
+    service.drop_in(_documented("read-only.conf"))
+    service.start()
+    service.until_scanned()
+    assert path.exists()
+    assert 'hits_total{action="reported",feed="police",kind="sha256"} 1.0' in service.ask("/metrics")
+    assert service.machine.show(UNIT, "NRestarts") == "0"
+
+
+def _documented(name: str) -> str:
+    """A drop-in as docs/deployment.md gives it."""
+    text = (CHECKOUT / "docs/deployment.md").read_text()
+    return textwrap.dedent(text.partition(f"# {name}\n")[2].partition("\n\n")[0])
 
 
 def test_reload_takes_up_a_changed_configuration(service: Service) -> None:
@@ -244,16 +278,19 @@ def _count(directory: Path) -> int:
     return len(list(directory.iterdir())) if directory.exists() else 0
 
 
-def test_stop_in_the_middle_of_a_scan_takes_seconds(service: Service) -> None:
-    for number in range(400):
-        picture(service.volume / f"{number}.png", number)
+def test_stop_in_the_middle_of_a_large_file_takes_seconds(service: Service) -> None:
+    path = service.volume / "large.png"
+    picture(path, 0)
+    with path.open("ab") as file:  # reserved, not written: made at once, and many seconds to hash
+        os.posix_fallocate(file.fileno(), 0, 6 << 30)
     service.start()
-    service.until("scanning", lambda: "scanning" in service.machine.show(UNIT, "StatusText"))
+    service.until("a worker at work", lambda: service.machine.try_("pgrep", "--uid", "nobody").stdout)
     began = time.monotonic()
     service.machine.run("systemctl", "stop", UNIT)
     assert time.monotonic() - began < 10.0
     assert service.machine.show(UNIT, "Result") == "success"
     assert "daemon_stopped" in service.log()
+    assert service.machine.try_("pgrep", "--uid", "nobody").stdout == ""
 
 
 def test_hanging_daemon_is_started_again_by_the_watchdog(service: Service) -> None:

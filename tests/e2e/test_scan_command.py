@@ -204,9 +204,8 @@ def test_what_is_no_regular_file_is_counted_apart_and_never_opened(host: Host) -
 
 def _many(host: Host) -> tuple[subprocess.Popen[bytes], int]:
     """A scan of 300 pictures, of which every tenth is listed; its process, and how many will hit."""
-    files = [
-        host.save(f"d{n // 10:02}/p{n}.jpg", picture(n % 40, 640, 480), comment=str(n)) for n in range(300)
-    ]
+    pictures = [picture(n) for n in range(8)]
+    files = [host.save(f"d{n // 10:02}/p{n}.jpg", pictures[n % 8], comment=str(n)) for n in range(300)]
     host.until_old()
     feed = host.list_of("".join(sha256(f) + "  x\n" for f in files[::10]))
     command = [COMMAND, "--state-dir", str(host.state), "scan", str(host.tree), "--feed", feed, "--json"]
