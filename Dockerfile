@@ -1,34 +1,53 @@
-# hostsweep in a container: build with `docker build -t hostsweep .`, and see docs/deployment.md for how to run it.
+# hostsweep as an image. Build: `docker build -t hostsweep .` (or buildah, podman).
 #
-# BASE is an argument so that providers can build on their own image; it needs Debian's or Ubuntu's apt and Python 3.11+.
+#   docker run --rm -v /srv/www:/srv/www:ro -v "$PWD/list.txt:/list.txt:ro" hostsweep scan /srv/www --feed /list.txt
+#
+# As it is it runs as user 10001 and reads what everybody may read. For whole volumes of a host it has to be root
+# with a few rights; docs/deployment.md has the command, with what each mount and right is for.
+
+# Any Debian-like image with Python 3.11 or newer and its venv module.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-# A private certificate authority for the package index, if yours has one (a path inside the build).
+# For networks with their own certificate authority, mirror, or none at all: what pip knows by these names.
 ARG PIP_CERT
-# A base without Python (a bare Debian) gets it here; the official image has it already.
-RUN python3 -c 'import venv, ensurepip' 2>/dev/null || \
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*; }
+ARG PIP_INDEX_URL
+ARG PIP_NO_INDEX
+ARG PIP_FIND_LINKS
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY constraints.txt pyproject.toml README.md ./
-RUN python3 -m venv /opt/hostsweep && \
-    /opt/hostsweep/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r constraints.txt
+RUN python3 -m venv /opt/hostsweep
+# Dependencies first, by version and digest: they are built anew only when the list changes.
+COPY constraints.txt ./
+RUN /opt/hostsweep/bin/pip install --require-hashes -r constraints.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY scanner ./scanner
-RUN /opt/hostsweep/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+# pip leaves, since nothing is installed into a running container.
+RUN /opt/hostsweep/bin/pip install --no-deps . \
+    && /opt/hostsweep/bin/pip uninstall --yes pip setuptools
 
 FROM ${BASE}
-RUN python3 -c 'import sys' 2>/dev/null || \
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*; }
+LABEL org.opencontainers.image.title="hostsweep" \
+      org.opencontainers.image.description="Finds and secures known illegal material by hash" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --gid 10001 hostsweep \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/hostsweep --shell /usr/sbin/nologin hostsweep \
+    && install -d -o hostsweep -g hostsweep -m 0700 /var/lib/hostsweep \
+    && install -d -m 0755 /etc/hostsweep
 COPY --from=build /opt/hostsweep /opt/hostsweep
-ENV PATH=/opt/hostsweep/bin:$PATH PYTHONDONTWRITEBYTECODE=1
-# The state: ledger, catalog, lists and, unless configured elsewhere, the vault. Keep it on a volume, and back it up.
+# XDG_STATE_HOME: root and others keep their state at the same place. Logs are for machines here.
+ENV PATH=/opt/hostsweep/bin:$PATH \
+    XDG_STATE_HOME=/var/lib \
+    LANG=C.UTF-8 \
+    PYTHONDONTWRITEBYTECODE=1
+# Catalog, ledger, lists and vault: what has to outlive the container.
 VOLUME /var/lib/hostsweep
+# /metrics, /healthz and /readyz, if http.listen is not left on the loopback address.
 EXPOSE 9797
-# Not root by default: enough for trees that this user may read, with --state-dir on a volume it owns. To scan and secure customers'
-# files on a host's volumes, run with `--user 0 --cap-drop ALL` and the capabilities that docs/deployment.md lists, each with its reason.
-USER 65534:65534
-# /healthz says that the process is alive; /readyz, for the orchestrator, that lists are fresh and the vault can be written.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9797/healthz', timeout=4)"]
+# Alive, not ready: a restart doesn't make an overdue list younger. With another http.listen, or for a single scan,
+# give --health-cmd or --no-healthcheck.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python3", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 9797, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+USER hostsweep
 ENTRYPOINT ["hostsweep"]
-CMD ["daemon"]
+CMD ["--log-format", "json", "daemon"]

@@ -34,6 +34,7 @@ from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.volume import Volume
 from scanner.response import RecoveryNote, Restorer, Vault, VaultLimits, open_root, recover
 from scanner.system.locking import FileLock, LockHeld, Owners
+from scanner.system.opening import hard_links_protected
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -112,7 +113,10 @@ class App:
         Raises:
             ConfigError: something is missing, or the vault lies where customers could reach it.
         """
-        return configuration.check_files(self.config, self.state.quarantine)
+        warnings = configuration.check_files(self.config, self.state.quarantine)
+        if not hard_links_protected():
+            warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
+        return warnings
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)

@@ -20,7 +20,7 @@ from scanner.app.scanning import worker_pool
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.errors import ScannerError
-from scanner.system.opening import have_openat2
+from scanner.system.opening import hard_links_protected, have_openat2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ def _openat2(app: App) -> Finding:
 
 
 def _hard_links(app: App) -> Finding:
-    value = Path("/proc/sys/fs/protected_hardlinks").read_text().strip()
-    if value == "1":
+    if hard_links_protected():
         return Finding("kernel: protected_hardlinks", True, "customers can't link files of others")
     text = "off: customers can link files of others; set fs.protected_hardlinks=1"
     return Finding("kernel: protected_hardlinks", None, text)

@@ -169,3 +169,15 @@ def _open_same_mount(parent_fd: int, name: bytes) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def hard_links_protected() -> bool:
+    """Whether users can only link files that they own or may write (fs.protected_hardlinks, proc(5)).
+
+    Where the setting can't be read (a container without it in /proc) nothing is known, and False is said.
+    """
+    try:
+        with open("/proc/sys/fs/protected_hardlinks", "rb") as f:  # noqa: PTH123 - read in one go
+            return f.read().strip() == b"1"
+    except OSError:
+        return False

@@ -56,9 +56,8 @@ def main() -> None:
     print()
     print(as_text(rows))
     if options.write:
-        command = " ".join(
-            ["make bench" if not options.full else ".venv/bin/python tests/bench/run.py --full"]
-        )
+        words = [*(["--full"] if options.full else []), *(f"--only {name}" for name in options.only or ())]
+        command = " ".join([".venv/bin/python tests/bench/run.py", *words, "--write"])
         _PAGE.write_text(as_markdown(rows, command, on, _METHOD))
 
 

@@ -71,7 +71,7 @@ class Workshop:
         st = cache.stat()
         if st.st_uid != 0 or st.st_mode & 0o022:
             raise CannotRun(f"{cache} must belong to root alone: programs in it are run as root")
-        self._cache = cache
+        self.cache = cache
 
     def bare(self) -> Path:
         """The Debian (or Ubuntu) of this machine's release, with systemd and Python, without hostsweep."""
@@ -119,7 +119,7 @@ class Workshop:
     @contextmanager
     def machine(self) -> Iterator[Path]:
         """A folder with hostsweep installed as docs/deployment.md says; removed at the end."""
-        target = self._cache / "machine"
+        target = self.cache / "machine"
         shutil.rmtree(target, ignore_errors=True)  # left by a run that was killed
         try:
             copy_tree(self.with_dependencies(), target)
@@ -136,12 +136,12 @@ class Workshop:
     def _made(self, name: str, made_from: Iterable[str], make: Callable[[Path], None]) -> Path:
         """Take it from the cache, or make it aside and give it its name when it is whole."""
         digest = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:12]
-        done, half = self._cache / f"{name}-{digest}", self._cache / f"{name}.half"
+        done, half = self.cache / f"{name}-{digest}", self.cache / f"{name}.half"
         if not done.exists():
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir(mode=0o755)
             make(half)
-            for old in self._cache.glob(f"{name}-*"):
+            for old in self.cache.glob(f"{name}-*"):
                 shutil.rmtree(old)
             half.rename(done)
         return done

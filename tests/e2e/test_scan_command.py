@@ -277,3 +277,11 @@ def test_a_single_file_can_be_scanned(host: Host) -> None:
     listed = host.save("a.jpg", picture(1))
     outcome = host.run("scan", str(listed), "--json", "--feed", host.list_of(sha256(listed) + "  x\n"))
     assert outcome.code == 1 and outcome.summary["files"] == 1
+
+
+def test_a_sparse_giant_is_skipped_and_the_scan_says_so(host: Host) -> None:
+    with (host.tree / "giant.jpg").open("wb") as f:
+        f.truncate(1 << 40)
+    outcome = host.scan("--feed", host.list_of("ab" * 16 + "\n"))
+    assert outcome.code == 3
+    assert outcome.summary["skipped"] == {"sparse": 1} and outcome.summary["complete"] is False
