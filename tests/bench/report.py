@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+_QUIET = 0.5  # load average up to which a machine counts as doing nothing else
+
 Verdict = Literal["met", "missed", "-", "not measured"]
 
 
@@ -37,9 +39,10 @@ def machine() -> str:
     """What this ran on, and how busy that was."""
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
+    busy = ": other work ran beside it, and single rounds lie far apart" if load > _QUIET else ""
     return (
         f"{cores} cores ({_model()}), Linux {platform.release()}, {platform.machine()}, "
-        f"Python {platform.python_version()}; load average at the start {load:.1f}"
+        f"Python {platform.python_version()}; load average at the start {load:.1f}{busy}"
     )
 
 
