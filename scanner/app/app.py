@@ -6,33 +6,34 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from scanner import config as configuration
 from scanner.app.checking import check_files, hash_text_as_digests
-from scanner.app.lists import FeedChange, ListKeeper, Lists, unused_name
+from scanner.app.lists import FeedChange, ListKeeper, Lists
+from scanner.app.recovering import recover_steps
 from scanner.app.reporters import LogReporter, MetricsReporter
-from scanner.app.scanning import Scanner, ScanResult, Tools, resolve_path, worker_pool
+from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
 from scanner.app.state import StateDirectory, default_state_directory
+from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
-from scanner.config import Config, VolumeConfig, load
+from scanner.config import Config, load
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
-from scanner.model.errors import BusyError, ConfigError, FeedError, NotFoundError
+from scanner.model.errors import BusyError, ConfigError, FeedError
 from scanner.model.hashes import Digests
-from scanner.model.matches import Action, CaseState, Match
-from scanner.model.names import display
+from scanner.model.matches import CaseState, Match
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
 from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.volume import Volume
-from scanner.response import RecoveryNote, Restorer, Vault, VaultLimits, open_root, recover
+from scanner.response import Restorer, Vault, VaultLimits
 from scanner.system.locking import FileLock, LockHeld, Owners
 from scanner.system.opening import hard_links_protected
 
@@ -51,19 +52,6 @@ class ScanOutcome:
     counts: ScanCounts
     seconds: float
     metrics: Metrics
-
-
-def volume_of(config: VolumeConfig) -> Volume:
-    """A configured volume as the pipeline needs it."""
-    return Volume(
-        name=config.name,
-        root=os.fsencode(os.path.realpath(config.path)),
-        shown_as=os.fsencode(config.shown_as) if config.shown_as else b"",
-        exclude=tuple(config.exclude),
-        one_filesystem=config.one_filesystem,
-        mail_ground=config.mail_stores.ground if config.mail_stores.scan else "",
-        customer=config.customer or "",
-    )
 
 
 class App:
@@ -183,7 +171,7 @@ class App:
             FeedError: a list can't be used.
         """
         started = time.monotonic()
-        volumes = self._volumes_for(paths)
+        volumes = volumes_for(paths, self.volumes)
         self.state.prepare()
         if quarantine:
             self._refuse_vault_in_reach(volumes)
@@ -246,48 +234,12 @@ class App:
         """Match a hash given as text, as every kind that it can be."""
         return [(text, d, lists.index.match(d)) for d in hash_text_as_digests(text)]
 
-    def _volumes_for(self, paths: Sequence[Path]) -> list[Volume]:
-        volumes: list[Volume] = []
-        for path in dict.fromkeys(resolve_path(p) for p in paths):
-            taken = {v.name for v in (*self.volumes, *volumes)}
-            volumes.append(self._volume_for(path, taken))
-        return volumes
-
-    def _volume_for(self, path: bytes, taken: Collection[str]) -> Volume:
-        """A configured volume of just this path, or one made for it; below a configured one by its rules."""
-        for volume in self.volumes:
-            if volume.root == path:
-                return volume
-        root, only = (path, b"") if os.path.isdir(path) else os.path.split(path)
-        name = unused_name(display(os.path.basename(root)) or "root", taken)
-        above = next((v for v in self.volumes if root.startswith(v.root.rstrip(b"/") + b"/")), None)
-        if above is None:
-            return Volume(name=name, root=root, only=only)
-        below = root[len(above.root.rstrip(b"/")) + 1 :]
-        return replace(above, name=name, root=root, shown_as=above.shown(below), only=only)
-
     # Steps that a crash left open
 
-    def recover(self, reporter: Reporter) -> list[RecoveryNote]:
+    def recover(self, reporter: Reporter) -> None:
         """Finish or undo what dead processes left, and bring their cases up to date."""
         with self.ledger() as ledger:
-            notes = recover(ledger, self.vault, open_root, self.owners.dead)
-            for note in notes:
-                self._note_recovered(ledger, note)
-                reporter.note("recovered", case=note.case_id, outcome=note.text)
-        return notes
-
-    def _note_recovered(self, ledger: Ledger, note: RecoveryNote) -> None:
-        try:
-            case = ledger.get(note.case_id)
-        except NotFoundError:
-            return
-        if note.secured and case.action is not Action.QUARANTINED:
-            ledger.set_action(
-                case.id, Action.QUARANTINED, "finished after a crash", note.quarantine_id, self.clock.now_ns()
-            )
-        elif not note.secured and case.reason == "securing":
-            ledger.set_action(case.id, Action.FAILED, "undone after a crash", "", self.clock.now_ns())
+            recover_steps(ledger, self.vault, self.owners, reporter, self.clock)
 
     # Cases and the vault
 

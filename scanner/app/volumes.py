@@ -1,0 +1,54 @@
+"""Which volumes a scan is about: those of the configuration, or made from paths on the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scanner.app.lists import unused_name
+from scanner.app.scanning import resolve_path
+from scanner.config import VolumeConfig
+from scanner.model.names import display
+from scanner.pipeline.volume import Volume
+
+
+def volume_of(config: VolumeConfig) -> Volume:
+    """A configured volume as the pipeline needs it."""
+    return Volume(
+        name=config.name,
+        root=os.fsencode(os.path.realpath(config.path)),
+        shown_as=os.fsencode(config.shown_as) if config.shown_as else b"",
+        exclude=tuple(config.exclude),
+        one_filesystem=config.one_filesystem,
+        mail_ground=config.mail_stores.ground if config.mail_stores.scan else "",
+        customer=config.customer or "",
+    )
+
+
+def volumes_for(paths: Sequence[Path], configured: Sequence[Volume]) -> list[Volume]:
+    """A volume for each path that is named.
+
+    Raises:
+        ConfigError: a path isn't there.
+    """
+    volumes: list[Volume] = []
+    for path in dict.fromkeys(resolve_path(p) for p in paths):
+        taken = {v.name for v in (*configured, *volumes)}
+        volumes.append(_volume_for(path, configured, taken))
+    return volumes
+
+
+def _volume_for(path: bytes, configured: Sequence[Volume], taken: Collection[str]) -> Volume:
+    """A configured volume of just this path, or one made for it; below a configured one by its rules."""
+    for volume in configured:
+        if volume.root == path:
+            return volume
+    root, only = (path, b"") if os.path.isdir(path) else os.path.split(path)
+    name = unused_name(display(os.path.basename(root)) or "root", taken)
+    above = next((v for v in configured if root.startswith(v.root.rstrip(b"/") + b"/")), None)
+    if above is None:
+        return Volume(name=name, root=root, only=only)
+    below = root[len(above.root.rstrip(b"/")) + 1 :]
+    return replace(above, name=name, root=root, shown_as=above.shown(below), only=only)
