@@ -13,9 +13,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 UNIT = CHECKOUT / "systemd/hostsweep.service"
 DIRECTIVE = r"#?[A-Z]\w+="  # in force, or an example of one
 
-# As measured with systemd 252, on its scale from 0 to 10 (no protection). What is left is what the work takes:
-# root, some of its rights, the network for lists, reading home directories. Lower it when the unit gets better;
-# a reason to raise it would have to stand here.
+# As measured with systemd 252, on its scale from 0 to 10 (no protection). What is left is what the work
+# takes: root, some of its rights, the network for lists, reading home directories. Lower it when the unit
+# gets better; a reason to raise it would have to stand here.
 EXPOSURE = 2.6
 
 needs_systemd = pytest.mark.skipif(
