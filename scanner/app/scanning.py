@@ -17,7 +17,7 @@ from scanner.catalog import Catalog, RowKey, VolumeCatalog
 from scanner.config import Config
 from scanner.hashing import WorkerPool, WorkerSettings
 from scanner.ledger import Ledger
-from scanner.model.errors import ConfigError, SourceError
+from scanner.model.errors import ConfigError, SourceError, VaultError
 from scanner.model.files import DirectoryFailed, DirectoryMet, FileStat
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids
@@ -232,10 +232,16 @@ class Scanner:
         tools = self._tools
         owner = tools.ids.new()
         tools.owners.claim(owner)
-        staging = StagingFolder.open(root_fd, volume.root)
-        stack.callback(staging.close)
         tools.vault.prepare()
-        return SecuringRoom(Securer(tools.vault, ledger, tools.clock, tools.ids, owner), staging)
+        securer = Securer(tools.vault, ledger, tools.clock, tools.ids, owner)
+        try:
+            staging = StagingFolder.open(root_fd, volume.root)
+        except VaultError as e:
+            # The volume's fault, not our storage's: its hits fail one by one, and other volumes go on.
+            self._reporter.note("no_staging", volume=volume.name, reason=str(e))
+            return SecuringRoom(securer, None, str(e))
+        stack.callback(staging.close)
+        return SecuringRoom(securer, staging)
 
     def _walker(self, volume: Volume, root_fd: int) -> Walker:
         if volume.only:

@@ -45,10 +45,17 @@ CLEAN = Judgement(matched=False)
 
 @dataclass(frozen=True, slots=True)
 class SecuringRoom:
-    """What securing needs; None at the judge means: report only."""
+    """What securing needs; None at the judge means: report only.
+
+    Attributes:
+        staging: None where the volume has no place for it (mounted read-only, no right): hits are then to be
+            secured and can't be, which is not the same as only reporting them.
+        why_not: the reason for that.
+    """
 
     securer: Securer
-    staging: StagingFolder
+    staging: StagingFolder | None
+    why_not: str = ""
 
 
 class Judge:
@@ -183,6 +190,8 @@ class Judge:
     ) -> SecureResult:
         if self._securing is None:
             raise RuntimeError("the policy wants a file secured in a scan that only reports")
+        if self._securing.staging is None:
+            return SecureResult.failed("no_staging", self._securing.why_not)
         try:
             at = opened()
         except OSError as e:

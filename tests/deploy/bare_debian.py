@@ -6,6 +6,7 @@ anywhere. Kept in a cache between runs, each thing under the digest of what it w
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -72,6 +73,9 @@ class Workshop:
         if st.st_uid != 0 or st.st_mode & 0o022:
             raise CannotRun(f"{cache} must belong to root alone: programs in it are run as root")
         self.cache = cache
+        # One run at a time: a second one waits here, and would remove the machine of the first otherwise.
+        self._lock = (cache / "lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def bare(self) -> Path:
         """The Debian (or Ubuntu) of this machine's release, with systemd and Python, without hostsweep."""

@@ -285,3 +285,19 @@ def test_a_sparse_giant_is_skipped_and_the_scan_says_so(host: Host) -> None:
     outcome = host.scan("--feed", host.list_of("ab" * 16 + "\n"))
     assert outcome.code == 3
     assert outcome.summary["skipped"] == {"sparse": 1} and outcome.summary["complete"] is False
+
+
+def test_a_volume_without_room_for_staging_fails_its_hits_and_no_other_volume(host: Host) -> None:
+    stuck, free = host.save("one/a.jpg", picture(1)), host.save("two/b.jpg", picture(2))
+    (host.tree / "one" / ".hostsweep-staging").write_text("a customer put a file here")
+    feed = host.list_of(sha256(stuck) + "  x\n" + sha256(free) + "  x\n")
+    paths = [str(host.tree / "one"), str(host.tree / "two")]
+    outcome = host.run("scan", *paths, "--json", "--quarantine", "--feed", feed)
+    assert outcome.code == 1, outcome.err
+    assert {Path(h["path"]).name: h["action"] for h in outcome.hits} == {
+        "a.jpg": "failed",
+        "b.jpg": "quarantined",
+    }
+    assert stuck.exists() and not free.exists()
+    unsecured = host.run("hits", "list", "--unsecured", "--json").events
+    assert [u["path"] for u in unsecured] == [str(stuck)] and unsecured[0]["reason"].startswith("no_staging")
