@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,18 +14,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bare_debian import CHECKOUT
 from booted import Machine, until
 from PIL import Image
 
 UNIT = "hostsweep.service"
 CUSTOMER = 4711
 DROP_IN = "/etc/systemd/system/hostsweep.service.d/test.conf"
-READ_ONLY = """\
-[Service]
-ReadWritePaths=
-CapabilityBoundingSet=
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETPCAP CAP_SETUID
-"""
 ASK = """
 import sys, urllib.error, urllib.request
 try:
@@ -40,6 +36,14 @@ def picture(path: Path, number: int) -> bytes:
     image = Image.frombytes("L", (16, 16), hashlib.sha256(b"%d" % number).digest() * 8)
     image.save(path, "PNG")
     return path.read_bytes()
+
+
+def documented(name: str) -> str:
+    """A drop-in as docs/deployment.md gives it."""
+    text = (CHECKOUT / "docs/deployment.md").read_text()
+    found = textwrap.dedent(text[text.index(f"    # {name}\n") :].partition("\n\n")[0])
+    assert "[Service]" in found
+    return found
 
 
 def base_config() -> dict[str, object]:
@@ -211,7 +215,7 @@ def test_service_that_may_only_read_reports_hits_and_stays_up(service: Service) 
     service.list_(picture(path, 0))
     path.chmod(0)
     service.config["feeds"][0]["on_match"] = {"exact": "report", "perceptual": "report"}  # type: ignore[index]
-    service.drop_in(READ_ONLY)
+    service.drop_in(documented("read-only.conf"))
     service.start()
     service.until("a hit or an end", lambda: re.search("scan_finished|task_failed", service.log()))
     assert "task_failed" not in service.log()
@@ -284,6 +288,20 @@ def test_stop_in_the_middle_of_a_large_file_takes_seconds(service: Service) -> N
     assert service.machine.show(UNIT, "Result") == "success"
     assert "daemon_stopped" in service.log()
     assert service.machine.try_("pgrep", "--uid", "nobody").stdout == ""
+
+
+def test_hanging_worker_is_ended_and_replaced(service: Service) -> None:
+    for number in range(16):  # two seconds of work for one worker; each file may take six
+        picture(service.volume / f"{number}.png", number)
+        with (service.volume / f"{number}.png").open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, 20 << 20)
+    service.config["hashing"]["time_limit"] = "1s"  # type: ignore[index]
+    service.start()
+    stop = ("pkill", "--uid", "nobody", "--signal=STOP")
+    service.until("a worker to stop", lambda: service.machine.try_(*stop).returncode == 0)
+    service.until_scanned()
+    assert 'hostsweep_worker_restarts_total{reason="timeout"} 1.0' in service.ask("/metrics")
+    assert service.machine.show(UNIT, "NRestarts") == "0"
 
 
 def test_hanging_daemon_is_started_again_by_the_watchdog(service: Service) -> None:
