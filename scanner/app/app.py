@@ -273,7 +273,7 @@ class App:
             return self._restorer(ledger).restore(quarantine_id, to)
 
     def _restorer(self, ledger: Ledger) -> Restorer:
-        owner = self.owners.claim(self.ids.new())
+        owner = self.owners.own(self.ids.new())
         return Restorer(self.vault, ledger, self.clock, self.ids, owner)
 
     # The daemon's parts
@@ -299,6 +299,7 @@ class App:
     def take_over(self, old: App) -> None:
         """Go on counting where the app of the former configuration ended."""
         self.metrics = old.metrics
+        self.owners = old.owners
 
     def http_application(self) -> web.Application:
         # Imported here, as in _readiness: aiohttp takes longer to load than a small scan takes to run.
@@ -306,10 +307,13 @@ class App:
 
         return build_application(metrics=self.metrics.render, readiness=self._readiness)
 
-    def _readiness(self) -> Readiness:
+    async def _readiness(self) -> Readiness:
+        """Looks at the vault and syncs its directory, so it has no place on the event loop."""
         from scanner.app.health import readiness
 
-        return readiness(self.config, self.keeper, self.vault, self._lists, self.clock)
+        return await asyncio.to_thread(
+            readiness, self.config, self.keeper, self.vault, self._lists, self.clock
+        )
 
     @property
     def _daemon_reporter(self) -> Reporter:

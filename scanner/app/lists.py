@@ -99,7 +99,7 @@ class ListKeeper:
                 return await self._sync(feed, staged)
             except (FeedError, ConfigError) as e:
                 e.where = e.where.replace(str(staged), f"feed {name}")
-                self.store.record_failure(name, str(e), self._clock.now_ns())
+                await asyncio.to_thread(self.store.record_failure, name, str(e), self._clock.now_ns())
                 raise
             finally:
                 staged.unlink(missing_ok=True)
@@ -122,12 +122,17 @@ class ListKeeper:
             fetched = await fetch(request, session, staged)
         now = self._clock.now_ns()
         if fetched.not_modified or (have_list and fetched.sha256 == state.source_sha256):
-            self.store.record_not_modified(
-                feed.name, now, etag=fetched.etag, last_modified=fetched.last_modified
+            await asyncio.to_thread(
+                self.store.record_not_modified,
+                feed.name,
+                now,
+                etag=fetched.etag,
+                last_modified=fetched.last_modified,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         answer = await self.import_source(feed, staged)
-        self.store.record_success(
+        await asyncio.to_thread(
+            self.store.record_success,
             feed.name,
             now,
             etag=fetched.etag,
@@ -143,7 +148,8 @@ class ListKeeper:
         """Import a list from a file by hand, in place of the feed's own source."""
         now = self._clock.now_ns()
         answer = await self.import_source(feed, source)
-        self.store.record_success(
+        await asyncio.to_thread(
+            self.store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=answer["sha256"],
             format=answer["format"], counts=answer["counts"],
         )  # fmt: skip
@@ -174,7 +180,7 @@ class ListKeeper:
             )
             # A candidate is opened and checked before it takes the place of the last good list.
             await asyncio.to_thread(lambda: Snapshot.open(target).close())
-            self.store.promote(feed.name, target)
+            await asyncio.to_thread(self.store.promote, feed.name, target)
         finally:
             target.unlink(missing_ok=True)
         return answer

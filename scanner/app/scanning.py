@@ -230,8 +230,7 @@ class Scanner:
         if not self._quarantine:
             return None
         tools = self._tools
-        owner = tools.ids.new()
-        tools.owners.claim(owner)
+        owner = tools.owners.own(tools.ids.new())
         tools.vault.prepare()
         securer = Securer(tools.vault, ledger, tools.clock, tools.ids, owner)
         try:

@@ -81,6 +81,16 @@ class Owners:
         self._held[token] = FileLock.acquire(self._directory / token)
         return token
 
+    def own(self, token: str) -> str:
+        """The token of this process: the one it has, else `token`, claimed now.
+
+        Each claim holds a descriptor until `release`, so a daemon must not claim one for every scan.
+
+        Raises:
+            OSError: the directory can't be written.
+        """
+        return next(iter(self._held), None) or self.claim(token)
+
     def dead(self, token: str) -> bool:
         """Whether no living process holds the token. Our own tokens are alive."""
         if token in self._held:

@@ -106,3 +106,11 @@ def test_the_service_manager_is_told_and_silence_is_no_error(tmp_path: Path) -> 
     assert not notify({"NOTIFY_SOCKET": str(tmp_path / "gone")}, READY=1)
     assert watchdog_seconds({"WATCHDOG_USEC": "4000000"}) == 2.0
     assert watchdog_seconds({"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": "1"}) is None
+
+
+def test_a_process_has_one_token_however_often_it_asks(tmp_path: Path) -> None:
+    owners = Owners(tmp_path)
+    first = owners.own("a")
+    before = len(os.listdir("/proc/self/fd"))
+    assert [owners.own(str(n)) for n in range(20)] == [first] * 20
+    assert len(os.listdir("/proc/self/fd")) == before and not owners.dead(first)
