@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, Host, picture, wait_for
+from e2e_host import COMMAND, Host, picture, wait_for
 
 
 @dataclass

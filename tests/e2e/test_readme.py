@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
-from conftest import COMMAND, Host, picture
+from e2e_host import COMMAND, Host, picture
 
 from scanner.config import load
 

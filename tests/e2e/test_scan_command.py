@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from conftest import COMMAND, Host, picture
+from e2e_host import COMMAND, Host, picture
 
 
 def sha256(path: Path) -> str:
