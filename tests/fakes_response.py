@@ -25,7 +25,6 @@ from scanner.response import (
     Securer,
     SecureRequest,
     SecureResult,
-    StagingFolder,
     Vault,
     VaultLimits,
     open_root,
@@ -120,19 +119,18 @@ class House:
         directory_fd = os.open(directory or b".", DIRECTORY_FLAGS, dir_fd=root_fd)
         fd, st = open_regular(directory_fd, name)
         try:
-            with StagingFolder.open(root_fd, root) as staging:
-                yield SecureRequest(
-                    staging=staging,
-                    volume="web",
-                    root=root,
-                    directory=directory,
-                    name=name,
-                    fd=fd,
-                    stat=FileStat.of(name, st),
-                    directory_fd=directory_fd,
-                    digests=digests_of(fd),
-                    case_id=CASE,
-                )
+            yield SecureRequest(
+                root_fd=root_fd,
+                volume="web",
+                root=root,
+                directory=directory,
+                name=name,
+                fd=fd,
+                stat=FileStat.of(name, st),
+                directory_fd=directory_fd,
+                digests=digests_of(fd),
+                case_id=CASE,
+            )
         finally:
             for opened in (fd, directory_fd, root_fd):
                 os.close(opened)

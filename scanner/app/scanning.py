@@ -22,7 +22,7 @@ from scanner.model.files import DirectoryFailed, DirectoryMet, FileStat
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.book import CatalogBook
-from scanner.pipeline.judging import Judge, SecuringRoom
+from scanner.pipeline.judging import Judge, Securing
 from scanner.pipeline.rematch import NoWorkers, Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
@@ -191,56 +191,51 @@ class Scanner:
         pool: Hashers,
     ) -> VolumeScan:
         config = self._tools.config
-        with ExitStack() as stack:
-            securing = self._securing(stack, volume, root_fd, ledger)
-            limits = config.brake
-            brake = Brake(
-                BrakeLimits(limits.max_hits, limits.max_share, limits.share_after),
-                engaged=ledger.brake() is not None,
-            )
-            judge = Judge(
-                volume=volume,
-                matcher=self._lists.index,
-                terms=self._lists.terms,
-                ledger=ledger,
-                brake=brake,
-                securing=securing,
-                reporter=self._reporter,
-                clock=self._tools.clock,
-                ids=self._tools.ids,
-            )
-            scan = VolumeScan(
-                volume=volume,
-                root_fd=root_fd,
-                walker=walker,
-                pool=pool,
-                judge=judge,
-                book=CatalogBook(known),
-                reporter=self._reporter,
-                clock=self._tools.clock,
-                limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size),
-                stop=self._stop,
-            )
-            scan.run()
+        securing = self._securing(volume, root_fd, ledger)
+        limits = config.brake
+        brake = Brake(
+            BrakeLimits(limits.max_hits, limits.max_share, limits.share_after),
+            engaged=ledger.brake() is not None,
+        )
+        judge = Judge(
+            volume=volume,
+            matcher=self._lists.index,
+            terms=self._lists.terms,
+            ledger=ledger,
+            brake=brake,
+            root_fd=root_fd,
+            securing=securing,
+            reporter=self._reporter,
+            clock=self._tools.clock,
+            ids=self._tools.ids,
+        )
+        scan = VolumeScan(
+            volume=volume,
+            root_fd=root_fd,
+            walker=walker,
+            pool=pool,
+            judge=judge,
+            book=CatalogBook(known),
+            reporter=self._reporter,
+            clock=self._tools.clock,
+            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size),
+            stop=self._stop,
+        )
+        scan.run()
         return scan
 
-    def _securing(
-        self, stack: ExitStack, volume: Volume, root_fd: int, ledger: Ledger
-    ) -> SecuringRoom | None:
+    def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:
         if not self._quarantine:
             return None
         tools = self._tools
         owner = tools.owners.own(tools.ids.new())
         tools.vault.prepare()
-        securer = Securer(tools.vault, ledger, tools.clock, tools.ids, owner)
         try:
-            staging = StagingFolder.open(root_fd, volume.root)
+            StagingFolder.open(root_fd, volume.root).close()
         except VaultError as e:
             # The volume's fault, not our storage's: its hits fail one by one, and other volumes go on.
             self._reporter.note("no_staging", volume=volume.name, reason=str(e))
-            return SecuringRoom(securer, None, str(e))
-        stack.callback(staging.close)
-        return SecuringRoom(securer, staging)
+        return Securer(tools.vault, ledger, tools.clock, tools.ids, owner)
 
     def _walker(self, volume: Volume, root_fd: int) -> Walker:
         if volume.only:

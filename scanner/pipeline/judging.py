@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from scanner.ledger import Ledger
 from scanner.model.feeds import FeedTerms
@@ -14,7 +15,7 @@ from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, Matcher
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.volume import Customers, Volume
-from scanner.response import Brake, Securer, SecureRequest, SecureResult, StagingFolder, verdict
+from scanner.response import Brake, SecureRequest, SecureResult, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +44,15 @@ class Judgement:
 CLEAN = Judgement(matched=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SecuringRoom:
-    """What securing needs; None at the judge means: report only.
+class Securing(Protocol):
+    """What the judge needs to have a file secured; None at the judge means: report only."""
 
-    Attributes:
-        staging: None where the volume has no place for it (mounted read-only, no right): hits are then to be
-            secured and can't be, which is not the same as only reporting them.
-        why_not: the reason for that.
-    """
+    def secure(self, request: SecureRequest) -> SecureResult:
+        """Secure one file, or say why it could not be.
 
-    securer: Securer
-    staging: StagingFolder | None
-    why_not: str = ""
+        Raises:
+            LedgerError: nothing may be done that can't be recorded.
+        """
 
 
 class Judge:
@@ -73,7 +70,8 @@ class Judge:
         terms: Mapping[str, FeedTerms],
         ledger: Ledger,
         brake: Brake,
-        securing: SecuringRoom | None,
+        root_fd: int,
+        securing: Securing | None,
         reporter: Reporter,
         clock: Clock,
         ids: Ids,
@@ -84,6 +82,7 @@ class Judge:
         self._terms = terms
         self._ledger = ledger
         self._brake = brake
+        self._root_fd = root_fd
         self._securing = securing
         self._reporter = reporter
         self._clock = clock
@@ -190,19 +189,17 @@ class Judge:
     ) -> SecureResult:
         if self._securing is None:
             raise RuntimeError("the policy wants a file secured in a scan that only reports")
-        if self._securing.staging is None:
-            return SecureResult.failed("no_staging", self._securing.why_not)
         try:
             at = opened()
         except OSError as e:
             return SecureResult.failed(
                 "vanished" if isinstance(e, FileNotFoundError) else "changed", e.strerror or ""
             )
-        return self._securing.securer.secure(
+        return self._securing.secure(
             SecureRequest(
-                staging=self._securing.staging,
                 volume=self._volume.name,
                 root=self._volume.root,
+                root_fd=self._root_fd,
                 directory=file.directory,
                 name=file.stat.name,
                 fd=at.fd,

@@ -60,8 +60,8 @@ class SecureRequest:
     """One hashed file that is to be secured. All descriptors stay the caller's.
 
     Attributes:
-        staging: the volume's staging folder.
         volume, root: the volume's name and the path of its root.
+        root_fd: the volume's root, beneath which the staging folder is.
         directory: path of the file's directory below the root, for the record.
         name: the file's name in that directory.
         fd: the descriptor that was hashed.
@@ -71,9 +71,9 @@ class SecureRequest:
         case_id: the case it belongs to.
     """
 
-    staging: StagingFolder
     volume: str
     root: bytes
+    root_fd: int
     directory: bytes
     name: bytes
     fd: int
@@ -142,19 +142,27 @@ class Securer:
             return SecureResult.failed(_kind(e), _text(e))
         if refused is not None:
             return refused
-        step = self._step(request)
+        try:
+            staging = StagingFolder.open(request.root_fd, request.root)
+        except VaultError as e:  # the volume's fault, not our storage's
+            return SecureResult.failed("no_staging", str(e))
+        with staging:
+            return self._secure(request, staging, attributes)
+
+    def _secure(self, request: SecureRequest, staging: StagingFolder, attributes: Attributes) -> SecureResult:
+        step = self._step(request, staging)
         self._journal.begin(step)
         try:
             rename_noreplace(
                 request.directory_fd,
                 request.name,
-                request.staging.fd,
+                staging.fd,
                 step.id.encode(),
                 target_is_ours=True,
             )
         except OSError as e:
-            return self._not_moved(request, step, e)
-        return self._moved(request, step, attributes)
+            return self._not_moved(request, staging, step, e)
+        return self._moved(request, staging, step, attributes)
 
     def _refusal(self, request: SecureRequest) -> SecureResult | None:
         """What can be known beforehand: a file that can't be kept is not even moved."""
@@ -173,7 +181,7 @@ class Securer:
             return SecureResult.failed("io", str(e))
         return None
 
-    def _step(self, request: SecureRequest) -> Step:
+    def _step(self, request: SecureRequest, staging: StagingFolder) -> Step:
         exact = request.digests.exact
         details = SecureDetails(
             volume=request.volume,
@@ -181,7 +189,7 @@ class Securer:
             inode=request.stat.inode,
             size=request.digests.size,
             digests={kind: digest for kind, digest in exact.items() if kind in EXACT_KINDS},
-            staging_inode=request.staging.identity()[1],
+            staging_inode=staging.identity()[1],
         )
         return Step(
             id=self._ids.new(),
@@ -193,36 +201,40 @@ class Securer:
             details=details.to_details(),
         )
 
-    def _not_moved(self, request: SecureRequest, step: Step, error: OSError) -> SecureResult:
+    def _not_moved(
+        self, request: SecureRequest, staging: StagingFolder, step: Step, error: OSError
+    ) -> SecureResult:
         """The rename failed. Where it is done as link and unlink, it may have failed halfway."""
         result = SecureResult.failed(_kind(error), _text(error))
         if isinstance(error, FileNotFoundError):
             result = SecureResult(SecureOutcome.VANISHED, "vanished")
-        return self._undo(request, step, result)
+        return self._undo(request, staging, step, result)
 
-    def _moved(self, request: SecureRequest, step: Step, attributes: Attributes) -> SecureResult:
+    def _moved(
+        self, request: SecureRequest, staging: StagingFolder, step: Step, attributes: Attributes
+    ) -> SecureResult:
         identity = (request.stat.device, request.stat.inode)
         try:
-            if identity_at(request.staging.fd, step.id.encode()) != identity:
-                return self._undo(request, step, SecureResult(SecureOutcome.RACED, "raced"))
-            fsync_directories([request.staging.fd, request.directory_fd])
+            if identity_at(staging.fd, step.id.encode()) != identity:
+                return self._undo(request, staging, step, SecureResult(SecureOutcome.RACED, "raced"))
+            fsync_directories([staging.fd, request.directory_fd])
             parent_uid = os.fstat(request.directory_fd).st_uid
             details = SecureDetails.of_step(step)
             keep_copy(self._vault, step, details, request.fd, attributes, parent_uid)
         except ContentChangedError:
-            return self._undo(request, step, SecureResult(SecureOutcome.CHANGED, "changed"))
+            return self._undo(request, staging, step, SecureResult(SecureOutcome.CHANGED, "changed"))
         except VaultFullError as e:
-            return self._undo(request, step, SecureResult.failed("vault_full", str(e)))
+            return self._undo(request, staging, step, SecureResult.failed("vault_full", str(e)))
         except (VaultError, SourceError) as e:
-            return self._undo(request, step, SecureResult.failed("io", str(e)))
+            return self._undo(request, staging, step, SecureResult.failed("io", str(e)))
         except OSError as e:
-            return self._undo(request, step, SecureResult.failed(_kind(e), _text(e)))
-        return self._kept(request, step, identity)
+            return self._undo(request, staging, step, SecureResult.failed(_kind(e), _text(e)))
+        return self._kept(staging, step, identity)
 
-    def _kept(self, request: SecureRequest, step: Step, identity: tuple[int, int]) -> SecureResult:
+    def _kept(self, staging: StagingFolder, step: Step, identity: tuple[int, int]) -> SecureResult:
         text = ""
         try:
-            gone = remove_staged(request.staging, step.id.encode(), identity)
+            gone = remove_staged(staging, step.id.encode(), identity)
         except OSError as e:
             gone, text = False, f"; {_text(e)}"
         if gone:
@@ -232,15 +244,17 @@ class Securer:
             text = f"the original could not be removed from staging{text}"
         return SecureResult(SecureOutcome.SECURED, "secured", text, step.quarantine_id)
 
-    def _undo(self, request: SecureRequest, step: Step, result: SecureResult) -> SecureResult:
+    def _undo(
+        self, request: SecureRequest, staging: StagingFolder, step: Step, result: SecureResult
+    ) -> SecureResult:
         """Give back what was moved, if anything was, and close the step.
 
         Where that can't be done the object stays in staging and the step stays open: recovery tries again.
         """
         token = step.id.encode()
         try:
-            if identity_at(request.staging.fd, token) is not None:
-                put_back(request.staging, token, request.directory_fd, request.name)
+            if identity_at(staging.fd, token) is not None:
+                put_back(staging, token, request.directory_fd, request.name)
         except OSError as e:
             kept = f"it could not be put back ({_text(e)}) and is kept in staging as {step.id}"
             return SecureResult(result.outcome, result.kind, f"{result.text}; {kept}".lstrip("; "))

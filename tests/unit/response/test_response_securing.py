@@ -288,7 +288,7 @@ def test_a_file_on_another_file_system_than_staging_stays_and_says_so(house: Hou
         house.write("a.jpg", b"picture")
         full = other.write("a.jpg", b"picture")
         with house.request("a.jpg") as here, other.request("a.jpg") as there:
-            result = house.securer().secure(replace(there, staging=here.staging))
+            result = house.securer().secure(replace(there, root_fd=here.root_fd))
         assert (result.secured, result.kind) == (False, "other_filesystem")
         assert os.path.exists(full)
         assert house.journal.outcomes() == [(StepState.UNDONE, "other_filesystem")]
