@@ -23,7 +23,7 @@ _TIMEOUT = 20  # seconds of one input: none should need a tenth of one, and the 
 _GRACE = 120  # seconds for starting up and for the last input
 _STATS = re.compile(r"^stat::(\w+):\s+(\d+)", re.MULTILINE)
 _COVERED = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)")
-_BROKEN = re.compile(r"^(?:fuzzing\.Broken|[A-Za-z_.]*(?:Error|Exception)\b).*$", re.MULTILINE)
+_BROKEN = re.compile(r"^ === Uncaught Python exception: ===\n(.*)|^SUMMARY: (.*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ def _outcome(name: str, seconds: float, status: int, found: tuple[Path, ...], lo
     edges, features, _ = map(int, covered[-1]) if covered else (0, 0, 0)
     reason = ""
     if found or status:
-        said = _BROKEN.findall(log)
-        reason = said[-1][:200] if said else f"ended with status {status}"
+        said = _BROKEN.search(log)
+        reason = (said[1] or said[2])[:200] if said else f"ended with status {status}"
     return Outcome(
         name, seconds, stats.get("number_of_executed_units", 0), edges, features,
         stats.get("new_units_added", 0), stats.get("peak_rss_mb", 0), found, reason,

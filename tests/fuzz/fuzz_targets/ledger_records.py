@@ -1,23 +1,35 @@
 """Records of the ledger: a LedgerError, or a record of the right types that is written as it was read.
 
-First byte: a case, or a step.
+First byte: a case or a step, by edits of a whole one or as text.
 """
 
 from __future__ import annotations
 
+import json
+
 from fuzzing import Target, law
 
+from fuzz_targets._edits import edited
 from scanner.ledger import codec
 from scanner.model.errors import LedgerError
 from scanner.model.hashes import Digests, PerceptualHash
 from scanner.model.matches import Action, Case, CaseState, Match
 from scanner.model.steps import Step, StepKind
 
+_CASE, _EDITS = 0, 2
+
 
 def check(data: bytes) -> None:
+    what = data[0] % 4 if data else 0
     text = data[1:].decode("utf-8", "replace")
+    if what >= _EDITS:
+        whole = codec.case_json(_case()) if what == _CASE + _EDITS else codec.step_json(_step())
+        try:
+            text = json.dumps(edited(json.loads(codec.canonical(whole)), data[1:]))
+        except RecursionError:
+            return
     try:
-        if data[:1] < b"\x80":
+        if what % 2 == _CASE:
             case = codec.read_case(text)
             _check_case(case)
             again = codec.read_case(codec.canonical(codec.case_json(case)))
@@ -52,22 +64,35 @@ def _check_step(step: Step) -> None:
     law(all(type(v) in (str, int, type(None)) for v in step.details.values()), "details are plain")
 
 
-def seeds() -> dict[str, bytes]:
+def _case() -> Case:
     seen = (PerceptualHash("pdq", "full", b"p" * 32, 90),)
     near = Match("pdq", "f", "#1", "1", 7, "full", 90, exact=False)
-    case = Case(
+    return Case(
         "c1", 1, 2, "web", b"/srv", b"a\xff", "/srv", "", 3, -4,
         Digests(3, "image/png", {"sha256": b"s" * 32}, seen), Match("sha256", "f", "id", "1"), (near,),
         Action.QUARANTINED, "policy", CaseState.OPEN, "q1", "",
     )  # fmt: skip
-    step = Step("s1", StepKind.SECURE, "c1", "q1", "o", 5, {"root": "L3Nydg==", "size": 3, "none": None})
+
+
+def _step() -> Step:
+    return Step("s1", StepKind.SECURE, "c1", "q1", "o", 5, {"root": "L3Nydg==", "size": 3, "none": None})
+
+
+def seeds() -> dict[str, bytes]:
     return {
-        "case": b"\0" + codec.canonical(codec.case_json(case)).encode(),
-        "step": b"\xff" + codec.canonical(codec.step_json(step)).encode(),
+        "case": b"\0" + codec.canonical(codec.case_json(_case())).encode(),
+        "step": b"\1" + codec.canonical(codec.step_json(_step())).encode(),
         "deep": b"\0" + b"[" * 3000,
         "digits": b"\0" + b"9" * 5000,
+        "numbers": b"\2size=1.5\nmtime_ns=99999999999999999999\nothers.0.distance=true",
+        "texts": b"\2id=5\nmatch.feed=null\nroot_base64=L3Ny",
+        "digests": b"\2digests.exact.md5=00ff\ndigests.perceptual.0.value=zz\ndigests.size",
+        "states": b"\2state=closed\naction=reported",
+        "step_details": b"\3details.x=[]\nkind=restore\nstate=done",
     }
 
 
-_KEYS = ("id", "match", "others", "digests", "exact", "perceptual", "state", "action", "details", "kind")
-TARGET = Target(check, seeds, (*(f'"{key}":'.encode() for key in _KEYS), b"null", b"1.5", b"{}", b"true"))
+_KEYS = ("id", "match.kind", "others.0.", "digests.exact.", "perceptual.0.", "state", "action", "details.")
+TARGET = Target(
+    check, seeds, (*(key.encode() for key in _KEYS), b"=null", b"=1.5", b"={}", b"=true", b"=[", b"\n")
+)

@@ -1,6 +1,7 @@
 """Vault manifests: a ValueError, or an item of the right types that is written as it was read.
 
-First byte: as it is, or a JSON object whose checksum is made right, so that what is behind it is reached.
+First byte: as it is; or a JSON object, or edits of a whole one, whose checksum is made right, so that what is
+behind it is reached.
 """
 
 from __future__ import annotations
@@ -10,30 +11,39 @@ import json
 
 from fuzzing import Target, law
 
+from fuzz_targets._edits import edited
 from scanner.response import Attributes, Item, ItemState
 from scanner.response.items import decode, encode
 
 
-def _sealed(raw: bytes) -> bytes:
-    try:
-        body = json.loads(raw)
-        if not isinstance(body, dict):
-            return raw
-        body.pop("checksum", None)
-        body["checksum"] = hashlib.sha256(_canonical(body)).hexdigest()
+def _sealed(body: object) -> bytes:
+    if not isinstance(body, dict):
         return _canonical(body)
+    body.pop("checksum", None)
+    return _canonical(body | {"checksum": hashlib.sha256(_canonical(body)).hexdigest()})
+
+
+def _canonical(body: object) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _manifest(data: bytes) -> bytes:
+    what, raw = data[0] % 3 if data else 0, data[1:]
+    try:
+        match what:
+            case 0:
+                return raw
+            case 1:
+                return _sealed(json.loads(raw))
+            case _:
+                return _sealed(edited(json.loads(encode(_item())), raw))
     except (ValueError, RecursionError):
         return raw
 
 
-def _canonical(body: dict[str, object]) -> bytes:
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-
-
 def check(data: bytes) -> None:
-    raw = data[1:]
     try:
-        item = decode(_sealed(raw) if data[:1] < b"\x80" else raw)
+        item = decode(_manifest(data))
     except ValueError:
         return
     _check_types(item)
@@ -52,27 +62,37 @@ def _check_types(item: Item) -> None:
     law(item.size >= 0 and 0 <= found.mode <= 0o7777, "sizes and modes can be")
 
 
-def seeds() -> dict[str, bytes]:
+def _item() -> Item:
     attributes = Attributes(
         uid=1000, gid=1000, mode=0o644, atime_ns=1, mtime_ns=-2, ctime_ns=3, links=1,
         xattrs=((b"user.x", b"\xff"),), xattrs_omitted=0,
     )  # fmt: skip
-    item = Item(
+    return Item(
         id="00112233445566778899", case_id="c", volume="web", root=b"/srv", components=(b"a", b"b\xff"),
         parent_uid=None, size=3, attributes=attributes, digests={"sha256": b"s" * 32, "md5": b"m" * 16},
         secured_ns=5, state=ItemState.RESTORED, restored_to=b"/srv/a/b",
     )  # fmt: skip
-    manifest = encode(item)
-    body = json.loads(manifest)
+
+
+def seeds() -> dict[str, bytes]:
+    manifest = encode(_item())
     return {
-        "sealed": b"\0" + manifest,
-        "as_it_is": b"\xff" + manifest,
-        "dots": b"\0" + _canonical(body | {"path": ["Li4="]}),
-        "no_sha256": b"\0" + _canonical(body | {"digests": {}}),
-        "deep": b"\xff" + b"[" * 3000,
-        "infinite": b"\0" + manifest.replace(b'"size":3', b'"size":1e999'),
+        "as_it_is": b"\0" + manifest,
+        "sealed": b"\1" + manifest,
+        "edited": b"\2size=7\nid=x",
+        "dots": b'\2path=["Li4="]',
+        "slash": b"\2path.0=YS9i",
+        "no_sha256": b"\2digests={}",
+        "short_sha256": b"\2digests.sha256=00",
+        "numbers": b"\2mode=99999\nsize=-1\nuid=1.5\nparent_uid=0",
+        "xattrs": b"\2xattrs.0.1=5\nxattrs=[[]]",
+        "format": b"\2format=2",
+        "deep": b"\0" + b"[" * 3000,
+        "infinite": b"\1" + manifest.replace(b'"size":3', b'"size":1e999'),
     }
 
 
-_KEYS = ("id", "path", "digests", "sha256", "xattrs", "size", "mode", "state", "restored_to", "parent_uid")
-TARGET = Target(check, seeds, (*(f'"{key}":'.encode() for key in _KEYS), b"null", b"1e999", b"held", b"Li4="))
+_KEYS = ("id=", "path.0=", "digests.", "sha256", "xattrs.0.", "size=", "mode=", "state=", "restored_to=")
+TARGET = Target(
+    check, seeds, (*(key.encode() for key in _KEYS), b"=null", b"=1e999", b"held", b"Li4=", b"\n")
+)
