@@ -100,14 +100,17 @@ def decode(manifest: bytes) -> Item:
     Raises:
         ValueError: it is damaged, or of another format.
     """
-    body = json.loads(manifest)
+    try:
+        body = json.loads(manifest)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(body, dict) or body.get("format") != _FORMAT:
         raise ValueError(f"expected a manifest of format {_FORMAT}")
     checksum = body.pop("checksum", None)
     if checksum != _checksum(body):
         raise ValueError("the checksum is not that of the content")
     try:
-        return _item(body)
+        return _checked(_item(body))
     except (KeyError, TypeError, AttributeError) as e:
         raise ValueError(f"a key is missing or of the wrong type ({e})") from e
 
@@ -137,6 +140,18 @@ def _item(body: dict[str, Any]) -> Item:
         state=ItemState(body["state"]),
         restored_to=None if restored_to is None else from_text(restored_to),
     )
+
+
+def _checked(item: Item) -> Item:
+    """The item, if its values have their types: a checksum only says that they are as they were written."""
+    numbers = (item.size, item.secured_ns, *(getattr(item.attributes, name) for name in _NUMBERS))
+    if not all(type(n) is int for n in numbers) or type(item.parent_uid) not in (int, type(None)):
+        raise ValueError("a number is none")
+    if not all(type(text) is str for text in (item.id, item.case_id)):
+        raise ValueError("a text is none")
+    if item.size < 0 or not 0 <= item.attributes.mode <= 0o7777:
+        raise ValueError("a size or a mode can't be")
+    return item
 
 
 def _canonical(body: Mapping[str, object]) -> bytes:
