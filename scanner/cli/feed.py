@@ -10,8 +10,9 @@ import click
 
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
-from scanner.cli.output import console, print_json, table, time_text, with_times
+from scanner.cli.output import console, print_json, table, time_text
 from scanner.model.errors import FeedError
+from scanner.model.times import with_times
 
 if TYPE_CHECKING:
     from scanner.app import App

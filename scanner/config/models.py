@@ -213,9 +213,10 @@ class BrakeConfig(_Part):
 
 
 class HttpConfig(_Part):
-    """Metrics and health."""
+    """Metrics, health, and what operators may do from elsewhere."""
 
     listen: ListenAddress = Listen("127.0.0.1", 9797)
+    token_file: SecretFile | None = None
 
 
 class Config(_Part):

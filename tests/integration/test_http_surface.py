@@ -17,6 +17,8 @@ from scanner.model.errors import ConfigError
 from scanner.observability import Metrics
 
 READY = Readiness((Check("index", True),))
+# Answers are made anew for every request, so that a test sees what it has just changed.
+UNHURRIED = Limits(fresh_seconds=0)
 
 
 @asynccontextmanager
@@ -27,8 +29,8 @@ async def serving(
     limits: Limits | None = None,
 ) -> AsyncIterator[int]:
     """A server on a free port of this machine."""
-    app = build_application(metrics=metrics, readiness=readiness, health=health)
-    runner = await start(app, Listen("127.0.0.1", 0), limits)
+    app = build_application(metrics=metrics, readiness=readiness, health=health, limits=limits or UNHURRIED)
+    runner = await start(app, Listen("127.0.0.1", 0))
     try:
         yield runner.addresses[0][1]
     finally:
