@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanner import config as configuration
 from scanner.app.checking import check_files, hash_text_as_digests
@@ -29,6 +29,7 @@ from scanner.model.hashes import Digests
 from scanner.model.matches import CaseState, Match
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
+from scanner.model.times import with_times
 from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
@@ -40,7 +41,7 @@ from scanner.system.opening import hard_links_protected
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from scanner.http import Readiness
+    from scanner.http import Readiness, Wakes
 
 T = TypeVar("T")
 
@@ -70,6 +71,7 @@ class App:
         quarantine = config.quarantine
         self.vault = Vault(state.quarantine, VaultLimits(quarantine.reserve, quarantine.max_size), self.clock)
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
+        self._http_token = ""
         self._lists: Lists | None = None
         self._have_lists = asyncio.Event()
 
@@ -301,11 +303,39 @@ class App:
         self.metrics = old.metrics
         self.owners = old.owners
 
-    def http_application(self) -> web.Application:
-        # Imported here, as in _readiness: aiohttp takes longer to load than a small scan takes to run.
-        from scanner.http import build_application
+    def http_application(self, wakes: Wakes) -> web.Application:
+        """The HTTP surface; `wakes` starts scans and syncs for those who have the token.
 
-        return build_application(metrics=self.metrics.render, readiness=self._readiness)
+        Raises:
+            ConfigError: there is a token file and no usable token in it.
+        """
+        # Imported here, as in _readiness: aiohttp takes longer to load than a small scan takes to run.
+        from scanner.http import Private, build_application
+
+        token = self.http_token()
+        return build_application(
+            metrics=self.metrics.render,
+            readiness=self._readiness,
+            private=Private(token, self._status, wakes) if token else None,
+            watcher=self.metrics,
+        )
+
+    def http_token(self) -> str:
+        """The token of the HTTP surface, read once and kept: a file that goes bad later must not end a
+        daemon that goes on with its old configuration. "" if there is none.
+
+        Raises:
+            ConfigError: the file can't be read or is not kept as a secret.
+        """
+        path = self.config.http.token_file
+        if path is not None and not self._http_token:
+            self._http_token = configuration.read_token(path).value
+        return self._http_token
+
+    async def _status(self) -> dict[str, Any]:
+        from scanner.app.status import status
+
+        return dict(with_times(await asyncio.to_thread(status, self)))
 
     async def _readiness(self) -> Readiness:
         """Looks at the vault and syncs its directory, so it has no place on the event loop."""
@@ -330,14 +360,14 @@ class App:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
-    async def sync_feed(self, name: str) -> FeedChange:
-        """Sync one feed and count how that went.
+    async def sync_feed(self, name: str, *, accept: bool = False) -> FeedChange:
+        """Sync one feed and count how that went; `accept` as in ListKeeper.sync.
 
         Raises:
             FeedError: the publisher's side failed.
         """
         try:
-            change = await self.keeper.sync(name)
+            change = await self.keeper.sync(name, accept=accept)
         except FeedError:
             self.metrics.feed_synced(name, "failed")
             raise

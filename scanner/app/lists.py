@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
@@ -23,6 +25,8 @@ from scanner.pipeline.import_process import to_error
 
 if TYPE_CHECKING:
     import aiohttp
+
+log = structlog.get_logger("hostsweep.feeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,11 @@ class ListKeeper:
 
     # Fetching and importing
 
-    async def sync(self, name: str) -> FeedChange:
+    async def sync(self, name: str, *, accept: bool = False) -> FeedChange:
         """Fetch a feed if it changed and build its index; the last good list stays on any failure.
+
+        Args:
+            accept: take the list even if it is far smaller than the one in use.
 
         Raises:
             FeedError: the publisher's side failed; recorded in the feed's state.
@@ -96,7 +103,7 @@ class ListKeeper:
         staged = self._state.work / f"{name}-{self._ids.new()}"
         with self.store.lock(name):
             try:
-                return await self._sync(feed, staged)
+                return await self._sync(feed, staged, accept)
             except (FeedError, ConfigError) as e:
                 e.where = e.where.replace(str(staged), f"feed {name}")
                 await asyncio.to_thread(self.store.record_failure, name, str(e), self._clock.now_ns())
@@ -104,7 +111,7 @@ class ListKeeper:
             finally:
                 staged.unlink(missing_ok=True)
 
-    async def _sync(self, feed: FeedConfig, staged: Path) -> FeedChange:
+    async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
         have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
@@ -130,7 +137,7 @@ class ListKeeper:
                 last_modified=fetched.last_modified,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
-        answer = await self.import_source(feed, staged)
+        answer = await self.import_source(feed, staged, accept=accept)
         await asyncio.to_thread(
             self.store.record_success,
             feed.name,
@@ -144,10 +151,10 @@ class ListKeeper:
         )
         return FeedChange(feed.name, "updated", int(answer["counts"]["entries"]))
 
-    async def import_file(self, feed: FeedConfig, source: Path) -> FeedChange:
+    async def import_file(self, feed: FeedConfig, source: Path, *, accept: bool = False) -> FeedChange:
         """Import a list from a file by hand, in place of the feed's own source."""
         now = self._clock.now_ns()
-        answer = await self.import_source(feed, source)
+        answer = await self.import_source(feed, source, accept=accept)
         await asyncio.to_thread(
             self.store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=answer["sha256"],
@@ -155,11 +162,11 @@ class ListKeeper:
         )  # fmt: skip
         return FeedChange(feed.name, "updated", int(answer["counts"]["entries"]))
 
-    async def import_source(self, feed: FeedConfig, source: Path) -> dict[str, Any]:
+    async def import_source(self, feed: FeedConfig, source: Path, *, accept: bool = False) -> dict[str, Any]:
         """Build a snapshot from a list and make it the feed's current one.
 
         Raises:
-            FeedError: the list can't be used.
+            FeedError: the list can't be used, or lost too much and is not to be accepted so.
             StorageError: the import process died, or the snapshot can't be written.
         """
         target = self._state.work / f"{feed.name}-{self._ids.new()}.index"
@@ -178,12 +185,31 @@ class ListKeeper:
                     "max_bytes": feed.max_bytes,
                 }
             )
+            self._check_shrinking(feed, answer["counts"], accept)
             # A candidate is opened and checked before it takes the place of the last good list.
             await asyncio.to_thread(lambda: Snapshot.open(target).close())
             await asyncio.to_thread(self.store.promote, feed.name, target)
         finally:
             target.unlink(missing_ok=True)
         return answer
+
+    def _check_shrinking(self, feed: FeedConfig, counts: Mapping[str, Any], accept: bool) -> None:
+        """A list that lost most of what it had was cut off, is another list, or would blind us on purpose."""
+        if self.store.current(feed.name) is None:
+            return
+        for what, before, after in _sizes(self.store.state(feed.name).counts or {}, counts):
+            if before - after <= feed.max_shrink * before:
+                continue
+            if accept:
+                log.warning("feed_shrink_accepted", feed=feed.name, what=what, before=before, after=after)
+                continue
+            raise FeedRefusedError(
+                f"the new list has {after:,} {what} where the one in use has {before:,}: "
+                f"it lost more than {feed.max_shrink:.0%}",
+                where=f"feed {feed.name}",
+                remedy="The last good list stays in use. Ask the publisher; if it is right, "
+                f"`hostsweep feed sync {feed.name} --accept` takes it this once",
+            )
 
     async def _import_process(self, order: dict[str, Any]) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
@@ -237,6 +263,7 @@ class ListKeeper:
         store_name = f"adhoc-{digest[:32]}"
         feed = FeedConfig.model_construct(
             name=store_name,
+            max_shrink=1.0,
             format="auto",
             columns={},
             delimiter=None,
@@ -282,6 +309,12 @@ def _session() -> aiohttp.ClientSession:
     import aiohttp
 
     return aiohttp.ClientSession(trust_env=True)
+
+
+def _sizes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Entries and hashes of two lists, side by side."""
+    yield "entries", int(old.get("entries", 0)), int(new.get("entries", 0))
+    yield "hashes", sum(old.get("hashes", {}).values()), sum(new.get("hashes", {}).values())
 
 
 def _origin(feed: FeedConfig) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from scanner.config.models import Config, FeedConfig, Place
 from scanner.config.problems import Problem, error_of
 from scanner.config.rules import inside
-from scanner.config.secrets import read_secret
+from scanner.config.secrets import read_secret, read_token
 from scanner.model.errors import ConfigError
 
 
@@ -40,6 +40,11 @@ def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ..
                 warnings += filter(None, [read_secret(path).warning])
             except ConfigError as e:
                 problems.append(Problem(("feeds", n, key), str(e)))
+    if (token := config.http.token_file) is not None:
+        try:
+            warnings += filter(None, [read_token(token).warning])
+        except ConfigError as e:
+            problems.append(Problem(("http", "token_file"), str(e)))
     if problems:
         raise error_of(config.origin, problems)
     return tuple(warnings)
@@ -112,5 +117,10 @@ def _loose_file(file: str) -> Iterator[str]:
 
 
 def _open_listen(config: Config) -> Iterator[str]:
-    if not config.http.listen.loopback:
-        yield f"http.listen: other machines can reach {config.http.listen}, and there is no password"
+    listen = config.http.listen
+    if listen.loopback:
+        return
+    if config.http.token_file is None:
+        yield f"http.listen: other machines can reach {listen}, and there is no password: no http.token_file"
+    else:
+        yield f"http.listen: other machines can reach {listen}, and the token goes there unencrypted"

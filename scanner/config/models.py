@@ -114,6 +114,7 @@ class FeedConfig(_Part):
     insecure: bool = False
     bearer_file: SecretFile | None = None
     basic_file: SecretFile | None = None
+    max_shrink: float = Field(default=0.9, gt=0, le=1)  # a list that lost more was cut off, or is another one
     max_bytes: Size = 8 * _GIB  # a list of ten million entries in VICS JSON is some 5 GB
 
 
@@ -213,9 +214,10 @@ class BrakeConfig(_Part):
 
 
 class HttpConfig(_Part):
-    """Metrics and health."""
+    """Metrics, health, and what operators may do from elsewhere."""
 
     listen: ListenAddress = Listen("127.0.0.1", 9797)
+    token_file: SecretFile | None = None
 
 
 class Config(_Part):

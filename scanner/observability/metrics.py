@@ -93,6 +93,10 @@ class Metrics:
         self._restarts = self._counter("worker_restarts_total", "Workers that were replaced.", "reason")
         self._sandbox = self._gauge("worker_sandbox", "1 for each layer that confines the workers.", "layer")
         self._queue = self._gauge("queue_depth", "Files that wait, by stage.", "stage")
+        self._requests = self._counter(
+            "http_requests_total", "HTTP requests by endpoint and class of answer.", "endpoint", "status"
+        )
+        self._limited = self._counter("http_limited_total", "HTTP requests that met a limit.", "reason")
         self._build_info = self._gauge("build_info", "1, for the version that runs.", "version")
 
     def _safe(self, **values: str) -> tuple[str, ...]:
@@ -182,6 +186,15 @@ class Metrics:
 
     def queue(self, stage: str, depth: int) -> None:
         self._queue.labels(*self._safe(stage=stage)).set(depth)
+
+    # The HTTP surface
+
+    def http_request(self, endpoint: str, status: int) -> None:
+        """A request was answered; the status is counted by its class, such as 2xx."""
+        self._requests.labels(*self._safe(endpoint=endpoint, status=f"{status // 100}xx")).inc()
+
+    def http_limited(self, reason: str) -> None:
+        self._limited.labels(*self._safe(reason=reason)).inc()
 
     def _children(self, metric: Gauge, **wanted: str) -> list[tuple[str, ...]]:
         """Label values that a gauge has, of those that have the wanted ones."""

@@ -6,12 +6,17 @@ import os
 import socket
 from collections.abc import Mapping
 
+# What comes again by itself may get lost; the rest is worth a moment, which is all an event loop may lose.
+_REPEATED = frozenset({"WATCHDOG", "STATUS"})
+_SECONDS = 2.0
+
 
 def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
     """Send one datagram of KEY=value lines, e.g. ``notify(os.environ, READY=1, STATUS="idle")``.
 
     Returns:
-        False when nobody asked to be told (no NOTIFY_SOCKET) or the socket is gone.
+        False when nobody asked to be told (no NOTIFY_SOCKET), the socket is gone, or a manager that is busy
+        did not take the message (its queue holds some ten of them).
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
@@ -20,6 +25,7 @@ def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
         address = "\0" + address[1:]
     message = "".join(f"{key}={value}\n" for key, value in fields.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        s.settimeout(0.0 if fields.keys() <= _REPEATED else _SECONDS)
         try:
             s.connect(address)
             s.sendall(message.encode())
