@@ -33,6 +33,7 @@ from scanner.model.times import with_times
 from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
+from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.response import Restorer, Vault, VaultLimits
 from scanner.system.locking import FileLock, LockHeld, Owners
@@ -68,6 +69,7 @@ class App:
         self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
         self.owners = Owners(state.owners)
+        self.stuck = Stuck()
         quarantine = config.quarantine
         self.vault = Vault(state.quarantine, VaultLimits(quarantine.reserve, quarantine.max_size), self.clock)
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
@@ -194,7 +196,9 @@ class App:
 
     @property
     def tools(self) -> Tools:
-        return Tools(self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor)
+        return Tools(
+            self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor, self.stuck
+        )
 
     async def lists_for(self, feeds: Sequence[str], *, needed: bool) -> Lists:
         """The configured lists and those named.
@@ -302,6 +306,7 @@ class App:
         """Go on counting where the app of the former configuration ended."""
         self.metrics = old.metrics
         self.owners = old.owners
+        self.stuck = old.stuck
 
     def http_application(self, wakes: Wakes) -> web.Application:
         """The HTTP surface; `wakes` starts scans and syncs for those who have the token.

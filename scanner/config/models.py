@@ -87,6 +87,7 @@ class VolumeConfig(_Part):
     shown_as: AbsolutePath | None = None
     mail_stores: MailStores = MailStores()
     every: Seconds | None = None
+    stall_limit: Seconds = 300.0  # NFS's own retries of a server that restarts take one to three minutes
 
 
 class OnMatch(_Part):
