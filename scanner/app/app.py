@@ -24,7 +24,7 @@ from scanner.catalog import Catalog
 from scanner.config import Config, load
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
-from scanner.model.errors import BusyError, ConfigError, FeedError
+from scanner.model.errors import BusyError, ConfigError, FeedError, StorageError
 from scanner.model.hashes import Digests
 from scanner.model.matches import CaseState, Match
 from scanner.model.outcomes import ScanCounts
@@ -152,6 +152,12 @@ class App:
                 f"another daemon is running on this state directory (process {e.holder or 'unknown'})",
                 where=str(self.state.path),
                 remedy="Stop it first, or give this one another --state-dir",
+            ) from e
+        except OSError as e:
+            raise StorageError(
+                f"the daemon's lock can't be taken ({e.strerror})",
+                where=str(self.state.daemon_lock),
+                remedy="Look at what stands there: it must be a plain file, made by hostsweep itself",
             ) from e
         with lock:
             yield
