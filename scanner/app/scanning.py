@@ -31,6 +31,7 @@ from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
 from scanner.pipeline.workers import WorkersWhenNeeded
 from scanner.response import STAGING_NAME, Brake, BrakeLimits, Securer, StagingFolder, Vault
+from scanner.sources import has_snapshots
 from scanner.system.locking import Owners
 from scanner.system.mounts import is_remote, type_at
 from scanner.system.power import raise_descriptor_limit
@@ -236,6 +237,7 @@ class Scanner:
             ledger=ledger,
             brake=brake,
             root_fd=root_fd,
+            snapshots=has_snapshots(root_fd),
             securing=securing,
             reporter=self._reporter,
             clock=self._tools.clock,
@@ -280,6 +282,7 @@ class Scanner:
             exclude=volume.exclude,
             one_filesystem=volume.one_filesystem,
             mail_ground=volume.mail_ground,
+            snapshots=volume.snapshots,
             own=self._own(root_fd),
         )
         return WalkerProcess(order, root_fd, self._tools.stuck)

@@ -25,6 +25,7 @@ def volume_of(config: VolumeConfig) -> Volume:
         one_filesystem=config.one_filesystem,
         mail_ground=config.mail_stores.ground if config.mail_stores.scan else "",
         customer=config.customer or "",
+        snapshots=config.snapshots,
         stall_seconds=config.stall_limit,
     )
 

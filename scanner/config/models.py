@@ -83,6 +83,7 @@ class VolumeConfig(_Part):
     path: AbsolutePath
     exclude: tuple[Text, ...] = ()
     one_filesystem: bool = True
+    snapshots: bool = False
     customer: Text | None = None
     shown_as: AbsolutePath | None = None
     mail_stores: MailStores = MailStores()

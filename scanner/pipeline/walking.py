@@ -29,7 +29,7 @@ class WalkOrder:
         volume, root: which volume.
         catalog: path of the catalog, "" to take every file as new.
         profile: what the catalog's rows must have been made with.
-        exclude, one_filesystem, mail_ground: the operator's wishes.
+        exclude, one_filesystem, mail_ground, snapshots: the operator's wishes.
         own: (device, inode) of directories of ours.
     """
 
@@ -40,6 +40,7 @@ class WalkOrder:
     exclude: tuple[str, ...] = ()
     one_filesystem: bool = True
     mail_ground: str = ""
+    snapshots: bool = False
     own: tuple[tuple[int, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class WalkOrder:
             exclude=tuple(data["exclude"]),
             one_filesystem=data["one_filesystem"],
             mail_ground=data["mail_ground"],
+            snapshots=data["snapshots"],
             own=tuple((int(d), int(i)) for d, i in data["own"]),
         )
 

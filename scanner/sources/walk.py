@@ -42,6 +42,7 @@ from scanner.sources.listing import (
 )
 from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
 from scanner.sources.policy import WalkPolicy
+from scanner.sources.snapshots import is_snapshots
 from scanner.system.mounts import is_pseudo, is_remote, type_of
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener, mount_below
 
@@ -153,6 +154,11 @@ class _Walk:
         return failures
 
     def _child(self, level: Level, text: str) -> Iterable[WalkEvent]:
+        if not self._policy.snapshots and is_snapshots(text, level.fd):
+            self._others["snapshot"] += 1
+            if level.upcoming is None:
+                level.close()
+            return ()
         name = os.fsencode(text)
         path = self._path(name)
         reason = self._left_out(level, text, path)
