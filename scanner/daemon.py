@@ -259,6 +259,7 @@ class Daemon:
             try:
                 counts = await run.app.scan_volume(name, run.stop_work)
             except (SourceError, ConfigError, WorkerError) as e:
+                run.app.metrics.error("scan", "failed")
                 log.error("scan_failed", volume=name, error=str(e))
                 await self._sleep(_SCAN_RETRY_SECONDS, wake)
                 continue

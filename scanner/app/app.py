@@ -24,7 +24,7 @@ from scanner.catalog import Catalog
 from scanner.config import Config, load
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
-from scanner.model.errors import BusyError, ConfigError, FeedError
+from scanner.model.errors import BusyError, ConfigError, FeedError, StorageError
 from scanner.model.hashes import Digests
 from scanner.model.matches import CaseState, Match
 from scanner.model.outcomes import ScanCounts
@@ -33,6 +33,7 @@ from scanner.model.times import with_times
 from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
+from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.response import Restorer, Vault, VaultLimits
 from scanner.system.locking import FileLock, LockHeld, Owners
@@ -68,6 +69,7 @@ class App:
         self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
         self.owners = Owners(state.owners)
+        self.stuck = Stuck()
         quarantine = config.quarantine
         self.vault = Vault(state.quarantine, VaultLimits(quarantine.reserve, quarantine.max_size), self.clock)
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
@@ -151,6 +153,12 @@ class App:
                 where=str(self.state.path),
                 remedy="Stop it first, or give this one another --state-dir",
             ) from e
+        except OSError as e:
+            raise StorageError(
+                f"the daemon's lock can't be taken ({e.strerror})",
+                where=str(self.state.daemon_lock),
+                remedy="Look at what stands there: it must be a plain file, made by hostsweep itself",
+            ) from e
         with lock:
             yield
 
@@ -194,7 +202,9 @@ class App:
 
     @property
     def tools(self) -> Tools:
-        return Tools(self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor)
+        return Tools(
+            self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor, self.stuck
+        )
 
     async def lists_for(self, feeds: Sequence[str], *, needed: bool) -> Lists:
         """The configured lists and those named.
@@ -302,6 +312,7 @@ class App:
         """Go on counting where the app of the former configuration ended."""
         self.metrics = old.metrics
         self.owners = old.owners
+        self.stuck = old.stuck
 
     def http_application(self, wakes: Wakes) -> web.Application:
         """The HTTP surface; `wakes` starts scans and syncs for those who have the token.

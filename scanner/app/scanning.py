@@ -26,12 +26,16 @@ from scanner.pipeline.judging import Judge, Securing
 from scanner.pipeline.rematch import NoWorkers, Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
+from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
 from scanner.pipeline.workers import WorkersWhenNeeded
 from scanner.response import STAGING_NAME, Brake, BrakeLimits, Securer, StagingFolder, Vault
+from scanner.sources import has_snapshots
 from scanner.system.locking import Owners
+from scanner.system.mounts import is_remote, type_at
 from scanner.system.power import raise_descriptor_limit
+from scanner.system.probing import stuck_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Tools:
     owners: Owners
     vault: Vault
     actor: str
+    stuck: Stuck
 
 
 @dataclass(slots=True)
@@ -113,6 +118,8 @@ class Scanner:
         result = ScanResult()
         raise_descriptor_limit()
         with ExitStack() as stack:
+            for volume in volumes:
+                self._ask_storage(volume)
             roots = [(v, stack.enter_context(open_root(v))) for v in volumes]
             ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
@@ -138,6 +145,7 @@ class Scanner:
         """
         raise_descriptor_limit()
         with ExitStack() as stack:
+            self._ask_storage(volume)
             root_fd = stack.enter_context(open_root(volume))
             ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
@@ -150,6 +158,31 @@ class Scanner:
             pool = NoWorkers()
             stack.callback(pool.stop)
             return self._run(volume, root_fd, ledger, known, walker, pool).counts
+
+    def _ask_storage(self, volume: Volume) -> None:
+        """See that a file system which could stop answering does answer: before we touch it ourselves.
+
+        Raises:
+            SourceError: it doesn't.
+        """
+        stuck, where = self._tools.stuck, f"volume {volume.name}"
+        remedy = "Look at its mount and its server; other volumes are scanned meanwhile"
+        if pid := stuck.pid(volume.name):
+            raise SourceError(
+                f"its storage has stopped answering: process {pid} is stuck in it", where=where, remedy=remedy
+            )
+        type = type_at(volume.root)
+        if not is_remote(type):
+            return
+        self._reporter.note("network_filesystem", volume=volume.name, type=type)
+        process = stuck_in(volume.root, volume.stall_seconds)
+        if process is not None:
+            stuck.keep(volume.name, process)
+            raise SourceError(
+                f"its storage ({type}) has not answered for {volume.stall_seconds:.0f} s",
+                where=where,
+                remedy=remedy,
+            )
 
     def _rematch(self, known: VolumeCatalog, news: Touched | None) -> Sequence[RowKey]:
         index = self._lists.index
@@ -204,6 +237,7 @@ class Scanner:
             ledger=ledger,
             brake=brake,
             root_fd=root_fd,
+            snapshots=has_snapshots(root_fd),
             securing=securing,
             reporter=self._reporter,
             clock=self._tools.clock,
@@ -248,9 +282,10 @@ class Scanner:
             exclude=volume.exclude,
             one_filesystem=volume.one_filesystem,
             mail_ground=volume.mail_ground,
+            snapshots=volume.snapshots,
             own=self._own(root_fd),
         )
-        return WalkerProcess(order, root_fd)
+        return WalkerProcess(order, root_fd, self._tools.stuck)
 
     def _own(self, root_fd: int) -> tuple[tuple[int, int], ...]:
         """Our own directories, by identity: a customer's folder of the same name is not ours."""

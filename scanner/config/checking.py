@@ -13,6 +13,10 @@ from scanner.config.problems import Problem, error_of
 from scanner.config.rules import inside
 from scanner.config.secrets import read_secret, read_token
 from scanner.model.errors import ConfigError
+from scanner.system.mounts import is_remote, type_at
+from scanner.system.probing import stuck_in
+
+_PROBE_SECONDS = 5.0  # a server that needs longer is told of when its volume is scanned
 
 
 def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ...]:
@@ -53,6 +57,10 @@ def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ..
 def _volumes(config: Config, vault: Path | None) -> Iterator[Problem]:
     for n, volume in enumerate(config.volumes):
         place: Place = ("volumes", n, "path")
+        if is_remote(type_at(os.fsencode(volume.path))) and stuck_in(
+            os.fsencode(volume.path), _PROBE_SECONDS
+        ):
+            continue  # no fault of the configuration, and touching it would hold us up as well
         try:
             is_directory = stat.S_ISDIR(volume.path.stat().st_mode)
         except OSError as e:

@@ -83,10 +83,12 @@ class VolumeConfig(_Part):
     path: AbsolutePath
     exclude: tuple[Text, ...] = ()
     one_filesystem: bool = True
+    snapshots: bool = False
     customer: Text | None = None
     shown_as: AbsolutePath | None = None
     mail_stores: MailStores = MailStores()
     every: Seconds | None = None
+    stall_limit: Seconds = 300.0  # NFS's own retries of a server that restarts take one to three minutes
 
 
 class OnMatch(_Part):

@@ -43,6 +43,8 @@ class Judgement:
 
 CLEAN = Judgement(matched=False)
 
+_IN_SNAPSHOTS = "; snapshots of the volume may still hold it"
+
 
 class Securing(Protocol):
     """What the judge needs to have a file secured; None at the judge means: report only."""
@@ -58,6 +60,9 @@ class Securing(Protocol):
 class Judge:
     """Decides about the files of one volume in one scan.
 
+    Args:
+        snapshots: the volume shows snapshots, so that a secured file may still be served from there.
+
     The order of what is recorded: the case first, then the securing step's intent, the act, its outcome,
     and last the case's action: a crash in between leaves an open step, from which recovery finds the case.
     """
@@ -71,6 +76,7 @@ class Judge:
         ledger: Ledger,
         brake: Brake,
         root_fd: int,
+        snapshots: bool = False,
         securing: Securing | None,
         reporter: Reporter,
         clock: Clock,
@@ -84,6 +90,7 @@ class Judge:
         self._brake = brake
         self._root_fd = root_fd
         self._securing = securing
+        self._snapshots = snapshots
         self._reporter = reporter
         self._clock = clock
         self._ids = ids
@@ -117,7 +124,7 @@ class Judge:
         result = self._secure(file, digests, case, opened)
         action = Action.QUARANTINED if result.secured else Action.FAILED
         reason = (
-            wanted.reason
+            wanted.reason + _IN_SNAPSHOTS * self._snapshots
             if result.secured
             else f"{result.kind}: {result.text}"
             if result.text

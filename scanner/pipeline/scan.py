@@ -38,6 +38,7 @@ from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded
 from scanner.pipeline.judging import Judge, OpenFile
 from scanner.pipeline.opening import failure_kind
 from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.stalling import Silence
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import Walker
 
@@ -117,6 +118,7 @@ class VolumeScan:
         self._stop = stop
         self._queue: deque[tuple[DirectoryBook, FileStat, int]] = deque()
         self._flights: dict[int, _Flight] = {}
+        self._silence = Silence(volume.stall_seconds, walker.activity)
         self._next_job = 0
         self._walk_ended = False
         self._broken: ScannerError | None = None
@@ -165,12 +167,18 @@ class VolumeScan:
         poll = select.poll()
         poll.register(self._pool.fileno(), select.POLLIN)
         listen = not self._walk_ended and len(self._queue) < _QUEUE_FILES
+        heard = not listen
         if listen:
             poll.register(self._walker.fileno(), select.POLLIN)
         ready = {fd for fd, _ in poll.poll(int(_WAIT_SECONDS * 1000))}
         if listen and self._walker.fileno() in ready:
+            heard = True
             for frame in self._walker.read():
                 self._met(frame)
+        if heard:
+            self._silence.broken()
+        elif self._silence.too_long(time.monotonic()):
+            self._met(WalkBroken(f"its storage has not answered for {self._volume.stall_seconds:.0f} s"))
 
     # What the walk says
 

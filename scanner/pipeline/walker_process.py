@@ -56,6 +56,7 @@ def _frames(order: WalkOrder, root_fd: int) -> Iterator[Frame]:
         excludes=compile_excludes(order.exclude, order.root),
         one_filesystem=order.one_filesystem,
         mail_ground=order.mail_ground,
+        snapshots=order.snapshots,
         own=frozenset(order.own),
         profile=order.profile,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scanner.sources.excludes import Excludes, compile_excludes
 from scanner.sources.policy import WalkPolicy
+from scanner.sources.snapshots import has_snapshots
 from scanner.sources.walk import walk
 
-__all__ = ["Excludes", "WalkPolicy", "compile_excludes", "walk"]
+__all__ = ["Excludes", "WalkPolicy", "compile_excludes", "has_snapshots", "walk"]

@@ -23,6 +23,7 @@ class WalkPolicy:
         one_filesystem: other mounts are counted as "mount" and not entered, bind mounts included.
         max_depth: directories this many levels below the root are walked, deeper ones only counted.
         mail_ground: why private mail and chat stores may be looked at; "" leaves them out.
+        snapshots: walk directories of snapshots as well; else they are counted as "snapshot".
         own: (device, inode) of directories of ours: never looked at, whatever their name.
         profile: what the catalog's rows were made with; another profile gives other fingerprints.
         racy_ns: a file whose ctime is younger than this when seen could change without showing it.
@@ -32,6 +33,7 @@ class WalkPolicy:
     one_filesystem: bool = True
     max_depth: int = _MAX_DEPTH
     mail_ground: str = ""
+    snapshots: bool = False
     own: frozenset[tuple[int, int]] = frozenset()
     profile: bytes = b""
     racy_ns: int = _RACY_NS

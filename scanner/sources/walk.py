@@ -42,7 +42,9 @@ from scanner.sources.listing import (
 )
 from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
 from scanner.sources.policy import WalkPolicy
-from scanner.system.opening import DIRECTORY_FLAGS, child_opener
+from scanner.sources.snapshots import is_snapshots
+from scanner.system.mounts import is_pseudo, is_remote, type_of
+from scanner.system.opening import DIRECTORY_FLAGS, child_opener, mount_below
 
 # Things that are no files, met since the last word of them: often enough for a moving progress line.
 _OTHERS_EVERY = 10_000
@@ -108,7 +110,7 @@ class _Walk:
         self._excludes = policy.excludes
         self._file_excludes = policy.excludes if policy.excludes and policy.excludes.files else None
         self._mail_left_out = not policy.mail_ground
-        self._open_child = child_opener(one_mount=policy.one_filesystem)
+        self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
@@ -152,25 +154,49 @@ class _Walk:
         return failures
 
     def _child(self, level: Level, text: str) -> Iterable[WalkEvent]:
+        if not self._policy.snapshots and is_snapshots(text, level.fd):
+            self._others["snapshot"] += 1
+            if level.upcoming is None:
+                level.close()
+            return ()
         name = os.fsencode(text)
         path = self._path(name)
         reason = self._left_out(level, text, path)
         try:
             fd = self._open_child(level.fd, name)
         except OSError as e:
-            return self._not_opened(path, reason, e)
+            if e.errno != errno.EXDEV:
+                return self._not_opened(path, reason, e)
+            try:
+                fd = self._other_mount(level.fd, name)
+            except OSError as mount_error:
+                return self._not_opened(path, reason, mount_error)
+            if fd < 0:
+                return ()
         finally:
             if level.upcoming is None:
                 level.close()
         return self._enter(fd, name, path, reason)
 
     def _not_opened(self, path: bytes, reason: str, error: OSError) -> Iterable[WalkEvent]:
-        if error.errno == errno.EXDEV:
-            self._others["mount"] += 1
-            return ()
         if reason in _BY_CHOICE:
             return (FilesSkipped(path, reason, 0),)
         return (DirectoryFailed(path, failure_kind(error)),)
+
+    def _other_mount(self, parent_fd: int, name: bytes) -> int:
+        """Open a directory on which something else is mounted; -1 if it is only counted.
+
+        Views of the kernel hold nothing of a customer. What comes over a network or from user space may be
+        a customer's own and hold the walk for ever: it is looked at as a volume of its own, or not at all.
+        """
+        if self._policy.one_filesystem:
+            self._others["mount"] += 1
+            return -1
+        kind = type_of(mount_below(parent_fd, name))
+        if is_pseudo(kind) or is_remote(kind):
+            self._others["pseudo_filesystem" if is_pseudo(kind) else "network_filesystem"] += 1
+            return -1
+        return os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
 
     def _path(self, *below: bytes) -> bytes:
         # Kept as names: the paths of a chain of long names would take the square of its depth.

@@ -122,21 +122,31 @@ def mount_id(fd: int) -> int:
     raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
 
 
-def child_opener(*, one_mount: bool) -> Callable[[int, bytes], int]:
+def mount_below(parent_fd: int, name: bytes) -> int:
+    """The id of the mount on a directory, by its name in an open one; asks nothing of what is mounted.
+
+    Raises:
+        OSError: it is gone, no directory, or /proc is missing.
+    """
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    try:
+        return mount_id(fd)
+    finally:
+        os.close(fd)
+
+
+def child_opener() -> Callable[[int, bytes], int]:
     """A fast way to open subdirectories one by one: `open_child(parent_fd, name)`, following no link.
+
+    It refuses to cross into another mount, bind mounts of the same file system included.
 
     A walk opens every directory of a volume, so what doesn't change from call to call is built once
     (measured: 2.9 us a call, 1.3 us for os.open, which doesn't see mounts).
-
-    Args:
-        one_mount: refuse to cross into another mount, bind mounts of the same file system included.
 
     Returns:
         a function that raises OSError: EXDEV for another mount, ELOOP or ENOTDIR where a link (or
         anything else) stands in the place of the directory, ENOENT, EACCES.
     """
-    if not one_mount:
-        return lambda parent_fd, name: os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
     if not have_openat2():
         return _open_same_mount
     how = struct.pack("QQQ", DIRECTORY_FLAGS, 0, _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH)
