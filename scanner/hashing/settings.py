@@ -25,6 +25,7 @@ class WorkerSettings:
             rotating disk gives under load.
         max_seconds: no file may take longer.
         start_seconds: time for a worker to become ready; half a second is usual.
+        layers: sandbox layers without which no worker may work.
         recycle_seconds: a worker that has been busy so long is replaced when it has nothing to do: decoders
             leak, and processor time adds up to a limit.
         canary_every: a worker is asked for a picture whose hashes we know after so many files, on
@@ -42,6 +43,7 @@ class WorkerSettings:
     bytes_per_second: float = 4_000_000.0
     max_seconds: float = 6 * 3600.0
     start_seconds: float = 30.0
+    layers: frozenset[str] = frozenset()
     recycle_seconds: float = 3600.0
     canary_every: int = 256
 
