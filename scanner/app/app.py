@@ -22,6 +22,7 @@ from scanner.app.state import StateDirectory, default_state_directory
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
+from scanner.hashing import absent_layers, expected_layers
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
 from scanner.model.errors import BusyError, ConfigError, FeedError, StorageError
@@ -108,6 +109,15 @@ class App:
         warnings = configuration.check_files(self.config, self.state.quarantine)
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
+        absent = absent_layers()
+        if absent and self.config.hashing.sandbox == "required":
+            raise ConfigError(
+                f"this kernel lacks layers of the workers' sandbox: {', '.join(absent)}",
+                where="hashing.sandbox",
+                remedy="`preferred` works without them",
+            )
+        if absent:
+            warnings += (f"this kernel lacks layers of the workers' sandbox: {', '.join(absent)}",)
         return warnings
 
     def volume(self, name: str) -> Volume:
@@ -439,7 +449,7 @@ class App:
                 name, result.seconds.get(name, 0.0), complete=counts.complete, now_ns=now
             )
         if result.layers is not None:
-            self.metrics.workers(result.restarts, result.layers)
+            self.metrics.workers(result.restarts, result.layers, expected_layers(root=True))
         self._note_vault()
 
     def note_lists(self, lists: Lists) -> None:

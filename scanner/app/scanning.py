@@ -15,7 +15,7 @@ from scanner.app.lists import Lists
 from scanner.app.state import StateDirectory
 from scanner.catalog import Catalog, RowKey, VolumeCatalog
 from scanner.config import Config
-from scanner.hashing import WorkerPool, WorkerSettings
+from scanner.hashing import WorkerPool, WorkerSettings, expected_layers
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, SourceError, VaultError
 from scanner.model.files import DirectoryFailed, DirectoryMet, FileStat
@@ -123,7 +123,7 @@ class Scanner:
             roots = [(v, stack.enter_context(open_root(v))) for v in volumes]
             ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
-            pool = WorkersWhenNeeded(worker_pool(self._tools.config))
+            pool = WorkersWhenNeeded(worker_pool(self._tools.config), self._note_layers)
             stack.callback(pool.stop)
             for volume, root_fd in roots:
                 if self._stop.is_set():
@@ -134,8 +134,16 @@ class Scanner:
                 result.volumes[volume.name] = counts
                 result.seconds[volume.name] = time.monotonic() - started
             result.restarts = dict(pool.restarts)
+            if "lied" in result.restarts:
+                # Their files were hashed again by others, or failed as "distrusted".
+                self._reporter.note("workers_lied", workers=result.restarts["lied"])
             result.layers = pool.layers
         return result
+
+    def _note_layers(self, layers: frozenset[str]) -> None:
+        missing = missing_layers(layers)
+        if missing:
+            self._reporter.note("sandbox_incomplete", missing=", ".join(missing))
 
     def act_on_known(self, volume: Volume, news: Touched | None) -> ScanCounts:
         """Match what the catalog knows of a volume against the lists, and act on what is found now.
@@ -328,8 +336,14 @@ def worker_pool(config: Config, workers: int | None = None) -> WorkerPool:
         address_space=hashing.memory,
         max_bytes=hashing.max_file_size,
         base_seconds=hashing.time_limit,
+        layers=expected_layers(root=os.geteuid() == 0) if hashing.sandbox == "required" else frozenset(),
     )
     return WorkerPool(settings, workers or hashing.worker_count)
+
+
+def missing_layers(layers: frozenset[str]) -> tuple[str, ...]:
+    """The layers of the workers' sandbox that should be in force and aren't."""
+    return tuple(sorted(expected_layers(root=os.geteuid() == 0) - layers))
 
 
 def _single(root_fd: int, name: bytes) -> DirectoryMet | DirectoryFailed:

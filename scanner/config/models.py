@@ -137,6 +137,7 @@ class Hashing(_Part):
     time_limit: Seconds = 30.0  # for any file; large ones get more in proportion to their size
     memory: Size = Field(default=2 * _GIB, ge=256 * _MIB)  # below, a worker can't even load its decoders
     user: User = "nobody"
+    sandbox: Literal["preferred", "required"] = "preferred"  # what a missing layer of the workers' means
 
     @property
     def worker_count(self) -> int:

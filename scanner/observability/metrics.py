@@ -91,7 +91,9 @@ class Metrics:
         )
         self._brake = self._gauge("brake_engaged", "1 if the brake has stopped securing.")
         self._restarts = self._counter("worker_restarts_total", "Workers that were replaced.", "reason")
-        self._sandbox = self._gauge("worker_sandbox", "1 for each layer that confines the workers.", "layer")
+        self._sandbox = self._gauge(
+            "worker_sandbox", "1 for each layer that confines the workers, 0 for one that does not.", "layer"
+        )
         self._queue = self._gauge("queue_depth", "Files that wait, by stage.", "stage")
         self._requests = self._counter(
             "http_requests_total", "HTTP requests by endpoint and class of answer.", "endpoint", "status"
@@ -175,12 +177,16 @@ class Metrics:
     def brake(self, engaged: bool) -> None:
         self._brake.set(engaged)
 
-    def workers(self, restarts: Mapping[str, int], layers: Collection[str]) -> None:
-        """Workers replaced since the last call, by reason, and what confines them now."""
+    def workers(
+        self, restarts: Mapping[str, int], layers: Collection[str], known: Collection[str] = ()
+    ) -> None:
+        """Workers replaced since the last call, by reason, and which of the known layers confine them now."""
         for reason, number in restarts.items():
             self._restarts.labels(*self._safe(reason=reason)).inc(number)
         for (layer,) in self._children(self._sandbox):
             self._sandbox.labels(layer).set(0)
+        for layer in known:
+            self._sandbox.labels(*self._safe(layer=layer)).set(0)
         for layer in layers:
             self._sandbox.labels(*self._safe(layer=layer)).set(1)
 

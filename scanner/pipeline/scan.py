@@ -61,6 +61,8 @@ class Hashers(Protocol):
 
     def submit(self, job: HashJob) -> None: ...
 
+    def prove(self) -> None: ...
+
     def flush(self) -> None: ...
 
     def poll(self, now: float) -> list[HashResult]: ...
@@ -150,6 +152,8 @@ class VolumeScan:
     def _step(self) -> None:
         while self._queue and self._pool.room > 0:
             self._submit(*self._queue.popleft())
+        if self._walk_ended and not self._queue:
+            self._pool.prove()
         self._pool.flush()
         self._wait()
         for result in self._pool.poll(time.monotonic()):
