@@ -10,8 +10,8 @@ from functools import lru_cache
 
 # System call numbers differ by machine below 424; from 424 on they are the same everywhere.
 _NUMBERS = {
-    "x86_64": {"renameat2": 316, "prctl": 157, "capset": 126, "ioprio_set": 251},
-    "aarch64": {"renameat2": 276, "prctl": 167, "capset": 91, "ioprio_set": 30},
+    "x86_64": {"renameat2": 316, "prctl": 157, "capset": 126, "ioprio_set": 251, "name_to_handle_at": 303},
+    "aarch64": {"renameat2": 276, "prctl": 167, "capset": 91, "ioprio_set": 30, "name_to_handle_at": 264},
 }
 _COMMON = {"openat2": 437, "close_range": 436}
 
