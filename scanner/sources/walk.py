@@ -185,9 +185,8 @@ class _Walk:
 
     def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
         """Look at an open directory, or only count it; takes over the descriptor."""
-        if self._policy.own and not reason:
-            st = os.fstat(fd)
-            reason = "own" if (st.st_dev, st.st_ino) in self._policy.own else ""
+        if not reason and self._policy.is_own(fd, name):
+            reason = "own"
         if not reason:
             self._levels.append(Level(fd, name))
             return self._directory(self._levels[-1], path)
