@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,6 +50,7 @@ class _Run:
     changed: asyncio.Queue[FeedChange] = field(default_factory=asyncio.Queue)
     stop_work: threading.Event = field(default_factory=threading.Event)
     doing: dict[str, str] = field(default_factory=dict)
+    scanning: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
 
 class _Wakes:
@@ -175,6 +177,7 @@ class Daemon:
                     for v in run.app.volumes
                 ]
                 tasks.append(group.create_task(self._changes(run), name="changes"))
+                tasks.append(group.create_task(self._retries(run), name="retries"))
                 seconds = watchdog_seconds(os.environ)
                 if seconds is not None:
                     tasks.append(group.create_task(self._watchdog(run, seconds), name="watchdog"))
@@ -248,6 +251,31 @@ class Daemon:
                 finally:
                     run.doing.pop("rematch", None)
 
+    async def _retries(self, run: _Run) -> None:
+        """Try again, every so often, what could not be secured. A volume in scan is left to its scan."""
+        every = run.app.config.quarantine.retry_every
+        while True:
+            await asyncio.sleep(max(every, _SHORTEST_WAIT))
+            await run.app.lists_loaded()
+            for volume in run.app.volumes:
+                lock = run.scanning[volume.name]
+                if not lock.locked():
+                    async with lock:
+                        await self._retry(run, volume.name)
+
+    @staticmethod
+    async def _retry(run: _Run, name: str) -> None:
+        run.doing["retry"] = f"securing what is left of {name}"
+        try:
+            counts = await run.app.retry_unsecured(name, run.stop_work)
+        except (SourceError, ConfigError, WorkerError) as e:
+            log.error("retry_failed", volume=name, error=str(e))
+        else:
+            if counts.files:
+                log.info("retried", volume=name, secured=counts.secured, unsecured=counts.unsecured)
+        finally:
+            run.doing.pop("retry", None)
+
     async def _volume(self, run: _Run, name: str) -> None:
         """Scan one volume for ever. A volume that fails is tried again; our own storage failing is fatal."""
         wake = run.wakes.volumes[name]
@@ -257,7 +285,8 @@ class Daemon:
             wake.clear()
             run.doing[name] = f"scanning {name}"
             try:
-                counts = await run.app.scan_volume(name, run.stop_work)
+                async with run.scanning[name]:
+                    counts = await run.app.scan_volume(name, run.stop_work)
             except (SourceError, ConfigError, WorkerError) as e:
                 run.app.metrics.error("scan", "failed")
                 log.error("scan_failed", volume=name, error=str(e))

@@ -434,6 +434,11 @@ class App:
         scanner = self._scanner(stop)
         return await _in_thread(lambda: scanner.act_on_known(self.volume(name), news), stop)
 
+    async def retry_unsecured(self, name: str, stop: threading.Event) -> ScanCounts:
+        """Try again to secure what could not be secured on one volume."""
+        scanner = self._scanner(stop)
+        return await _in_thread(lambda: scanner.retry(self.volume(name)), stop)
+
     def _scanner(self, stop: threading.Event) -> Scanner:
         if self._lists is None:
             raise RuntimeError("prepare() comes before scanning")

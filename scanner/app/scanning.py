@@ -23,14 +23,24 @@ from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
+from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import NoWorkers, Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.retrying import events_of, unsecured_paths
 from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
 from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
 from scanner.pipeline.workers import WorkersWhenNeeded
-from scanner.response import STAGING_NAME, Brake, BrakeLimits, Securer, StagingFolder, Vault
+from scanner.response import (
+    STAGING_NAME,
+    Brake,
+    BrakeLimits,
+    Securer,
+    SecuringPolicy,
+    StagingFolder,
+    Vault,
+)
 from scanner.sources import has_snapshots
 from scanner.system.locking import Owners
 from scanner.system.mounts import is_remote, type_at
@@ -165,7 +175,30 @@ class Scanner:
             walker = WalkedAlready(as_walked(known, keys))
             pool = NoWorkers()
             stack.callback(pool.stop)
-            return self._run(volume, root_fd, ledger, known, walker, pool).counts
+            return self._run(volume, root_fd, ledger, known, walker, pool, hashes=False).counts
+
+    def retry(self, volume: Volume) -> ScanCounts:
+        """Judge the files again that were to be secured and could not be, and only these.
+
+        What the catalog knows is not read again; what changed since is hashed.
+
+        Raises:
+            ScannerError: as `scan`.
+        """
+        raise_descriptor_limit()
+        with ExitStack() as stack:
+            ledger = stack.enter_context(self._ledger())
+            paths = unsecured_paths(ledger, volume)
+            if not paths or self._stop.is_set():
+                return ScanCounts(interrupted=self._stop.is_set())
+            root_fd = stack.enter_context(open_root(volume))
+            catalog = stack.enter_context(self._catalog())
+            device = os.fstat(root_fd).st_dev
+            known = catalog.volume(volume.name, volume.root, profile(self._tools.config), device)
+            walker = WalkedAlready(events_of(root_fd, volume, known, paths))
+            pool = WorkersWhenNeeded(worker_pool(self._tools.config))
+            stack.callback(pool.stop)
+            return self._run(volume, root_fd, ledger, known, walker, pool, only_hits=True).counts
 
     def _ask_storage(self, volume: Volume) -> None:
         """See that a file system which could stop answering does answer: before we touch it ourselves.
@@ -230,12 +263,21 @@ class Scanner:
         known: VolumeCatalog | None,
         walker: Walker,
         pool: Hashers,
+        *,
+        hashes: bool = True,
+        only_hits: bool = False,
     ) -> VolumeScan:
+        """One run over what a walker tells of.
+
+        Args:
+            hashes: the pool has workers.
+            only_hits: every file told of was a hit before, so their share says nothing to the brake.
+        """
         config = self._tools.config
         securing = self._securing(volume, root_fd, ledger)
         limits = config.brake
         brake = Brake(
-            BrakeLimits(limits.max_hits, limits.max_share, limits.share_after),
+            BrakeLimits(limits.max_hits, 1.0 if only_hits else limits.max_share, limits.share_after),
             engaged=ledger.brake() is not None,
         )
         judge = Judge(
@@ -257,13 +299,25 @@ class Scanner:
             walker=walker,
             pool=pool,
             judge=judge,
-            book=CatalogBook(known),
+            book=CatalogBook(known, one_mount=volume.one_filesystem),
             reporter=self._reporter,
             clock=self._tools.clock,
-            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size),
+            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size, hashes),
             stop=self._stop,
         )
         scan.run()
+        LinkHunt(
+            volume=volume,
+            root_fd=root_fd,
+            known=known,
+            policy=self._order(volume).policy(),
+            judge=judge,
+            counts=scan.counts,
+            ledger=ledger,
+            reporter=self._reporter,
+            clock=self._tools.clock,
+            stop=self._stop,
+        ).run()
         return scan
 
     def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:
@@ -277,12 +331,16 @@ class Scanner:
         except VaultError as e:
             # The volume's fault, not our storage's: its hits fail one by one, and other volumes go on.
             self._reporter.note("no_staging", volume=volume.name, reason=str(e))
-        return Securer(tools.vault, ledger, tools.clock, tools.ids, owner)
+        policy = SecuringPolicy(clear_immutable=tools.config.quarantine.clear_immutable)
+        return Securer(tools.vault, ledger, tools.clock, tools.ids, owner, policy)
 
     def _walker(self, volume: Volume, root_fd: int) -> Walker:
         if volume.only:
             return WalkedAlready([_single(root_fd, volume.only)])
-        order = WalkOrder(
+        return WalkerProcess(self._order(volume), root_fd, self._tools.stuck)
+
+    def _order(self, volume: Volume) -> WalkOrder:
+        return WalkOrder(
             volume=volume.name,
             root=volume.root,
             catalog="" if self._full else str(self._tools.state.catalog),
@@ -291,23 +349,18 @@ class Scanner:
             one_filesystem=volume.one_filesystem,
             mail_ground=volume.mail_ground,
             snapshots=volume.snapshots,
-            own=self._own(root_fd),
+            own=self._own(),
+            own_name=STAGING_NAME.encode(),
+            own_owners=(0, os.geteuid()),
         )
-        return WalkerProcess(order, root_fd, self._tools.stuck)
 
-    def _own(self, root_fd: int) -> tuple[tuple[int, int], ...]:
+    def _own(self) -> tuple[tuple[int, int], ...]:
         """Our own directories, by identity: a customer's folder of the same name is not ours."""
         found = []
         for path in (self._tools.state.path, self._tools.state.quarantine):
             if path.exists():
                 st = path.stat()
                 found.append((st.st_dev, st.st_ino))
-        try:
-            st = os.stat(STAGING_NAME, dir_fd=root_fd, follow_symlinks=False)
-        except OSError:
-            return tuple(found)
-        if st.st_uid == os.geteuid() and st.st_mode & 0o777 == 0o700:
-            found.append((st.st_dev, st.st_ino))
         return tuple(found)
 
     def _ledger(self) -> Ledger:

@@ -206,6 +206,8 @@ class Quarantine(_Part):
     directory: AbsolutePath | None = None  # below the state directory
     reserve: Size = _GIB
     max_size: Size | None = None
+    clear_immutable: bool = False
+    retry_every: Seconds = 15 * 60.0
 
 
 class BrakeConfig(_Part):

@@ -68,6 +68,9 @@ class Metrics:
         self._complete = self._gauge(
             "scan_last_complete_timestamp_seconds", "When a scan last saw all of a volume.", "volume"
         )
+        self._names_left = self._counter(
+            "names_left_total", "Names of secured files that were not found in their volume.", "volume"
+        )
         self._exposure = self._histogram(
             "exposure_seconds", "From a file's last change to its securing.", _EXPOSURE_BUCKETS
         )
@@ -140,6 +143,10 @@ class Metrics:
     def secured(self, exposure_seconds: float) -> None:
         """A file was secured, so long after its last change (a time in the future counts as none)."""
         self._exposure.observe(max(exposure_seconds, 0.0))
+
+    def names_left(self, volume: str, count: int) -> None:
+        """A secured file has other names that could not be found."""
+        self._names_left.labels(*self._safe(volume=volume)).inc(count)
 
     def error(self, stage: str, reason: str, count: int = 1) -> None:
         self._errors.labels(*self._safe(stage=stage, reason=reason)).inc(count)

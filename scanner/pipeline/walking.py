@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from scanner.pipeline.frames import Frame, FrameStream, WalkBroken, WalkEnded
 from scanner.pipeline.stalling import Stuck
+from scanner.sources import WalkPolicy, compile_excludes
 
 _READ_SIZE = 1 << 18  # bytes taken from the socket at a time
 _STOP_SECONDS = 3.0  # a walker may be in the middle of a system call on a slow disk
@@ -31,6 +32,7 @@ class WalkOrder:
         profile: what the catalog's rows must have been made with.
         exclude, one_filesystem, mail_ground, snapshots: the operator's wishes.
         own: (device, inode) of directories of ours.
+        own_name, own_owners: see WalkPolicy.
     """
 
     volume: str
@@ -42,6 +44,8 @@ class WalkOrder:
     mail_ground: str = ""
     snapshots: bool = False
     own: tuple[tuple[int, int], ...] = ()
+    own_name: bytes = b""
+    own_owners: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able, with bytes as base64."""
@@ -60,6 +64,21 @@ class WalkOrder:
             mail_ground=data["mail_ground"],
             snapshots=data["snapshots"],
             own=tuple((int(d), int(i)) for d, i in data["own"]),
+            own_name=base64.b64decode(data["own_name"]),
+            own_owners=tuple(int(uid) for uid in data["own_owners"]),
+        )
+
+    def policy(self) -> WalkPolicy:
+        """The same for the walk."""
+        return WalkPolicy(
+            excludes=compile_excludes(self.exclude, self.root),
+            one_filesystem=self.one_filesystem,
+            mail_ground=self.mail_ground,
+            snapshots=self.snapshots,
+            own=frozenset(self.own),
+            own_name=self.own_name,
+            own_owners=frozenset(self.own_owners),
+            profile=self.profile,
         )
 
 

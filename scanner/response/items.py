@@ -18,6 +18,8 @@ from scanner.response.attributes import Attributes
 from scanner.response.places import Place, from_text, to_text
 
 _FORMAT = 1
+# Keys that came later: manifests without them are older, and say nothing of these.
+_LATER_NUMBERS = ("flags",)
 _NUMBERS = ("uid", "gid", "mode", "atime_ns", "mtime_ns", "ctime_ns", "links", "xattrs_omitted")
 
 
@@ -42,6 +44,8 @@ class Item:
         digests: kind to raw digest; always has sha256, which is the name of its object.
         secured_ns: UTC, nanoseconds.
         restored_to: absolute path it was last restored to, None if it never was.
+        inode, mark: which file it was (see `system.identity`); 0 and "" where that isn't on record.
+        staging: directory below the root in which its staging folder was; b"" is the root itself.
     """
 
     id: str
@@ -56,6 +60,9 @@ class Item:
     secured_ns: int
     state: ItemState = ItemState.HELD
     restored_to: bytes | None = None
+    inode: int = 0
+    mark: str = ""
+    staging: bytes = b""
 
     @property
     def place(self) -> Place:
@@ -88,8 +95,11 @@ def encode(item: Item) -> bytes:
         "secured_ns": item.secured_ns,
         "state": item.state.value,
         "restored_to": None if item.restored_to is None else to_text(item.restored_to),
+        "inode": item.inode,
+        "mark": item.mark,
+        "staging": to_text(item.staging),
     }
-    body.update({name: getattr(attributes, name) for name in _NUMBERS})
+    body.update({name: getattr(attributes, name) for name in (*_NUMBERS, *_LATER_NUMBERS)})
     body["checksum"] = _checksum(body)
     return _canonical(body)
 
@@ -134,11 +144,15 @@ def _item(body: dict[str, Any]) -> Item:
         attributes=Attributes(
             xattrs=tuple((from_text(name), from_text(value)) for name, value in body["xattrs"]),
             **{name: body[name] for name in _NUMBERS},
+            **{name: body.get(name, 0) for name in _LATER_NUMBERS},
         ),
         digests=digests,
         secured_ns=body["secured_ns"],
         state=ItemState(body["state"]),
         restored_to=None if restored_to is None else from_text(restored_to),
+        inode=body.get("inode", 0),
+        mark=body.get("mark", ""),
+        staging=from_text(body.get("staging", "")),
     )
 
 

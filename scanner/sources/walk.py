@@ -31,6 +31,7 @@ from scanner.model.files import (
 from scanner.model.ports import KnownFiles
 from scanner.sources.comparing import Comparison, compare
 from scanner.sources.counting import count_below
+from scanner.sources.crossing import open_other_mount
 from scanner.sources.listing import (
     BLOCK_ENTRIES,
     Block,
@@ -43,8 +44,7 @@ from scanner.sources.listing import (
 from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
-from scanner.system.mounts import is_pseudo, is_remote, type_of
-from scanner.system.opening import DIRECTORY_FLAGS, child_opener, mount_below
+from scanner.system.opening import DIRECTORY_FLAGS, child_opener
 
 # Things that are no files, met since the last word of them: often enough for a moving progress line.
 _OTHERS_EVERY = 10_000
@@ -168,10 +168,11 @@ class _Walk:
             if e.errno != errno.EXDEV:
                 return self._not_opened(path, reason, e)
             try:
-                fd = self._other_mount(level.fd, name)
+                fd, other = open_other_mount(level.fd, name, self._policy)
             except OSError as mount_error:
                 return self._not_opened(path, reason, mount_error)
             if fd < 0:
+                self._others[other] += 1
                 return ()
         finally:
             if level.upcoming is None:
@@ -182,21 +183,6 @@ class _Walk:
         if reason in _BY_CHOICE:
             return (FilesSkipped(path, reason, 0),)
         return (DirectoryFailed(path, failure_kind(error)),)
-
-    def _other_mount(self, parent_fd: int, name: bytes) -> int:
-        """Open a directory on which something else is mounted; -1 if it is only counted.
-
-        Views of the kernel hold nothing of a customer. What comes over a network or from user space may be
-        a customer's own and hold the walk for ever: it is looked at as a volume of its own, or not at all.
-        """
-        if self._policy.one_filesystem:
-            self._others["mount"] += 1
-            return -1
-        kind = type_of(mount_below(parent_fd, name))
-        if is_pseudo(kind) or is_remote(kind):
-            self._others["pseudo_filesystem" if is_pseudo(kind) else "network_filesystem"] += 1
-            return -1
-        return os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
 
     def _path(self, *below: bytes) -> bytes:
         # Kept as names: the paths of a chain of long names would take the square of its depth.
@@ -211,9 +197,8 @@ class _Walk:
 
     def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
         """Look at an open directory, or only count it; takes over the descriptor."""
-        if self._policy.own and not reason:
-            st = os.fstat(fd)
-            reason = "own" if (st.st_dev, st.st_ino) in self._policy.own else ""
+        if not reason and self._policy.is_own(fd, name):
+            reason = "own"
         if not reason:
             self._levels.append(Level(fd, name))
             return self._directory(self._levels[-1], path)
