@@ -91,14 +91,11 @@ class App:
         """Who acts, for the record of custody."""
         return self._actor
 
-    def become_owner(self, *, scans: bool) -> None:
+    def become_owner(self) -> None:
         """Where another process has the vault: give up being root, and go on as whoever owns the state.
 
         The securer is reached first, which takes us for root then. Root must not write where another user can
         put links in its way.
-
-        Args:
-            scans: keep the right to read all files.
         """
         if not self.vault.separate or os.geteuid() != 0:
             return
@@ -106,7 +103,7 @@ class App:
             self.vault.connect()
         except SecurerError:
             pass  # whoever needs it will hear why it isn't there
-        become_owner_of(self.state.path, self.config.quarantine.securer_uid, scans=scans)
+        become_owner_of(self.state.path, self.config.quarantine.securer_uid)
 
     @property
     def feed_names(self) -> tuple[str, ...]:
@@ -297,7 +294,7 @@ class App:
                 return self.vault.restore(quarantine_id, to, ledger)
         item = self.vault.get(quarantine_id)
         place = self.vault.restore(item.id, to, None)  # on the securer's record
-        self.become_owner(scans=False)  # only now: root alone may write where root said
+        self.become_owner()  # only now: root alone may write where root said
         with self.ledger() as ledger:
             ledger.note(f"restored item {item.id}", self.actor, self.clock.now_ns(), item.case_id)
         return place

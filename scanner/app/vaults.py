@@ -33,12 +33,14 @@ def vault_for(
     return OwnVault(state.quarantine, limits, clock, ids, owners)
 
 
-def become_owner_of(state: Path, user: int, *, scans: bool) -> None:
+def become_owner_of(state: Path, user: int) -> None:
     """Become, for good, the user whom a state directory belongs to; nothing where that is root.
+
+    CAP_DAC_READ_SEARCH stays, which reads every file and writes none: scanning needs it, and hostsweep itself
+    may be installed where only root can read it. The daemon, whose the state is, has it too.
 
     Args:
         user: uid to become where there is no such directory yet.
-        scans: keep CAP_DAC_READ_SEARCH, which reads every file and writes none.
 
     Raises:
         OSError: a step was refused; the process must not go on.
@@ -54,7 +56,7 @@ def become_owner_of(state: Path, user: int, *, scans: bool) -> None:
         gid = pwd.getpwuid(uid).pw_gid
     except KeyError:
         pass  # a user by number alone
-    power.become(uid, gid, keep=(power.CAP_DAC_READ_SEARCH,) if scans else ())
+    power.become(uid, gid, keep=(power.CAP_DAC_READ_SEARCH,))
     power.no_new_privs()
     # The securer takes our connection for root's: nobody else of this user may get at it.
     power.not_dumpable()

@@ -32,7 +32,7 @@ def command(
     """Print the digests of FILES and whether they are listed. Exit code 0: listed; 1: not listed."""
     if bool(files) == bool(hashes):
         raise ConfigError("expected files, or --hash, and not both")
-    app = context.app(scans=True)
+    app = context.app()
     answers = asyncio.run(_answers(app, files, hashes, feeds))
     for name, digests, matches in answers:
         if as_json:

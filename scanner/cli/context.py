@@ -31,13 +31,12 @@ class Context:
             return self.config
         return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
 
-    def app(self, *, scans: bool = False, as_owner: bool = True) -> App:
+    def app(self, *, as_owner: bool = True) -> App:
         """Build the app after setting up the log.
 
         With a separate securer, a root shell becomes the owner of the state directory here.
 
         Args:
-            scans: the verb reads customers' files.
             as_owner: False for verbs that write where root said, and touch no state before `become_owner`.
 
         Raises:
@@ -49,7 +48,7 @@ class Context:
         configure_logging(log_format=self.log_format, verbosity=-1 if self.quiet else self.verbose)
         app = App.from_files(self.config_path, self.state_dir)
         if as_owner:
-            app.become_owner(scans=scans)
+            app.become_owner()
         return app
 
 

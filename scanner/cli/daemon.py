@@ -23,5 +23,5 @@ def command(context: Context) -> int:
             remedy="Write /etc/hostsweep/config.yaml or name a file with -c; config/example.yaml is a start",
         )
     power.not_dumpable()  # it can read every file: nobody of its user looks into it
-    asyncio.run(Daemon(lambda: context.app(scans=True)).run())
+    asyncio.run(Daemon(context.app).run())
     return 0

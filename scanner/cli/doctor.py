@@ -22,7 +22,7 @@ def command(context: Context, as_json: bool) -> int:
     """Check privileges, kernel, feeds, space and permissions, and prove detection with a harmless canary."""
     from scanner.app.diagnosis import diagnose
 
-    findings = diagnose(context.app(scans=True))
+    findings = diagnose(context.app())
     if as_json:
         for f in findings:
             print_json({"name": f.name, "ok": f.ok is not False, "note": f.ok is None, "text": f.text})

@@ -52,7 +52,7 @@ def command(
 ) -> int:
     """Scan PATHS once. Only reports, unless --quarantine is given."""
     out, err = console(), console(stderr=True)
-    app = context.app(scans=True)
+    app = context.app()
     live = err.is_terminal and not no_progress and not context.quiet
     # On one terminal, hits and the live line have to come from one console, or they write into each other.
     lines = err if live and out.is_terminal else out
