@@ -32,15 +32,8 @@ from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
 from scanner.pipeline.workers import WorkersWhenNeeded
-from scanner.response import (
-    STAGING_NAME,
-    Brake,
-    BrakeLimits,
-    Securer,
-    SecuringPolicy,
-    StagingFolder,
-    Vault,
-)
+from scanner.response import STAGING_NAME, Brake, BrakeLimits
+from scanner.securer import Keeper
 from scanner.sources import has_snapshots
 from scanner.system.locking import Owners
 from scanner.system.mounts import is_remote, type_at
@@ -57,7 +50,7 @@ class Tools:
     clock: Clock
     ids: Ids
     owners: Owners
-    vault: Vault
+    vault: Keeper
     actor: str
     stuck: Stuck
 
@@ -323,16 +316,20 @@ class Scanner:
     def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:
         if not self._quarantine:
             return None
-        tools = self._tools
-        owner = tools.owners.own(tools.ids.new())
-        tools.vault.prepare()
+        vault = self._tools.vault
         try:
-            StagingFolder.open(root_fd, volume.root).close()
+            vault.prepare()
+        except VaultError as e:
+            if not vault.separate:
+                raise
+            # Its hits stay unsecured one by one, until the securer is back.
+            self._reporter.note("securer_unreachable", volume=volume.name, reason=str(e))
+        try:
+            vault.check_volume(root_fd, volume.root)
         except VaultError as e:
             # The volume's fault, not our storage's: its hits fail one by one, and other volumes go on.
             self._reporter.note("no_staging", volume=volume.name, reason=str(e))
-        policy = SecuringPolicy(clear_immutable=tools.config.quarantine.clear_immutable)
-        return Securer(tools.vault, ledger, tools.clock, tools.ids, owner, policy)
+        return vault.securing(ledger)
 
     def _walker(self, volume: Volume, root_fd: int) -> Walker:
         if volume.only:
@@ -358,9 +355,11 @@ class Scanner:
         """Our own directories, by identity: a customer's folder of the same name is not ours."""
         found = []
         for path in (self._tools.state.path, self._tools.state.quarantine):
-            if path.exists():
+            try:
                 st = path.stat()
-                found.append((st.st_dev, st.st_ino))
+            except OSError:
+                continue  # not there, or behind a closed directory of another user, which we can't walk either
+            found.append((st.st_dev, st.st_ino))
         return tuple(found)
 
     def _ledger(self) -> Ledger:

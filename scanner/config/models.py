@@ -126,6 +126,20 @@ class Schedule(_Part):
     scan_every: Seconds = _DAY
 
 
+def _user_numbers(user: str | int, where: str) -> tuple[int, int]:
+    """Numbers of a user without power and of its group."""
+    try:
+        entry = pwd.getpwnam(user) if isinstance(user, str) else pwd.getpwuid(user)
+    except KeyError:
+        if isinstance(user, int):
+            return user, user
+        remedy = "Name a user of this machine, without power"
+        raise ConfigError(f"there is no user '{user}'", where=where, remedy=remedy) from None
+    if entry.pw_uid == 0:
+        raise ConfigError(f"the user '{user}' is root", where=where)
+    return entry.pw_uid, entry.pw_gid
+
+
 class Hashing(_Part):
     """What is hashed, and what the hashing workers may use."""
 
@@ -153,18 +167,7 @@ class Hashing(_Part):
         """
         if os.geteuid() != 0:
             return os.geteuid(), os.getegid()
-        try:
-            entry = pwd.getpwnam(self.user) if isinstance(self.user, str) else pwd.getpwuid(self.user)
-        except KeyError:
-            if isinstance(self.user, int):
-                return self.user, self.user
-            remedy = "Name a user of this machine, without power"
-            raise ConfigError(
-                f"there is no user '{self.user}'", where="hashing.user", remedy=remedy
-            ) from None
-        if entry.pw_uid == 0:
-            raise ConfigError(f"the user '{self.user}' is root", where="hashing.user")
-        return entry.pw_uid, entry.pw_gid
+        return _user_numbers(self.user, "hashing.user")
 
 
 class PdqLimit(_Part):
@@ -208,6 +211,17 @@ class Quarantine(_Part):
     max_size: Size | None = None
     clear_immutable: bool = False
     retry_every: Seconds = 15 * 60.0
+    securer: AbsolutePath | None = None  # this process has the vault itself
+    securer_user: User = "hostsweep"
+
+    @property
+    def securer_uid(self) -> int:
+        """Number of the user that may speak to the securer besides root.
+
+        Raises:
+            ConfigError: there is no such user, or it is root under another name.
+        """
+        return _user_numbers(self.securer_user, "quarantine.securer_user")[0]
 
 
 class BrakeConfig(_Part):

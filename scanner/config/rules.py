@@ -22,6 +22,7 @@ def broken_rules(config: Config) -> list[Problem]:
         *(problem for n, volume in enumerate(config.volumes) for problem in _volume(n, volume)),
         *(problem for n, feed in enumerate(config.feeds) for problem in _feed(n, feed)),
         *_own_ground(config),
+        *_securer(config),
     ]
 
 
@@ -87,6 +88,18 @@ def _own_ground(config: Config) -> Iterator[Problem]:
             if directory is not None and inside(volume.path, directory):
                 yield Problem(("volumes", n, "path"), f"this is {name} itself or lies in it")
                 break
+
+
+def _securer(config: Config) -> Iterator[Problem]:
+    """Who may write a directory can rename what is in it: the vault must not be in the daemon's hands."""
+    quarantine, state = config.quarantine, config.state_directory or Path("/var/lib/hostsweep")
+    if quarantine.securer is None:
+        return
+    if quarantine.directory is None or inside(quarantine.directory, state):
+        yield Problem(
+            ("quarantine", "directory"),
+            f"with a securer the vault needs a directory outside of {state}, which is the daemon's",
+        )
 
 
 def inside(path: Path, directory: Path) -> bool:
