@@ -358,7 +358,7 @@ class Scanner:
             try:
                 st = path.stat()
             except OSError:
-                continue  # not there, or behind a closed directory of another user, which we can't walk either
+                continue  # not there, or behind another user's closed directory: no walk enters it either
             found.append((st.st_dev, st.st_ino))
         return tuple(found)
 
