@@ -17,13 +17,14 @@ ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python3 -m venv /opt/hostsweep
-# Dependencies first, by version and digest: they are built anew only when the list changes.
-COPY constraints.txt ./
-RUN /opt/hostsweep/bin/pip install --require-hashes -r constraints.txt
+# Dependencies first, by version and digest: they are built anew only when the list changes. What builds
+# hostsweep itself is pinned too; nothing else is fetched.
+COPY constraints.txt constraints-build.txt ./
+RUN /opt/hostsweep/bin/pip install --require-hashes -r constraints.txt -r constraints-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY scanner ./scanner
 # pip leaves, since nothing is installed into a running container.
-RUN /opt/hostsweep/bin/pip install --no-deps . \
+RUN /opt/hostsweep/bin/pip install --no-deps --no-build-isolation . \
     && /opt/hostsweep/bin/pip uninstall --yes pip setuptools
 
 FROM ${BASE}

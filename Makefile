@@ -1,24 +1,45 @@
 # hostsweep: one command each. `make demo` and `make test` need nothing but Python 3.11+ with venv.
 PYTHON ?= python3
 BIN := .venv/bin
-COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-header \
+TOOLS := .venv-tools/bin
+# Extras stay in the pins: a package that asks for name[extra] finds only `name[extra]==…` pinned, not `name==…`.
+# pip and setuptools are pinned like everything else.
+COMPILE := $(TOOLS)/pip-compile --quiet --no-strip-extras --allow-unsafe --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+INSTALL := -m pip install --quiet --disable-pip-version-check
+PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-tools.txt constraints-fuzz.txt
+# The requirements of one list in pyproject.toml, a line each: listed "project.optional-dependencies.fuzz"
+listed = $(TOOLS)/python tools/listed.py $(1)
 
-.PHONY: help dev demo check test test-deploy bench format constraints clean
+.PHONY: help dev demo check test test-deploy test-supply bench format fuzz package check-reproducible sbom constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
 	@echo "make test         the test suite           make test-deploy  unit and image, really run (root)"
 	@echo "make check        lint, types, imports     make format       mend formatting"
 	@echo "make bench        measure, print ratios    make constraints  pin dependencies anew"
+	@echo "make fuzz         fuzz each target for SECONDS=600, or only TARGETS='feed_csv config_yaml'"
+	@echo "make package      source archive and wheel make sbom         what they consist of, as CycloneDX"
+	@echo "make test-supply  pins, packages, SBOM     make check-reproducible  builds twice, compares bytes"
 
-.venv/installed: pyproject.toml constraints-dev.txt
+.venv/installed: pyproject.toml constraints-dev.txt constraints-build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hostsweep needs Python 3.11 or newer: apt install python3"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "setting up .venv (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python $(INSTALL) --require-hashes -r constraints-dev.txt -r constraints-build.txt
+	@$(BIN)/python $(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-tools/installed: constraints-tools.txt
+	@$(PYTHON) -m venv .venv-tools
+	@echo "setting up .venv-tools (once) ..."
+	@$(TOOLS)/python $(INSTALL) --require-hashes -r constraints-tools.txt
+	@touch $@
+
+.venv/fuzz-installed: .venv/installed constraints-fuzz.txt
+	@$(BIN)/python $(INSTALL) --require-hashes -r constraints-fuzz.txt \
+		|| { echo "atheris can't be installed: it has wheels for some versions of Python only; this is $$($(BIN)/python -V)"; exit 1; }
 	@touch $@
 
 dev: .venv/installed
@@ -27,8 +48,8 @@ demo: dev
 	@$(BIN)/python -m demo
 
 check: dev
-	$(BIN)/ruff format --check scanner tests demo
-	$(BIN)/ruff check scanner tests demo
+	$(BIN)/ruff format --check scanner tests demo tools
+	$(BIN)/ruff check scanner tests demo tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -42,14 +63,31 @@ bench: dev
 	$(BIN)/python tests/bench/run.py
 
 format: dev
-	$(BIN)/ruff format scanner tests demo
-	$(BIN)/ruff check --fix scanner tests demo
+	$(BIN)/ruff format scanner tests demo tools
+	$(BIN)/ruff check --fix scanner tests demo tools
 
-constraints: dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+fuzz: .venv/fuzz-installed
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),600) $(TARGETS)
+
+test-supply: dev .venv-tools/installed
+	$(BIN)/python -m pytest tests/supply
+
+check-reproducible: dev .venv-tools/installed
+	$(BIN)/python -m pytest tests/supply/test_package.py
+
+package: .venv-tools/installed
+	@$(TOOLS)/python tools/package.py
+
+sbom: dev .venv-tools/installed
+	@$(TOOLS)/python tools/sbom.py
+
+constraints: .venv-tools/installed
 	$(COMPILE) -o constraints.txt pyproject.toml
-	$(COMPILE) --all-extras -o constraints-dev.txt pyproject.toml
-	@for f in constraints.txt constraints-dev.txt; do sed -i '1i # Every package this is built and tested with, by version and digest; no download address.\n# Made by `make constraints`; installed by `pip install --require-hashes -r FILE`.' $$f; done
+	$(COMPILE) --extra dev -o constraints-dev.txt pyproject.toml
+	$(call listed,build-system.requires) | $(COMPILE) -o constraints-build.txt -
+	$(call listed,project.optional-dependencies.tools) | $(COMPILE) -o constraints-tools.txt -
+	$(call listed,project.optional-dependencies.fuzz) | $(COMPILE) -o constraints-fuzz.txt -
+	@for f in $(PINNED); do sed -i '1i # Every package this is built and tested with, by version and digest; no download address.\n# Made by `make constraints`; installed by `pip install --require-hashes -r FILE`.' $$f; done
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-tools .fuzz build dist sbom.cdx.json *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,8 @@ PROGRAM = "/opt/hostsweep"  # the virtual environment inside, as docs/deployment
 # systemd and its bus; kill for the unit's ExecReload; Python for hostsweep.
 _PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,python3-venv"
 _TOOLS = ("debootstrap", "unshare", "nsenter", "apt-get", "chroot")
-_SOURCES = ("pyproject.toml", "README.md", "LICENSE", "constraints.txt", "scanner")
+_PINS = ("constraints.txt", "constraints-build.txt")
+_SOURCES = ("pyproject.toml", "README.md", "LICENSE", *_PINS, "scanner")
 
 
 class CannotRun(Exception):
@@ -93,16 +93,14 @@ class Workshop:
         version = run(
             "chroot", bare, "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"
         ).strip()
-        pins = CHECKOUT / "constraints.txt"
-        requires = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
+        pins = [CHECKOUT / name for name in _PINS]
 
         def make(target: Path) -> None:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
             pip += ["--python-version", version, "--dest", str(target)]
-            run(*pip, "--require-hashes", "-r", pins)
-            run(*pip, *requires, "wheel")
+            run(*pip, "--require-hashes", *(part for path in pins for part in ("-r", path)))
 
-        return self._made("wheels", [version, pins.read_text(), *requires], make)
+        return self._made("wheels", [version, *(path.read_text() for path in pins)], make)
 
     def with_dependencies(self) -> Path:
         """The bare one with a virtual environment in which everything is but hostsweep."""
@@ -114,8 +112,8 @@ class Workshop:
             run("chroot", target, "python3", "-m", "venv", PROGRAM)
             run("cp", "-a", wheels, target / "wheels")
             offline = ("install", "--quiet", "--no-index", "--find-links=/wheels")
-            run("chroot", target, pip, *offline, "--require-hashes", "-r", _within(target, "constraints.txt"))
-            run("chroot", target, pip, *offline, "setuptools", "wheel")
+            pinned = [part for name in _PINS for part in ("-r", _within(target, name))]
+            run("chroot", target, pip, *offline, "--require-hashes", *pinned)
             shutil.rmtree(target / "wheels")
 
         return self._made("ready", [bare.name, wheels.name], make)

@@ -2,7 +2,7 @@
 
 A target is one module in `fuzz_targets/` with a `TARGET`. Its `check` takes any bytes and raises for a broken
 law; returning is the only way to say that all is well. The same targets run under atheris (`make fuzz`), and
-over corpus, regressions and some mutations in the test suite (`test_fuzz_targets.py`), without it.
+over corpus, regressions and what hypothesis makes of them in the test suite (`test_fuzz_targets.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-import random
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -89,32 +88,3 @@ def file_of(content: bytes) -> Iterator[Path]:
         yield Path(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
-
-
-def mutations(seeds: list[bytes], words: tuple[bytes, ...], number: int, seed: int) -> Iterator[bytes]:
-    """Inputs near the seeds, the same ones every time: for a smoke run, no substitute for coverage."""
-    rng = random.Random(seed)
-    tokens = (*words, b"\0", b"\xff" * 8, b"\n", b"0", b"\xe2\x80\xae", b"{", b"[", b'"')
-    for _ in range(number):
-        data = bytearray(rng.choice(seeds))
-        for _ in range(rng.randint(1, 4)):
-            _mutate(data, rng, tokens, rng.choice(seeds))
-        yield bytes(data)
-
-
-def _mutate(data: bytearray, rng: random.Random, tokens: tuple[bytes, ...], other: bytes) -> None:
-    at = rng.randint(0, len(data))
-    match rng.randint(0, 5):
-        case 0 if data:
-            data[at % len(data)] ^= 1 << rng.randint(0, 7)
-        case 1:
-            data[at:at] = rng.choice(tokens)
-        case 2:
-            del data[at : at + rng.randint(1, 16)]
-        case 3:
-            data[at:] = other[rng.randint(0, len(other)) :]
-        case 4:
-            token = rng.choice(tokens)
-            data[at : at + len(token)] = token
-        case _:
-            data[at:at] = data[at : at + rng.randint(1, 64)]
