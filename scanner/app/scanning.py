@@ -157,7 +157,8 @@ class Scanner:
             walker = WalkedAlready(as_walked(known, keys))
             pool = NoWorkers()
             stack.callback(pool.stop)
-            return self._run(volume, root_fd, ledger, known, walker, pool).counts
+            securing = self._securing(volume, root_fd, ledger)
+            return self._run(volume, root_fd, ledger, known, walker, pool, securing).counts
 
     def _ask_storage(self, volume: Volume) -> None:
         """See that a file system which could stop answering does answer: before we touch it ourselves.
@@ -204,8 +205,10 @@ class Scanner:
         if not volume.only:
             known = catalog.volume(volume.name, volume.root, profile(self._tools.config))
             self._rematch(known, None)
+        # Before the walk begins: it leaves the staging folder out, which has to be there for that.
+        securing = self._securing(volume, root_fd, ledger)
         walker = self._walker(volume, root_fd)
-        scan = self._run(volume, root_fd, ledger, known, walker, pool)
+        scan = self._run(volume, root_fd, ledger, known, walker, pool, securing)
         counts = scan.counts
         if known is not None and counts.directories_failed == 0 and not counts.interrupted:
             known.forget_directories_not_seen(scan.met_directories)
@@ -222,9 +225,9 @@ class Scanner:
         known: VolumeCatalog | None,
         walker: Walker,
         pool: Hashers,
+        securing: Securing | None,
     ) -> VolumeScan:
         config = self._tools.config
-        securing = self._securing(volume, root_fd, ledger)
         limits = config.brake
         brake = Brake(
             BrakeLimits(limits.max_hits, limits.max_share, limits.share_after),
