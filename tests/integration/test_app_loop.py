@@ -14,8 +14,9 @@ from PIL import Image
 
 from scanner.app import App
 from scanner.app.reporters import MetricsReporter
+from scanner.app.scanning import Scanner, ScanResult
 from scanner.app.state import StateDirectory
-from scanner.config import Config
+from scanner.config import Config, VolumeConfig
 from scanner.daemon import Daemon
 from scanner.model.errors import StorageError
 
@@ -61,6 +62,32 @@ async def test_a_held_event_loop_would_be_noticed(caplog: pytest.LogCaptureFixtu
 class _DyingApp(App):
     async def refresh_gauges(self) -> None:
         raise StorageError("the disk is gone", where="here")
+
+
+async def test_scans_that_hang_leave_threads_for_everything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More volumes than the loop's pool of threads can have: all of them scanning, for ever."""
+    go, begun = threading.Event(), list[int]()
+
+    def hang(*_: object) -> ScanResult:
+        begun.append(1)
+        go.wait()
+        return ScanResult()
+
+    monkeypatch.setattr(Scanner, "scan", hang)
+    volumes = tuple(VolumeConfig(name=f"v{n}", path=tmp_path) for n in range(40))
+    app = _app(tmp_path, Config(volumes=volumes))
+    await app.prepare()
+    scans = [asyncio.create_task(app.scan_volume(v.name, threading.Event())) for v in app.volumes]
+    try:
+        async with asyncio.timeout(60):
+            while len(begun) < len(scans):
+                await asyncio.sleep(0)
+            assert not (await app._readiness()).ready
+    finally:
+        go.set()
+        await asyncio.gather(*scans)
 
 
 async def test_a_side_task_that_fails_stops_the_daemon_loudly(tmp_path: Path) -> None:
