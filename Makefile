@@ -4,11 +4,12 @@ BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help dev demo check test test-deploy bench format constraints clean
+.PHONY: help dev demo check test test-deploy test-race bench format constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
 	@echo "make test         the test suite           make test-deploy  unit and image, really run (root)"
+	@echo "make test-race    the race test's long run: ROUNDS=20000 on ext4, tmpfs and across devices (root)"
 	@echo "make check        lint, types, imports     make format       mend formatting"
 	@echo "make bench        measure, print ratios    make constraints  pin dependencies anew"
 
@@ -37,6 +38,10 @@ test: dev
 
 test-deploy: dev
 	$(BIN)/python -m pytest tests/deploy
+
+ROUNDS ?= 20000
+test-race: dev
+	RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s tests/hostile/test_response_race.py
 
 bench: dev
 	$(BIN)/python tests/bench/run.py
