@@ -1,4 +1,4 @@
-"""A file that somebody has open for writing while it is secured: nothing of it is lost, nothing false kept."""
+"""A file that somebody has open for writing as it is secured: nothing of it is lost, nothing false kept."""
 
 from __future__ import annotations
 
