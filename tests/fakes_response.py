@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from scanner.model.files import FileStat
 from scanner.model.hashes import Digests
@@ -25,6 +26,7 @@ from scanner.response import (
     Securer,
     SecureRequest,
     SecureResult,
+    SecuringPolicy,
     Vault,
     VaultLimits,
     open_root,
@@ -135,12 +137,18 @@ class House:
             for opened in (fd, directory_fd, root_fd):
                 os.close(opened)
 
-    def secure(self, path: bytes | str) -> SecureResult:
+    def secure(self, path: bytes | str, **how: Any) -> SecureResult:
         with self.request(path) as request:
-            return self.securer().secure(request)
+            return self.securer(**how).secure(request)
 
-    def securer(self, *, vault: Vault | None = None, journal: FileJournal | None = None) -> Securer:
-        return Securer(vault or self.vault, journal or self.journal, FixedClock(), SystemIds(), OWNER)
+    def securer(
+        self,
+        *,
+        vault: Vault | None = None,
+        journal: FileJournal | None = None,
+        policy: SecuringPolicy = SecuringPolicy(),
+    ) -> Securer:
+        return Securer(vault or self.vault, journal or self.journal, FixedClock(), SystemIds(), OWNER, policy)
 
     def restorer(self) -> Restorer:
         return Restorer(self.vault, self.journal, FixedClock(), SystemIds(), OWNER)
@@ -165,7 +173,20 @@ def digests_of(fd: int) -> Digests:
 
 # What changes a file system, as Python calls it. To die at a read is to die at the next of these.
 _CHANGING = frozenset(
-    {"open", "write", "fsync", "rename", "unlink", "mkdir", "fchown", "fchmod", "utime", "setxattr", "flush"}
+    {
+        "open",
+        "write",
+        "fsync",
+        "rename",
+        "unlink",
+        "mkdir",
+        "fchown",
+        "fchmod",
+        "utime",
+        "setxattr",
+        "flush",
+        "ioctl",
+    }
 )
 
 
