@@ -6,6 +6,7 @@ from scanner.ledger import Ledger
 from scanner.model.errors import NotFoundError
 from scanner.model.matches import Action
 from scanner.model.ports import Clock
+from scanner.model.steps import StepKind, StepState
 from scanner.pipeline.reporting import Reporter
 from scanner.response import RecoveryNote, Vault, open_root, recover
 from scanner.system.locking import Owners
@@ -20,6 +21,18 @@ def recover_steps(ledger: Ledger, vault: Vault, owners: Owners, reporter: Report
     for note in recover(ledger, vault, open_root, owners.dead):
         _bring_up_to_date(ledger, note, clock.now_ns())
         reporter.note("recovered", case=note.case_id, outcome=note.text)
+    for note in _untold(ledger, owners):
+        _bring_up_to_date(ledger, note, clock.now_ns())
+    vault.tidy()
+
+
+def _untold(ledger: Ledger, owners: Owners) -> list[RecoveryNote]:
+    """Securing that came to its end, whose process died (or recovery did) before the case was told."""
+    return [
+        RecoveryNote(s.id, s.kind, s.case_id, s.quarantine_id, s.state, s.state is StepState.DONE, "")
+        for s in ledger.untold_steps()
+        if s.kind is StepKind.SECURE and owners.dead(s.owner)
+    ]
 
 
 def _bring_up_to_date(ledger: Ledger, note: RecoveryNote, now_ns: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from scanner.response.copying import copy_hashed, fsync_path, own_storage
 from scanner.system.opening import FILE_FLAGS
 
+_PURGE = "purge"  # no name that an unfinished file has: those end in .part or .json
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -70,9 +71,9 @@ class Objects:
         return digests
 
     def _move_in(self, part: Path, target: Path) -> None:
-        if not target.parent.exists():
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            fsync_path(self._objects)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        # Always: whoever made it may have died before the directory's own name was on the disk.
+        fsync_path(self._objects)
         part.rename(target)
         fsync_path(target.parent)
 
@@ -104,3 +105,23 @@ class Objects:
     def unfinished(self) -> Iterator[Path]:
         """Files that were being written, by the living or the dead."""
         return self._incoming.iterdir()
+
+    def note_purge(self) -> None:
+        """Say durably that a purge is under way: objects are to go whose manifests say so."""
+        fd = os.open(self.incoming(_PURGE), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.close(fd)
+        fsync_path(self._incoming)
+
+    def purge_noted(self) -> bool:
+        """Whether a purge did not come to its end."""
+        return self.incoming(_PURGE).exists()
+
+    def forget_unfinished(self) -> None:
+        """Remove all that was being written. Only while nobody is writing.
+
+        Raises:
+            OSError: something can't be removed.
+        """
+        for path in sorted(self.unfinished(), key=lambda p: p.name == _PURGE):  # the note of a purge last
+            path.unlink(missing_ok=True)
+        fsync_path(self._incoming)

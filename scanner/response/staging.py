@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from types import TracebackType
 
 from scanner.model.errors import VaultError
@@ -40,10 +41,10 @@ class StagingFolder:
             VaultError: it can't be made, or something of that name is not ours alone.
         """
         try:
-            os.mkdir(STAGING_NAME, 0o700, dir_fd=root_fd)
+            with suppress(FileExistsError):
+                os.mkdir(STAGING_NAME, 0o700, dir_fd=root_fd)
+            # Always: whoever made it may have died before its name was on the disk.
             fsync_directories([root_fd])
-        except FileExistsError:
-            pass
         except OSError as e:
             raise _refusal(
                 root,
