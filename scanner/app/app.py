@@ -18,7 +18,7 @@ from scanner.app.lists import FeedChange, ListKeeper, Lists
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
-from scanner.app.state import StateDirectory, default_state_directory
+from scanner.app.state import StateDirectory, StateOwners, default_state_directory
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
@@ -34,7 +34,7 @@ from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.volume import Volume
 from scanner.response import Restorer, Vault, VaultLimits
-from scanner.system.locking import FileLock, LockHeld, Owners
+from scanner.system.locking import FileLock, LockHeld
 from scanner.system.opening import hard_links_protected
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class App:
         self.ids = ids or SystemIds()
         self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
-        self.owners = Owners(state.owners)
+        self.owners = StateOwners(state.owners)
         quarantine = config.quarantine
         self.vault = Vault(state.quarantine, VaultLimits(quarantine.reserve, quarantine.max_size), self.clock)
         self.keeper = ListKeeper(config, state, self.clock, self.ids)

@@ -37,7 +37,7 @@ from scanner.model.ports import Clock, Ids
 from scanner.model.steps import Step, StepJournal, StepKind, StepState
 from scanner.response.attributes import Attributes, read_attributes
 from scanner.response.copying import ContentChangedError, fsync_directories
-from scanner.response.evidence import SecureDetails, keep_copy, remove_staged
+from scanner.response.evidence import NotDiscardedError, SecureDetails, keep_copy, remove_staged
 from scanner.response.places import Place, identity_at, put_back
 from scanner.response.staging import StagingFolder
 from scanner.response.vault import Vault
@@ -223,6 +223,9 @@ class Securer:
             keep_copy(self._vault, step, details, request.fd, attributes, parent_uid)
         except ContentChangedError:
             return self._undo(request, staging, step, SecureResult(SecureOutcome.CHANGED, "changed"))
+        except NotDiscardedError as e:
+            # Put back now, it might be in its place and in the vault: recovery decides by what is there then.
+            return SecureResult.failed("io", f"{e}; it is kept in staging as {step.id}")
         except VaultFullError as e:
             return self._undo(request, staging, step, SecureResult.failed("vault_full", str(e)))
         except (VaultError, SourceError) as e:

@@ -49,26 +49,6 @@ def can_inject_errors() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What is done to the work.
-
-    Attributes:
-        first: the number, from 1, of the counted call that is struck.
-        error: errno that the call gets; 0 kills the process instead. Either way the call is not made.
-        on: all counted calls from the first one on get the error, not only that one.
-        every_call: count all system calls; else only those that change a file system.
-    """
-
-    first: int
-    error: int = 0
-    on: bool = False
-    every_call: bool = False
-
-    def strikes(self, number: int) -> bool:
-        return number == self.first or (self.on and number > self.first)
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """One call that changes a file system, as the order rules see it.
 
@@ -83,6 +63,30 @@ class Event:
     path: str = ""
     to: str = ""
     error: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is done to the work.
+
+    Attributes:
+        first: the number, from 1, of the counted call that is struck.
+        error: errno that the call gets; 0 kills the process instead. Either way the call is not made.
+        on: all counted calls from the first one on get the error, not only that one.
+        every_call: count all system calls; else only those that change a file system.
+        below: strike only calls about paths below this one: that disk is broken, the others are not.
+    """
+
+    first: int
+    error: int = 0
+    on: bool = False
+    every_call: bool = False
+    below: str = ""
+
+    def strikes(self, number: int, event: Event | None) -> bool:
+        if self.below and (event is None or not f"{event.path}/ {event.to}/".count(f"{self.below}/")):
+            return False
+        return number == self.first or (self.on and number > self.first)
 
 
 @dataclass(slots=True)
@@ -267,9 +271,12 @@ class _Tracer:
         if shape is None and not (every and number not in self._table.exits):
             return True
         self.run.calls += 1
-        if self._record and shape is not None:
-            self._pending = self._event(shape, args)
-        if self._fault is None or not self._fault.strikes(self.run.calls):
+        event = None
+        if shape is not None and (self._record or (self._fault is not None and self._fault.below)):
+            event = self._event(shape, args)
+        if self._record:
+            self._pending = event
+        if self._fault is None or not self._fault.strikes(self.run.calls, event):
             return True
         self.run.struck.append(shape.name if shape is not None else f"call {number}")
         if not self._fault.error:
