@@ -4,11 +4,12 @@ BIN := .venv/bin
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help dev demo check test test-deploy bench format constraints clean
+.PHONY: help dev demo check test test-deploy test-faults bench format constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
 	@echo "make test         the test suite           make test-deploy  unit and image, really run (root)"
+	@echo "make test-faults  kill and fail every system call: an hour or so"
 	@echo "make check        lint, types, imports     make format       mend formatting"
 	@echo "make bench        measure, print ratios    make constraints  pin dependencies anew"
 
@@ -37,6 +38,9 @@ test: dev
 
 test-deploy: dev
 	$(BIN)/python -m pytest tests/deploy
+
+test-faults: dev
+	FAULTS=all $(BIN)/python -m pytest tests/faults tests/hostile/test_response_strace.py
 
 bench: dev
 	$(BIN)/python tests/bench/run.py

@@ -40,6 +40,8 @@ def _bring_up_to_date(ledger: Ledger, note: RecoveryNote, now_ns: int) -> None:
         case = ledger.get(note.case_id)
     except NotFoundError:
         return
+    if note.state is StepState.INTENT:  # nothing is decided yet
+        return
     if note.secured and case.action is not Action.QUARANTINED:
         ledger.set_action(case.id, Action.QUARANTINED, "finished after a crash", note.quarantine_id, now_ns)
     elif not note.secured and case.reason == "securing":

@@ -7,7 +7,7 @@ incoming/           what is being written; a file here counts for nothing
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from scanner.response.copying import copy_hashed, fsync_path, own_storage
@@ -85,18 +85,19 @@ class Objects:
         """
         return os.open(self.path(sha256), FILE_FLAGS)
 
-    def remove(self, sha256: bytes) -> bool:
-        """Remove an object; returns whether there was one.
+    def remove(self, digests: Iterable[bytes]) -> None:
+        """Remove objects, durably; those that are gone already too: whoever removed them may have died before
+        it was on the disk.
 
         Raises:
-            OSError: it can't be removed.
+            OSError: one can't be removed.
         """
-        path = self.path(sha256)
-        if not path.exists():
-            return False
-        path.unlink()
-        fsync_path(path.parent)
-        return True
+        paths = [self.path(sha256) for sha256 in digests]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for directory in sorted({path.parent for path in paths}):
+            if directory.exists():
+                fsync_path(directory)
 
     def present(self) -> Iterator[Path]:
         """Files that lie where objects lie, in no order."""

@@ -1,7 +1,8 @@
 """Recovery: ending the steps that dead processes left open, by what the file systems show.
 
-It may be killed at any point and run again: each decision is made from what is there, and the journal is told
-last. A step that can't be ended now (its volume isn't mounted, a name is taken) stays open for the next time.
+It may be killed at any point and run again: what is there is brought to the disk, each decision is made from
+it, and the journal is told last. A step that can't be ended now (its volume isn't mounted, a name is taken)
+stays open for the next time.
 
 Securing: what is in staging, what is in the vault -> what is done
     the item whole      | staged or not  -> remove the staged original, DONE
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from scanner.model.errors import SourceError, VaultError
 from scanner.model.steps import Step, StepJournal, StepKind, StepState
 from scanner.response.attributes import read_attributes
-from scanner.response.copying import copy_hashed
+from scanner.response.copying import copy_hashed, fsync_directories
 from scanner.response.evidence import SecureDetails, keep_copy, remove_staged
 from scanner.response.items import Item, ItemState
 from scanner.response.places import Place, identity_at, put_back
@@ -106,6 +107,19 @@ def _end(step: Step, journal: StepJournal, vault: Vault, open_volume: Callable[[
     )
 
 
+def _settle(vault: Vault, *directories: int | None) -> None:
+    """Bring to the disk what the dead did and had not synced yet.
+
+    What is seen now is in memory only, it may be. Else power could fail after a step is closed by what was
+    seen, and undo what it was closed by.
+
+    Raises:
+        OSError, VaultError: it can't be brought there, so nothing may be concluded.
+    """
+    fsync_directories([fd for fd in directories if fd is not None])
+    vault.settle()
+
+
 # Securing
 
 
@@ -116,6 +130,8 @@ def _secure(step: Step, vault: Vault, open_volume: Callable[[bytes], int], stack
     staging = StagingFolder.find(root_fd, details.place.root)
     if staging is not None:
         stack.enter_context(staging)
+    parent_fd = _parent(root_fd, details.place, stack)
+    _settle(vault, parent_fd, staging.fd if staging is not None else None)
     staged = identity_at(staging.fd, step.id.encode()) if staging is not None else None
     whole = _whole(vault, step)
     if staging is None or staged is None:
@@ -242,6 +258,7 @@ def _restore(step: Step, vault: Vault, open_volume: Callable[[bytes], int], stac
     if details.staged:
         staging = StagingFolder.find(root_fd, place.root)
         holder_fd = stack.enter_context(staging).fd if staging is not None else None
+    _settle(vault, parent_fd, holder_fd)
     item = vault.get(step.quarantine_id)
     held = item.state is not ItemState.PURGED
     if holder_fd is not None and remove_unfinished(holder_fd, details.unfinished_name(step.id)):

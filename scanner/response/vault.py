@@ -287,6 +287,15 @@ class Vault:
         finally:
             os.close(fd)
 
+    def settle(self) -> None:
+        """Bring to the disk the manifests' names that another process left in memory.
+
+        Raises:
+            VaultError: the disk did not take them.
+        """
+        with own_storage(self._manifests.directory):
+            fsync_path(self._manifests.directory)
+
     def store_copy(self, fd: int, item_id: str, expected: Mapping[str, bytes], size: int) -> dict[str, bytes]:
         """Copy an open file into the vault and hash the copy; durable on return. Within `storing`.
 
@@ -341,7 +350,7 @@ class Vault:
             self._manifests.remove(item_id)
             items, damaged = self._manifests.all()
             if sha256 is not None and not damaged and all(item.sha256 != sha256 for item in items):
-                self._objects.remove(sha256)
+                self._objects.remove([sha256])
 
     def purge(
         self,
@@ -427,7 +436,7 @@ class Vault:
                 where=str(damaged[0][0]),
                 remedy="Run `hostsweep quarantine verify`",
             )
+        self.settle()  # a purge that was cut short may have left "purged" in memory only
         needed = {i.sha256 for i in items if i.state is not ItemState.PURGED}
         with own_storage(self.directory):
-            for sha256 in {i.sha256 for i in items} - needed:
-                self._objects.remove(sha256)
+            self._objects.remove({i.sha256 for i in items} - needed)

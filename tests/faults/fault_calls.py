@@ -81,6 +81,11 @@ _CHANGING = (
     (199, 16, Shape("fremovexattr", fd=0)),
     (16, 29, Shape("ioctl", fd=0)),
 )
+MARK = "/hostsweep-fault-mark"  # looked for by `mark`; there is no such file
+_ACCESS = (
+    (21, -1, Shape("mark", path=0)),
+    (269, 48, Shape("mark", at=0, path=1)),
+)
 _EXITS = {"x86_64": (60, 231), "aarch64": (93, 94)}
 _STARTS = {"x86_64": (56, 57, 58, 435), "aarch64": (220, 435)}  # clone, fork, vfork, clone3
 _TCGETS = 0x5401  # "is this a terminal?", which Python asks of every file that it opens
@@ -93,6 +98,7 @@ class Table:
     """The calls of one machine."""
 
     changing: dict[int, Shape]
+    looking: dict[int, Shape]
     exits: frozenset[int]
     starts: frozenset[int]
 
@@ -108,7 +114,8 @@ class Table:
             raise NotImplementedError(f"no system call numbers of {machine}")
         column = 0 if machine == "x86_64" else 1
         changing = {row[column]: row[2] for row in _CHANGING if row[column] >= 0}
-        return cls(changing, frozenset(_EXITS[machine]), frozenset(_STARTS[machine]))
+        looking = {row[column]: row[2] for row in _ACCESS if row[column] >= 0}
+        return cls(changing, looking, frozenset(_EXITS[machine]), frozenset(_STARTS[machine]))
 
     def shape(self, number: int, args: tuple[int, ...], read: Callable[[int, int], bytes]) -> Shape | None:
         """What a call changes, or None if it changes nothing on a file system.

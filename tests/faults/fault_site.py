@@ -128,11 +128,20 @@ class Site:
         self._places = (self.root, self.state.path, self.vault_directory, self.elsewhere)
         self._aside = base / "aside"
         self._kept: list[tuple[Path, Path]] = []
+        self._app: App | None = None
         self.known: Known | None = None
         self.strangers: dict[str, Any] = {}
 
     def app(self) -> App:
-        """The app of a process that has just started."""
+        """The app, as a process has it that has just started: in the test it never holds anything.
+
+        Made once, as making one costs as much as a run.
+        """
+        if self._app is None:
+            self._app = self._new_app()
+        return self._app
+
+    def _new_app(self) -> App:
         config = Config.model_validate(
             {
                 "quarantine": {"reserve": 0},
@@ -162,7 +171,9 @@ class Site:
         self.start()
 
     def keep(self) -> None:
-        """From here on `reset` leads back to what is there now."""
+        """From here on `reset` leads back to what is there now, and nothing is held by this process."""
+        self.app().owners.release()
+        self._app = None
         self._aside.mkdir()
         for number, place in enumerate(self._places):
             if place.exists():
@@ -182,6 +193,12 @@ class Site:
         asyncio.run(self.app().prepare())
 
     # What is done
+
+    def start_again(self) -> None:
+        """What a fresh start does about what was left, without the threads that `start` has."""
+        app = self.app()
+        app.recover(Reporters([]))
+        app.vault.prepare()
 
     def secure(self, digests: Digests | None = None) -> str:
         """Judge the listed file, as a scan does.
@@ -260,6 +277,12 @@ class Site:
     def ledger(self) -> Iterator[Ledger]:
         with Ledger.open(self.state.ledger) as ledger:
             yield ledger
+
+    def has_open_steps(self) -> bool:
+        if not self.state.ledger.exists():
+            return False
+        with self.ledger() as ledger:
+            return bool(ledger.open_steps())
 
     def staged(self) -> list[Path]:
         folder = self.root / ".hostsweep-staging"

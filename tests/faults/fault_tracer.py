@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fault_calls import Shape, Table
+from fault_calls import MARK, Shape, Table
 
 from scanner.model.errors import ScannerError
 
@@ -113,6 +113,11 @@ class Run:
     ours: bool = False
     text: str = ""
     events: list[Event] = field(default_factory=list)
+
+
+def mark() -> None:
+    """Called by some work to say that what it did so far has returned: an event "mark", no counted call."""
+    os.access(MARK, os.F_OK)
 
 
 def _ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
@@ -267,6 +272,8 @@ class _Tracer:
         if number in self._table.starts:
             raise RuntimeError("the work starts a thread or a process, which would not be traced")
         shape = self._table.shape(number, args, self._read)
+        if self._record and number in self._table.looking:
+            self._mark(self._event(self._table.looking[number], args))
         every = self._fault is not None and self._fault.every_call
         if shape is None and not (every and number not in self._table.exits):
             return True
@@ -286,6 +293,10 @@ class _Tracer:
         self._fail = self._fault.error
         _ptrace(_POKEUSER, self._pid, _ORIG_RAX, ctypes.c_ulong(-1).value)
         return True
+
+    def _mark(self, event: Event) -> None:
+        if event.path == MARK:
+            self.run.events.append(event)
 
     def _leave(self, result: int) -> None:
         if self._fail:
