@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fault_order import Roles, Rule, lint, needed_syncs, rules
-from fault_points import everything, spread
+from fault_points import everything
 from fault_scenarios import SCENARIOS, Scenario
 from fault_site import Site
 from fault_tracer import Event, Fault, run, strike
