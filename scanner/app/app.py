@@ -18,7 +18,7 @@ from scanner.app.lists import FeedChange, ListKeeper, Lists
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
-from scanner.app.state import StateDirectory, default_state_directory
+from scanner.app.state import StateDirectory, StateOwners, default_state_directory
 from scanner.app.vaults import become_owner_of, vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
@@ -37,7 +37,7 @@ from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
-from scanner.system.locking import FileLock, LockHeld, Owners
+from scanner.system.locking import FileLock, LockHeld
 from scanner.system.opening import hard_links_protected
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class App:
         self.ids = ids or SystemIds()
         self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
-        self.owners = Owners(state.owners)
+        self.owners = StateOwners(state.owners)
         self.stuck = Stuck()
         self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become

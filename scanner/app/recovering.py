@@ -6,6 +6,7 @@ from scanner.ledger import Ledger
 from scanner.model.errors import NotFoundError
 from scanner.model.matches import Action
 from scanner.model.ports import Clock
+from scanner.model.steps import StepState
 from scanner.pipeline.reporting import Reporter
 from scanner.response import RecoveryNote
 from scanner.securer import Keeper
@@ -22,12 +23,15 @@ def recover_steps(ledger: Ledger, vault: Keeper, reporter: Reporter, clock: Cloc
     for note in vault.recover(ledger):
         _bring_up_to_date(ledger, note, clock.now_ns())
         reporter.note("recovered", case=note.case_id, outcome=note.text)
+    vault.tidy()
 
 
 def _bring_up_to_date(ledger: Ledger, note: RecoveryNote, now_ns: int) -> None:
     try:
         case = ledger.get(note.case_id)
     except NotFoundError:
+        return
+    if note.state is StepState.INTENT:  # nothing is decided yet
         return
     if note.secured and case.action is not Action.QUARANTINED:
         ledger.set_action(case.id, Action.QUARANTINED, "finished after a crash", note.quarantine_id, now_ns)

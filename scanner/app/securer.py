@@ -129,6 +129,7 @@ def _recover(house: Household) -> None:
         for note in house.vault.recover(ledger):
             ledger.note(f"{note.kind} {note.step_id}: {note.text}", "", house.clock.now_ns(), note.case_id)
             log.warning("recovered", case=note.case_id, outcome=note.text)
+    house.vault.tidy()
 
 
 def _listening(fd: int) -> socket.socket:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.model.errors import StorageError
+from scanner.system.locking import Owners
 
 
 def default_state_directory() -> Path:
@@ -82,3 +85,34 @@ class StateDirectory:
             ) from e
         if not os.access(directory, os.W_OK | os.X_OK):
             raise StorageError("the state directory can't be written", where=str(directory), remedy=remedy)
+
+
+class StateOwners(Owners):
+    """Tokens of processes in the state directory; what goes wrong with it is a StorageError.
+
+    Raises:
+        StorageError: from `own` and `dead`: the directory can't be read or written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._where = str(directory)
+
+    def own(self, token: str) -> str:
+        with self._told():
+            return super().own(token)
+
+    def dead(self, token: str) -> bool:
+        with self._told():
+            return super().dead(token)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            raise StorageError(
+                f"the state directory can't be used ({e.strerror})",
+                where=self._where,
+                remedy="Check free space, permissions and the disk",
+            ) from e

@@ -89,7 +89,13 @@ class FeedStore:
             snapshot.rename(target)
             _sync(directory)
         previous = kept[0] if kept else ""
-        self._write(replace(state, current=target.name, previous=previous))
+        # What the publisher is asked with belongs to the list before. Kept until `record_success`, which a
+        # crash may prevent, it would make "not modified" of a list that is not in use.
+        self._write(
+            replace(
+                state, current=target.name, previous=previous, etag="", last_modified="", source_sha256=""
+            )
+        )
         self._delete_all_but(name, {target.name, previous})
         return target
 

@@ -296,6 +296,18 @@ class Ledger(AbstractContextManager["Ledger"]):
         """Steps begun at this time (UTC, nanoseconds) or later, whatever became of them; oldest first."""
         return [codec.read_step(row[0]) for row in self._db.execute(sql.STEPS_SINCE, (since_ns,))]
 
+    def untold_steps(self) -> Sequence[Step]:
+        """The last step of each case that ended without its case being told (`set_action`), oldest first.
+
+        There is a moment between the two, and a process may die in it. Of cases that are not quarantined.
+        """
+        found = []
+        for (text,) in self._db.execute(sql.UNTOLD_STEPS):
+            row = self._db.one(sql.STEP, (codec.parse(text)["id"],))
+            if row is not None:
+                found.append(codec.read_step(row[1]))
+        return found
+
     # The brake
 
     def engage_brake(self, reason: str, now_ns: int) -> bool:

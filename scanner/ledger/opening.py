@@ -7,12 +7,14 @@ SQLite holds for this process (sqlite.org/howtocorrupt.html, 2.2).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import sqlite3
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,6 +24,7 @@ from scanner.ledger.database import BUSY_MS, Database
 from scanner.model.errors import LedgerError
 from scanner.system.renaming import rename_noreplace
 
+_HALF_MADE = ".ledger-"  # before a name of chance
 APPLICATION_ID = 1213421388  # "HSWL", as 0001_initial.sql sets it
 _NAME = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
 
@@ -147,26 +150,45 @@ def _empty(known: Sequence[Migration]) -> Database:
 
 def _create(path: Path, known: Sequence[Migration]) -> None:
     try:
-        # mkstemp: O_EXCL | O_NOFOLLOW, mode 0600. SQLite gives -wal and -shm the mode of the file itself.
-        fd, name = tempfile.mkstemp(prefix=".ledger-", dir=path.parent)
-        os.close(fd)
-        made = Path(name)
-        try:
-            database = Database.connect(made, read_only=False)
-            try:
-                migrate(database, known)
-                database.use_wal()
-            finally:
-                database.close()  # the last connection: it puts the -wal file into the file itself
-            _give_name(made, path)
-        finally:
-            made.unlink(missing_ok=True)
+        with _alone(path.parent):
+            if _stat(path) is None:  # else another process was faster
+                _make(path, known)
     except OSError as e:
         raise LedgerError(
             f"the ledger can't be made: {e.strerror or e}",
             where=str(path),
             remedy="Check that its directory is there, who owns it, and that it has room",
         ) from e
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One process at a time makes a ledger in a directory: what it finds half made there is of the dead."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _make(path: Path, known: Sequence[Migration]) -> None:
+    for left in path.parent.glob(f"{_HALF_MADE}*"):
+        left.unlink(missing_ok=True)
+    # mkstemp: O_EXCL | O_NOFOLLOW, mode 0600. SQLite gives -wal and -shm the mode of the file itself.
+    fd, name = tempfile.mkstemp(prefix=_HALF_MADE, dir=path.parent)
+    os.close(fd)
+    made = Path(name)
+    try:
+        database = Database.connect(made, read_only=False)
+        try:
+            migrate(database, known)
+            database.use_wal()
+        finally:
+            database.close()  # the last connection: it puts the -wal file into the file itself
+        _give_name(made, path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def _give_name(made: Path, path: Path) -> None:

@@ -95,6 +95,17 @@ STEP = "SELECT state, body FROM steps WHERE id = ?"
 STEPS_SINCE = "SELECT body FROM steps WHERE started_ns >= ? ORDER BY started_ns, id"
 OPEN_STEPS = "SELECT body FROM steps WHERE state = 'intent' ORDER BY started_ns, id"
 
+# The last end of a step of each case that is not quarantined, if nothing was said of the case's action since.
+UNTOLD_STEPS = """
+    SELECT f.payload FROM cases AS c
+    JOIN events AS f ON f.seq = (
+        SELECT max(seq) FROM events WHERE case_id = c.id AND case_id <> '' AND type = 'step_finished')
+    WHERE c.action <> 'quarantined' AND c.state <> 'false-positive' AND f.seq > (
+        SELECT max(seq) FROM events
+        WHERE case_id = c.id AND case_id <> '' AND type IN ('case_opened', 'case_acted'))
+    ORDER BY f.seq
+"""
+
 # Scans
 
 ADD_SCAN = "INSERT INTO scans (id, volume, started_ns, body) VALUES (?, ?, ?, ?)"

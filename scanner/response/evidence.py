@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from scanner.model.errors import VaultError
@@ -17,6 +16,10 @@ from scanner.response.places import Place, from_text, identity_at, to_text
 from scanner.response.staging import StagingFolder
 from scanner.response.vault import Vault
 from scanner.system.identity import differ, mark_at
+
+
+class NotDiscardedError(VaultError):
+    """A copy could not be kept, nor what there is of it be removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def keep_copy(
 
     Raises:
         ContentChangedError: it is not what was hashed before; the vault has nothing of it.
+        NotDiscardedError: it could not be kept, and the vault may have something of it: the step stays open.
         SourceError, VaultError: it could not be read or kept.
     """
     place = details.place
@@ -122,10 +126,13 @@ def keep_copy(
                 staging=details.staging,
             )
             vault.keep(item)
-    except VaultError:
-        # An object without a manifest would be content that nobody accounts for.
-        with suppress(VaultError):
-            vault.discard(step.quarantine_id, digests.get("sha256"))
+    except VaultError as e:
+        # An object without a manifest would be content that nobody accounts for. It may be there though it
+        # was not told: the error can have come after the rename.
+        try:
+            vault.discard(step.quarantine_id, digests.get("sha256") or details.digests.get("sha256"))
+        except VaultError as left:
+            raise NotDiscardedError(e.what, where=e.where, remedy=e.remedy) from left
         raise
     return item
 

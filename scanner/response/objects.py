@@ -7,12 +7,13 @@ incoming/           what is being written; a file here counts for nothing
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from scanner.response.copying import copy_hashed, fsync_path, own_storage
 from scanner.system.opening import FILE_FLAGS
 
+_PURGE = "purge"  # no name that an unfinished file has: those end in .part or .json
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -70,9 +71,9 @@ class Objects:
         return digests
 
     def _move_in(self, part: Path, target: Path) -> None:
-        if not target.parent.exists():
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            fsync_path(self._objects)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        # Always: whoever made it may have died before the directory's own name was on the disk.
+        fsync_path(self._objects)
         part.rename(target)
         fsync_path(target.parent)
 
@@ -84,18 +85,19 @@ class Objects:
         """
         return os.open(self.path(sha256), FILE_FLAGS)
 
-    def remove(self, sha256: bytes) -> bool:
-        """Remove an object; returns whether there was one.
+    def remove(self, digests: Iterable[bytes]) -> None:
+        """Remove objects, durably; those that are gone already too: whoever removed them may have died before
+        it was on the disk.
 
         Raises:
-            OSError: it can't be removed.
+            OSError: one can't be removed.
         """
-        path = self.path(sha256)
-        if not path.exists():
-            return False
-        path.unlink()
-        fsync_path(path.parent)
-        return True
+        paths = [self.path(sha256) for sha256 in digests]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for directory in sorted({path.parent for path in paths}):
+            if directory.exists():
+                fsync_path(directory)
 
     def present(self) -> Iterator[Path]:
         """Files that lie where objects lie, in no order."""
@@ -104,3 +106,23 @@ class Objects:
     def unfinished(self) -> Iterator[Path]:
         """Files that were being written, by the living or the dead."""
         return self._incoming.iterdir()
+
+    def note_purge(self) -> None:
+        """Say durably that a purge is under way: objects are to go whose manifests say so."""
+        fd = os.open(self.incoming(_PURGE), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.close(fd)
+        fsync_path(self._incoming)
+
+    def purge_noted(self) -> bool:
+        """Whether a purge did not come to its end."""
+        return self.incoming(_PURGE).exists()
+
+    def forget_unfinished(self) -> None:
+        """Remove all that was being written. Only while nobody is writing.
+
+        Raises:
+            OSError: something can't be removed.
+        """
+        for path in sorted(self.unfinished(), key=lambda p: p.name == _PURGE):  # the note of a purge last
+            path.unlink(missing_ok=True)
+        fsync_path(self._incoming)

@@ -1,7 +1,8 @@
 """Recovery: ending the steps that dead processes left open, by what the file systems show.
 
-It may be killed at any point and run again: each decision is made from what is there, and the journal is told
-last. A step that can't be ended now (its volume isn't mounted, a name is taken) stays open for the next time.
+It may be killed at any point and run again: what is there is brought to the disk, each decision is made from
+it, and the journal is told last. A step that can't be ended now (its volume isn't mounted, a name is taken)
+stays open for the next time.
 
 Securing: what is in staging, what is in the vault -> what is done
     the item whole      | nothing        -> DONE; if the original is at its place (put back, and killed before
@@ -29,7 +30,7 @@ from dataclasses import dataclass, replace
 from scanner.model.errors import SourceError, VaultError
 from scanner.model.steps import Step, StepJournal, StepKind, StepState
 from scanner.response.attributes import apply_flags, read_attributes
-from scanner.response.copying import ContentChangedError, copy_hashed
+from scanner.response.copying import ContentChangedError, copy_hashed, fsync_directories
 from scanner.response.evidence import SecureDetails, is_staged, keep_copy, remove_staged
 from scanner.response.items import Item, ItemState
 from scanner.response.places import Place, identity_at, put_back
@@ -113,6 +114,19 @@ def _end(step: Step, journal: StepJournal, vault: Vault, open_volume: Callable[[
     )
 
 
+def _settle(vault: Vault, *directories: int | None) -> None:
+    """Bring to the disk what the dead did and had not synced yet.
+
+    What is seen now is in memory only, it may be. Else power could fail after a step is closed by what was
+    seen, and undo what it was closed by.
+
+    Raises:
+        OSError, VaultError: it can't be brought there, so nothing may be concluded.
+    """
+    fsync_directories([fd for fd in directories if fd is not None])
+    vault.settle()
+
+
 # Securing
 
 
@@ -136,6 +150,8 @@ def _secure(step: Step, vault: Vault, open_volume: Callable[[bytes], int], stack
     root_fd = open_volume(details.place.root)
     stack.callback(os.close, root_fd)
     staging = _staging(root_fd, details, stack)
+    parent_fd = _parent(root_fd, details.place, stack)
+    _settle(vault, parent_fd, staging.fd if staging is not None else None)
     case = _Case(step, details, vault, root_fd, staging)
     whole = _whole(vault, step)
     if staging is None or identity_at(staging.fd, case.token) is None:
@@ -328,6 +344,7 @@ def _restore(step: Step, vault: Vault, open_volume: Callable[[bytes], int], stac
     holder_fd = parent_fd
     if details.staged:
         holder_fd = _holder(root_fd, details, stack)
+    _settle(vault, parent_fd, holder_fd)
     item = vault.get(step.quarantine_id)
     held = item.state is not ItemState.PURGED
     if holder_fd is not None and remove_unfinished(holder_fd, details.unfinished_name(step.id)):

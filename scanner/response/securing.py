@@ -45,7 +45,7 @@ from scanner.model.ports import Clock, Ids
 from scanner.model.steps import Step, StepJournal, StepKind, StepState
 from scanner.response.attributes import Attributes, apply_flags, read_attributes
 from scanner.response.copying import ContentChangedError, fsync_directories
-from scanner.response.evidence import SecureDetails, keep_copy, remove_staged
+from scanner.response.evidence import NotDiscardedError, SecureDetails, keep_copy, remove_staged
 from scanner.response.items import Item
 from scanner.response.places import Place, identity_at, put_back
 from scanner.response.staging import Holder, StagingFolder, holders
@@ -297,6 +297,9 @@ class Securer:
         except ContentChangedError:
             text = "somebody has it open for writing" if open_for_writing(fd) else ""
             return self._undo(job, step, SecureResult(SecureOutcome.CHANGED, "changed", text), item)
+        except NotDiscardedError as e:
+            # Put back now, it might be in its place and in the vault: recovery decides by what is there then.
+            return SecureResult.failed("io", f"{e}; it is kept in staging as {step.id}")
         except VaultFullError as e:
             return self._undo(job, step, SecureResult.failed("vault_full", str(e)))
         except (VaultError, SourceError) as e:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -45,10 +45,10 @@ class StagingFolder:
             VaultError: it can't be made, or something of that name is not ours alone.
         """
         try:
-            os.mkdir(STAGING_NAME, 0o700, dir_fd=holder_fd)
+            with suppress(FileExistsError):
+                os.mkdir(STAGING_NAME, 0o700, dir_fd=holder_fd)
+            # Always: whoever made it may have died before its name was on the disk.
             fsync_directories([holder_fd])
-        except FileExistsError:
-            pass
         except OSError as e:
             raise _refusal(
                 holder,

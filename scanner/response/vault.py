@@ -3,7 +3,7 @@
     <directory>/            0700
       objects/ab/abcd…      the bytes (see `objects`)
       items/<id>.json       the manifest (see `items`), never removed
-      incoming/             being written
+      incoming/             being written; `purge` while a purge is under way
       recovery.lock         held while what the dead left is put in order
 
 Order of writes: an object is whole and durable before a manifest names it. Order of deletes: a manifest says
@@ -15,22 +15,25 @@ manifest is there; removing holds it alone: an object is never removed between t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from scanner.model.errors import SourceError, VaultError
 from scanner.model.ports import Clock
 from scanner.response.checking import VaultReport, check_vault
-from scanner.response.copying import copy_hashed, fsync_path, own_storage
+from scanner.response.copying import copy_hashed, fsync_directories, fsync_path, own_storage
 from scanner.response.items import Item, ItemState
 from scanner.response.manifests import Manifests
 from scanner.response.objects import Objects
+from scanner.response.places import identity_at
 from scanner.response.room import VaultLimits, check_room, free_bytes
+from scanner.system.renaming import rename_noreplace
 
 
 class Vault:
@@ -190,20 +193,37 @@ class Vault:
         item = self.get(item_id)
         self.refuse_purged(item)
         try:
-            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            directory_fd = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self.copy_out(item, fd)
-                os.fsync(fd)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
+                self._export(item, directory_fd, os.fsencode(target.name))
             finally:
-                os.close(fd)
+                os.close(directory_fd)
         except OSError as e:
             raise VaultError(
                 f"nothing was exported ({e.strerror})", where=str(target), remedy="Name a new file elsewhere"
             ) from e
         return item
+
+    def _export(self, item: Item, directory_fd: int, name: bytes) -> None:
+        """Under a name of ours until it is whole: what stands at the target is never half of an item."""
+        if identity_at(directory_fd, name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        beside = f".hostsweep-export-{item.id}"
+        with suppress(FileNotFoundError):  # of an export that was cut short
+            os.unlink(beside, dir_fd=directory_fd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(beside, flags, 0o600, dir_fd=directory_fd)
+        try:
+            self.copy_out(item, fd)
+            os.fsync(fd)
+            rename_noreplace(directory_fd, beside.encode(), directory_fd, name)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(beside, dir_fd=directory_fd)
+            raise
+        finally:
+            os.close(fd)
+        fsync_directories([directory_fd])
 
     @staticmethod
     def refuse_purged(item: Item) -> None:
@@ -272,6 +292,15 @@ class Vault:
         finally:
             os.close(fd)
 
+    def settle(self) -> None:
+        """Bring to the disk the manifests' names that another process left in memory.
+
+        Raises:
+            VaultError: the disk did not take them.
+        """
+        with own_storage(self._manifests.directory):
+            fsync_path(self._manifests.directory)
+
     def store_copy(self, fd: int, item_id: str, expected: Mapping[str, bytes], size: int) -> dict[str, bytes]:
         """Copy an open file into the vault and hash the copy; durable on return. Within `storing`.
 
@@ -326,7 +355,7 @@ class Vault:
             self._manifests.remove(item_id)
             items, damaged = self._manifests.all()
             if sha256 is not None and not damaged and all(item.sha256 != sha256 for item in items):
-                self._objects.remove(sha256)
+                self._objects.remove([sha256])
 
     def purge(
         self,
@@ -356,10 +385,35 @@ class Vault:
         with self._locked(fcntl.LOCK_EX):
             chosen = self._chosen(resolved, item_id, secured_before_ns or 0)
             purged = tuple(replace(item, state=ItemState.PURGED) for item in chosen)
+            with own_storage(self.directory):
+                self._objects.note_purge()
             for item in purged:
                 self.keep(item)
             self._remove_purged_objects()
+            with own_storage(self.directory):
+                self._objects.forget_unfinished()
         return purged
+
+    def tidy(self) -> None:
+        """Finish a purge that was cut short, and remove what dead processes were writing.
+
+        While the lock is held alone nobody stores anything, so whatever is in `incoming` then was left by the
+        dead. A damaged manifest leaves all as it is: `verify` tells of it.
+
+        Raises:
+            VaultError: the vault can't be written.
+        """
+        if not self._manifests.directory.exists():
+            return
+        with own_storage(self.directory):
+            if not any(self._objects.unfinished()):
+                return
+        with self._locked(fcntl.LOCK_EX), own_storage(self.directory):
+            if self._objects.purge_noted():
+                if self._manifests.all()[1]:
+                    return
+                self._remove_purged_objects()
+            self._objects.forget_unfinished()
 
     def _chosen(
         self, resolved: Callable[[Item], bool], item_id: str | None, before_ns: int
@@ -387,7 +441,7 @@ class Vault:
                 where=str(damaged[0][0]),
                 remedy="Run `hostsweep quarantine verify`",
             )
+        self.settle()  # a purge that was cut short may have left "purged" in memory only
         needed = {i.sha256 for i in items if i.state is not ItemState.PURGED}
         with own_storage(self.directory):
-            for sha256 in {i.sha256 for i in items} - needed:
-                self._objects.remove(sha256)
+            self._objects.remove({i.sha256 for i in items} - needed)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from scanner.ledger import Ledger
 from scanner.model.ports import Clock, Ids
+from scanner.model.steps import StepKind, StepState
 from scanner.response import (
     DEFAULT_POLICY,
     Item,
@@ -86,7 +87,10 @@ class Keeper(Protocol):
     def securing(self, ledger: Ledger) -> Secures: ...
 
     def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
-        """End what dead processes left, or ask what became of it."""
+        """End what dead processes left, or ask what became of it; also of what they ended and did not tell."""
+
+    def tidy(self) -> None:
+        """Finish a purge that was cut short, and remove what dead processes were writing."""
 
     def restore(self, item_id: str, to: Path | None, ledger: Ledger | None) -> bytes:
         """Bring an item back; returns the absolute path.
@@ -165,7 +169,18 @@ class OwnVault(Vault):
         return Securer(self, ledger, self._own_clock, self._ids, owner, self._policy)
 
     def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
-        return recover(ledger, self, open_root, self._owners().dead)
+        dead = self._owners().dead
+        ended = recover(ledger, self, open_root, dead)
+        told = {note.step_id for note in ended}
+        # Steps that came to their end, whose process died (or recovery did) before their case was told.
+        untold = [
+            RecoveryNote(
+                s.id, s.kind, s.case_id, s.quarantine_id, s.state, s.state is StepState.DONE, "it had ended"
+            )
+            for s in ledger.untold_steps()
+            if s.id not in told and s.kind is StepKind.SECURE and dead(s.owner)
+        ]
+        return [*ended, *untold]
 
     def restore(self, item_id: str, to: Path | None, ledger: Ledger | None) -> bytes:
         if ledger is None:

@@ -228,6 +228,9 @@ class RemoteVault:
         """The last securing of a case that was begun at a time or later, as the securer has it on record."""
         return self.ask(Ask(Op.OUTCOME, case_id=case_id, since_ns=since_ns))
 
+    def tidy(self) -> None:
+        """The securer does so at its start."""
+
     def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
         """Ask what became of cases whose outcome never came back. The securer itself ended its steps at its
         start.
