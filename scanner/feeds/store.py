@@ -85,6 +85,8 @@ class FeedStore:
         number = max((int(s[-8:]) for s in self._snapshots(name)), default=0) + 1
         target = directory / f"snapshot-{number:08d}"
         with storage_errors(snapshot):
+            for above in (self._root.parent, self._root):  # they may be new, or made by one who died
+                _sync(above)
             _sync(snapshot)
             snapshot.rename(target)
             _sync(directory)

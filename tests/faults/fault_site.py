@@ -213,7 +213,7 @@ class Site:
             judge = self._judge(app, ledger, root_fd)
             fd, st = open_regular(directory_fd, NAME)
             file = FileRef("web", DIRECTORY, FileStat.of(NAME, st))
-            judged = judge.judge(file, hashed, ScanCounts(), lambda: OpenFile(fd, directory_fd))
+            judged = judge.judge(file, hashed, ScanCounts(), lambda: OpenFile(fd, directory_fd, file.stat))
         return "secured" if judged.gone else "not secured"
 
     def _judge(self, app: App, ledger: Ledger, root_fd: int) -> Judge:

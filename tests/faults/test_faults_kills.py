@@ -8,6 +8,7 @@ the most important ones at all these points, others at some of them, evenly spre
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fault_points import everything, kill_points, spread
@@ -48,6 +49,24 @@ def test_killed_at_any_call_the_next_start_puts_everything_in_order(
         strike(lambda: scenario.work(site), Fault(point))
         check(site, scenario, f"killed at changing call {point}")
     tell(f"{scenario.name}: killed at {len(points)} of {len(different)} points that differ")
+
+
+def test_a_kill_loses_nothing_with_the_vault_on_another_file_system(
+    tmp_path: Path, memory: Path, tell: Callable[[str], None]
+) -> None:
+    """Volume and state on a disk, the vault in memory: what is copied then goes over a border."""
+    site = Site(tmp_path, memory / "vault")
+    site.build()
+    if site.root.stat().st_dev == site.vault_directory.stat().st_dev:
+        pytest.skip("the test's directory and /dev/shm are one file system here")
+    scenario = next(s for s in SCENARIOS if s.name == "secure")
+    events = begin(site, scenario)
+    points = kill_points(events) if everything() else spread(kill_points(events), 8)
+    for point in points:
+        site.reset()
+        strike(lambda: scenario.work(site), Fault(point))
+        check(site, scenario, f"killed at changing call {point}")
+    tell(f"secure, vault on another file system: killed at {len(points)} points that differ")
 
 
 def kill_everywhere(site: Site, scenario: Scenario) -> int:

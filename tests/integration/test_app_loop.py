@@ -95,3 +95,11 @@ async def test_a_side_task_that_fails_stops_the_daemon_loudly(tmp_path: Path) ->
     app = _DyingApp(config, StateDirectory(tmp_path / "state", tmp_path / "state" / "quarantine"))
     with pytest.raises(StorageError, match="the disk is gone"):
         await asyncio.wait_for(Daemon(lambda: app).run(), 10)
+
+
+def test_trouble_with_the_tokens_of_processes_is_told_as_an_error_of_our_storage(tmp_path: Path) -> None:
+    app = _app(tmp_path)
+    app.state.prepare()
+    app.state.owners.write_bytes(b"a file where the directory should be")
+    with pytest.raises(StorageError, match="state directory"):
+        app.owners.own("token")

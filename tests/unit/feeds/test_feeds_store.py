@@ -158,3 +158,13 @@ def test_a_directory_that_cannot_be_used_is_our_own_failure(tmp_path):
 def test_the_state_on_disk_is_json_with_a_version(store, tmp_path):
     succeed(store)
     assert json.loads((tmp_path / "feeds/police/state.json").read_bytes())["version"] == 1
+
+
+def test_a_list_just_promoted_is_not_asked_for_with_the_tags_of_the_one_before(store, tmp_path):
+    """A crash between promoting and recording would else make "not modified" of another list."""
+    store.promote("police", snapshot(tmp_path, "a"))
+    assert succeed(store).etag == '"1"'
+    store.promote("police", snapshot(tmp_path, "b"))
+    state = store.state("police")
+    assert (state.etag, state.last_modified, state.source_sha256) == ("", "", "")
+    assert state.origin == "https://x"

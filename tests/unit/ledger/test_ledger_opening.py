@@ -135,3 +135,10 @@ def test_a_migration_that_fails_half_way_leaves_the_layout_before_it(tmp_path: P
 
 def test_migrations_are_numbered_from_one_without_gaps() -> None:
     assert [m.number for m in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_half_a_ledger_that_a_crash_left_is_swept_by_whoever_makes_the_next(tmp_path: Path) -> None:
+    for left in (".ledger-abc", ".ledger-abc-wal", ".ledger-abc-shm"):
+        (tmp_path / left).write_bytes(b"half")
+    Ledger.open(tmp_path / "ledger.sqlite").close()
+    assert [p.name for p in tmp_path.iterdir()] == ["ledger.sqlite"]

@@ -10,11 +10,22 @@ import pytest
 
 from scanner.ledger import BrakeState, Ledger
 from scanner.model.errors import LedgerError
+from scanner.model.hashes import Digests
+from scanner.model.matches import Action, Case, CaseState, Match
 from scanner.model.steps import Step, StepJournal, StepKind, StepState
 
 STEP = Step(
     "s1", StepKind.SECURE, "case-1", "q1", "owner", 50, {"path": "YQ==", "inode": 1 << 63, "uid": None}
 )
+
+
+def a_case(case_id: str) -> Case:
+    return Case(
+        id=case_id, opened_ns=1, updated_ns=1, volume="web", root=b"/srv", path=b"a.jpg", shown_as="/srv",
+        customer="", size=1, mtime_ns=1, digests=Digests(1, "", {"sha256": b"s" * 32}),
+        match=Match("sha256", "list", "1", ""), others=(), action=Action.FAILED, reason="securing",
+        state=CaseState.OPEN,
+    )  # fmt: skip
 
 
 class FixedClock:
@@ -97,3 +108,27 @@ def test_a_scan_ends_once_and_only_if_it_began(ledger: Ledger) -> None:
     for scan_id in ("a", "b"):
         with pytest.raises(RuntimeError):
             ledger.scan_finished(scan_id, {}, complete=False, now_ns=3)
+
+
+def test_a_step_is_untold_from_its_end_until_its_case_is_told(ledger: Ledger) -> None:
+    case = a_case("case-1")
+    ledger.open_case(case)
+    assert ledger.untold_steps() == []
+    ledger.begin(STEP)
+    assert ledger.untold_steps() == []
+    ledger.finish(STEP.id, StepState.DONE, "secured")
+    assert [(s.id, s.state) for s in ledger.untold_steps()] == [(STEP.id, StepState.DONE)]
+    ledger.set_action(case.id, Action.QUARANTINED, "policy", STEP.quarantine_id, 60)
+    assert ledger.untold_steps() == []
+
+
+def test_of_a_case_told_of_an_older_step_the_newer_one_is_untold(ledger: Ledger) -> None:
+    case = a_case("case-1")
+    ledger.open_case(case)
+    for number, state in enumerate((StepState.UNDONE, StepState.DONE)):
+        step = replace(STEP, id=f"s{number}")
+        ledger.begin(step)
+        ledger.finish(step.id, state, "ended")
+        if state is StepState.UNDONE:
+            ledger.set_action(case.id, Action.FAILED, "vault_full", "", 60)
+    assert [s.id for s in ledger.untold_steps()] == ["s1"]

@@ -14,7 +14,7 @@ import pytest
 from fakes_response import CASE, NOW_NS, FileJournal, House, dies_at
 
 import scanner.response.securing as securing
-from scanner.model.errors import LedgerError, VaultFullError
+from scanner.model.errors import LedgerError, VaultError, VaultFullError
 from scanner.model.hashes import Digests
 from scanner.model.steps import Step, StepState
 from scanner.response import Vault
@@ -347,3 +347,45 @@ def test_a_missing_staging_folder_leaves_the_step_open_until_it_is_found_again(h
     (note,) = house.recover()
     assert note.state is StepState.UNDONE
     assert (house.root / "a.jpg").read_bytes() == b"picture"
+
+
+class StoresAndFails(Vault):
+    """The object has its name when the disk breaks; whether it then takes a removal is another matter."""
+
+    broken = False
+
+    def store_copy(self, *args: object, **more: object) -> dict[str, bytes]:
+        super().store_copy(*args, **more)  # type: ignore[arg-type]
+        raise VaultError("the directory can't be synced")
+
+    def discard(self, *args: object) -> None:
+        if self.broken:
+            raise VaultError("the vault can't be written")
+        super().discard(*args)  # type: ignore[arg-type]
+
+
+def test_an_object_of_which_only_the_error_was_told_is_discarded(house: House) -> None:
+    house.write("a.jpg", b"picture")
+    vault = StoresAndFails(house.vault.directory, house.vault._limits, house.vault._clock)
+    with house.request("a.jpg") as request:
+        assert house.securer(vault=vault).secure(request).kind == "io"
+    assert (house.root / "a.jpg").exists()
+    assert house.vault.verify().problems == ()
+
+
+def test_while_a_failed_copy_can_not_be_discarded_the_original_stays_staged_under_its_step(
+    house: House,
+) -> None:
+    house.write("a.jpg", b"picture")
+    vault = StoresAndFails(house.vault.directory, house.vault._limits, house.vault._clock)
+    vault.broken = True
+    with house.request("a.jpg") as request:
+        result = house.securer(vault=vault).secure(request)
+    (step,) = house.journal.open_steps()
+    assert not result.secured
+    assert "kept in staging" in result.text
+    assert house.staged() == [step.id]
+    house.recover()
+    assert (house.root / "a.jpg").read_bytes() == b"picture"
+    assert house.staged() == []
+    assert house.vault.verify().problems == ()

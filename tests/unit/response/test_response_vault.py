@@ -163,3 +163,61 @@ def test_a_manifest_is_canonical_json_without_raw_names(house: House) -> None:
     body = json.loads(raw)
     assert raw == json.dumps(body, sort_keys=True, separators=(",", ":")).encode() + b"\n"
     assert item.path == name
+
+
+def test_tidy_removes_what_the_dead_were_writing_and_nothing_else(house: House) -> None:
+    item = secured(house, "a.jpg", b"picture")
+    incoming = house.vault.directory / "incoming"
+    for left in ("x.part", "x.json"):
+        (incoming / left).write_bytes(b"half")
+    house.vault.tidy()
+    assert list(incoming.iterdir()) == []
+    assert house.vault.holds(item)
+
+
+def test_tidy_finishes_a_purge_that_was_cut_short(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = secured(house, "a.jpg", b"picture")
+    kept = secured(house, "b.jpg", b"other")
+    monkeypatch.setattr(
+        Vault, "_remove_purged_objects", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        house.vault.purge(resolved, item_id=item.id)
+    monkeypatch.undo()
+    assert object_file(house, item).exists()
+    house.vault.tidy()
+    assert not object_file(house, item).exists()
+    assert house.vault.get(item.id).state is ItemState.PURGED
+    assert house.vault.holds(kept)
+    assert list((house.vault.directory / "incoming").iterdir()) == []
+
+
+def test_tidy_touches_nothing_while_a_manifest_is_damaged(house: House) -> None:
+    item = secured(house, "a.jpg", b"picture")
+    (house.vault.directory / "incoming" / "purge").touch()
+    manifest = house.vault.directory / "items" / f"{item.id}.json"
+    manifest.write_bytes(b"{}")
+    house.vault.tidy()
+    assert object_file(house, item).exists()
+    assert (house.vault.directory / "incoming" / "purge").exists()
+
+
+def test_an_export_that_breaks_off_leaves_nothing_at_the_target(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = secured(house, "a.jpg", b"picture")
+    target = tmp_path / "out.jpg"
+    left = tmp_path / f".hostsweep-export-{item.id}"
+    left.write_bytes(b"of an export that was killed")
+    seen = []
+    whole = Vault.copy_out
+
+    def watched(self: Vault, item: Item, fd: int) -> None:
+        seen.append(target.exists())
+        whole(self, item, fd)
+
+    monkeypatch.setattr(Vault, "copy_out", watched)
+    house.vault.export(item.id, target)
+    assert seen == [False], "it gets its name when it is whole"
+    assert target.read_bytes() == b"picture"
+    assert not left.exists()
