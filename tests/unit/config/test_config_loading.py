@@ -95,6 +95,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         (feed("columns: {md5: MD5 Hash}"), "feeds[0].columns.md5: expected one of md5, sha1"),
         (feed("delimiter: ', '"), "expected one character between columns"),
         (feed("encoding: utf-9"), "expected a character encoding"),
+        (feed("encoding: base64"), "expected a character encoding"),
         (feed("bearer_file: /a\n    basic_file: /b"), "either bearer_file or basic_file"),
         ("feeds: [{name: a, url: 'http://h.example/l'}]\n", "use https://, or set insecure: true"),
         ("feeds: [{name: a, url: 'file:///l', bearer_file: /t}]\n", "a secret is sent by https://"),

@@ -95,6 +95,12 @@ def test_utf_16_that_is_cut_inside_a_character_fails_the_list(read):
         read("\ufeff".encode("utf-16-le") + f"{MD5}\n".encode("utf-16-le") + b"x", "plain")
 
 
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "undefined"])
+def test_an_encoding_that_python_knows_and_that_is_no_text_is_refused(read, encoding):
+    with pytest.raises(FeedRefusedError, match=f"no text encoding '{encoding}'"):
+        read(PLAIN, encoding=encoding)
+
+
 def test_an_unknown_encoding_is_refused(read):
     with pytest.raises(FeedRefusedError, match="no text encoding 'klingon'"):
         read(PLAIN, encoding="klingon")
