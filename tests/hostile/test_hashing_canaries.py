@@ -34,8 +34,8 @@ TAKE_OVER = b"take over"  # a file with these bytes makes the worker below a lia
 LIAR = """
 from scanner.hashing import exact, worker
 real, taken = exact.read_and_hash, []
-def lying(fd, kinds, header, *args, **more):
-    content = real(fd, kinds, header, *args, **more)
+def lying(reader, fd, kinds, header, *args, **more):
+    content = real(reader, fd, kinds, header, *args, **more)
     if b"take over" in header:
         taken.append(True)
     if not taken:
