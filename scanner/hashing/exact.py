@@ -2,10 +2,15 @@
 
 The descriptor is shared with the process that opened it, and so is its offset: only pread is used. What
 is read is bounded by what was really read, since a size on a hostile file system is only a claim.
+
+Reading leaves the page cache as it was, where the kernel and the file system can: pages that only we wanted
+are dropped at once, those that were there stay (RWF_DONTCACHE, Linux 6.14). Elsewhere nothing is dropped,
+since nobody could tell the customers' pages from ours.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer  # in the standard library from Python 3.12 on
 
 CHUNK = 1 << 20  # bytes of one read: past the point where the cost of the call matters
+_RWF_DONTCACHE = 0x80  # linux/fs.h; not in Python's os yet
 KEEP = 64 << 20  # bytes: a file up to this size is decoded from memory and not read again
 
 
@@ -43,7 +49,7 @@ class Content:
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | bytearray, /) -> None: ...
 
     def digest(self) -> bytes: ...
 
@@ -56,13 +62,41 @@ def new_hashes(kinds: Sequence[str]) -> dict[str, _Hash]:
     return {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
 
 
-def _chunks(fd: int, header: bytes, size_hint: int) -> Iterator[bytes]:
+class Reader:
+    """Reads at an offset, without leaving pages behind. Remembers the devices that can't do that."""
+
+    def __init__(self) -> None:
+        self._refusing: set[int] = set()
+
+    def read(self, fd: int, device: int, wanted: int, offset: int) -> bytes | bytearray:
+        """At most `wanted` bytes of a file on a device (st_dev).
+
+        Raises:
+            OSError: reading failed.
+        """
+        if device not in self._refusing:
+            buffer = bytearray(wanted)
+            try:
+                n = os.preadv(fd, [buffer], offset, _RWF_DONTCACHE)
+            except OSError as e:
+                if e.errno != errno.EOPNOTSUPP:
+                    raise
+                self._refusing.add(device)
+            else:
+                del buffer[n:]
+                return buffer
+        return os.pread(fd, wanted, offset)
+
+
+def _chunks(
+    reader: Reader, fd: int, device: int, header: bytes, size_hint: int
+) -> Iterator[bytes | bytearray]:
     """What follows the header, to the end of the file."""
     offset = len(header)
     while True:
         # One byte more than expected: a short read is the end of a regular file, without another call.
         wanted = max(HEADER_SIZE, min(CHUNK, size_hint + 1 - offset))
-        chunk = os.pread(fd, wanted, offset)
+        chunk = reader.read(fd, device, wanted, offset)
         if chunk:
             yield chunk
         offset += len(chunk)
@@ -71,11 +105,13 @@ def _chunks(fd: int, header: bytes, size_hint: int) -> Iterator[bytes]:
 
 
 def read_and_hash(
+    reader: Reader,
     fd: int,
     kinds: Sequence[str],
     header: bytes,
     ended: bool,
     *,
+    device: int,
     size_hint: int,
     budget: int,
     keep: int = KEEP,
@@ -87,6 +123,7 @@ def read_and_hash(
         kinds: exact kinds wanted, may be none.
         header: its first bytes, read before.
         ended: the header is all there is.
+        device: where the file lies, as fstat says.
         size_hint: what fstat says; only the size of the reads depends on it, never how much is read.
         budget: most bytes that may be read.
         keep: largest content to be kept for decoding, in bytes.
@@ -96,8 +133,9 @@ def read_and_hash(
         OSError: reading failed.
     """
     hashes = new_hashes(kinds)
-    size, kept = 0, [header]
-    rest = iter(()) if ended else _chunks(fd, header, size_hint)
+    size = 0
+    kept: list[bytes | bytearray] = [header]
+    rest = iter(()) if ended else _chunks(reader, fd, device, header, size_hint)
     for chunk in chain((header,), rest):
         size += len(chunk)
         if size > budget:
@@ -116,8 +154,10 @@ class DescriptorFile(io.RawIOBase):
     Does not own the descriptor. `size` is what was hashed: decoding never sees more.
     """
 
-    def __init__(self, fd: int, size: int) -> None:
+    def __init__(self, reader: Reader, fd: int, size: int) -> None:
+        self._reader = reader
         self._fd = fd
+        self._device = os.fstat(fd).st_dev
         self._size = size
         self._offset = 0
 
@@ -140,13 +180,14 @@ class DescriptorFile(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int:
         view = memoryview(buffer).cast("B")
         wanted = max(0, min(len(view), self._size - self._offset))
-        n = os.preadv(self._fd, [view[:wanted]], self._offset) if wanted else 0
-        self._offset += n
-        return n
+        found = self._reader.read(self._fd, self._device, wanted, self._offset) if wanted else b""
+        view[: len(found)] = found
+        self._offset += len(found)
+        return len(found)
 
 
-def open_for_decoding(fd: int, content: Content) -> io.BytesIO | io.BufferedReader:
+def open_for_decoding(reader: Reader, fd: int, content: Content) -> io.BytesIO | io.BufferedReader:
     """The content as a file, without reading again what is in memory."""
     if content.data is not None:
         return io.BytesIO(content.data)
-    return io.BufferedReader(DescriptorFile(fd, content.size), CHUNK)
+    return io.BufferedReader(DescriptorFile(reader, fd, content.size), CHUNK)

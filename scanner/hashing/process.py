@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from scanner.hashing.settings import WorkerSettings
@@ -49,16 +49,22 @@ class WorkerHandle(Protocol):
 
 
 class WorkerProcess:
-    """`python -I -m scanner.hashing.worker`, with a socket, an empty environment and nothing else of ours."""
+    """`python -I -m scanner.hashing.worker`, with a socket, an empty environment and nothing else of ours.
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    Args:
+        program: what Python runs instead, with the same arguments: to measure and test the sandbox.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, program: Sequence[str] = ("-m", "scanner.hashing.worker")
+    ) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         # Not a file: the worker may write none. Not blocking: a worker that talks too much goes unheard.
         self._stderr, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self._process = subprocess.Popen(
-                _command(settings, theirs.fileno()),
+                [sys.executable, "-I", *program, *_arguments(settings, theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -103,7 +109,7 @@ class WorkerProcess:
         return display(said.strip().replace(b"\n", b" | "))[-_TAIL:]
 
 
-def _command(settings: WorkerSettings, socket_fd: int) -> list[str]:
+def _arguments(settings: WorkerSettings, socket_fd: int) -> list[str]:
     numbers = {
         "socket-fd": socket_fd,
         "parent-pid": os.getpid(),
@@ -114,6 +120,5 @@ def _command(settings: WorkerSettings, socket_fd: int) -> list[str]:
         "max-pixels": settings.max_pixels,
         "max-bytes": settings.max_bytes,
     }
-    command = [sys.executable, "-I", "-m", "scanner.hashing.worker"]
-    command += [f"--{name}={value}" for name, value in numbers.items()]
-    return [*command, "--exact", *settings.exact, "--perceptual", *settings.perceptual]
+    given = [f"--{name}={value}" for name, value in numbers.items()]
+    return [*given, "--exact", *settings.exact, "--perceptual", *settings.perceptual]

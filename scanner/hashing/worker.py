@@ -41,6 +41,7 @@ class Worker:
         self._reduced = all(getattr(h, "accepts_reduced", False) for h in hashers)
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
+        self._reader = exact.Reader()
 
     def prepare(self) -> None:
         """Load all code that any file may need."""
@@ -82,7 +83,7 @@ class Worker:
         wanted = media.HEADER_SIZE
         if not job.media_only:
             wanted = max(wanted, min(before.st_size + 1, exact.CHUNK))
-        header = os.pread(fd, wanted, 0)
+        header = bytes(self._reader.read(fd, before.st_dev, wanted, 0))
         mime = media.sniff(header[: media.HEADER_SIZE])
         if job.media_only and not media.is_media(mime):
             return _unread(job, ReadStatus.NOT_MEDIA, mime), None
@@ -90,8 +91,9 @@ class Worker:
             return _unread(job, ReadStatus.TOO_LARGE, mime), None
         picture = bool(self._hashers) and media.is_media(mime) and mime.startswith("image/")
         content = exact.read_and_hash(
-            fd, self._exact_kinds, header, len(header) < wanted,
-            size_hint=before.st_size, budget=self._max_bytes, keep=exact.KEEP if picture else 0,
+            self._reader, fd, self._exact_kinds, header, len(header) < wanted,
+            device=before.st_dev, size_hint=before.st_size,
+            budget=self._max_bytes, keep=exact.KEEP if picture else 0,
         )  # fmt: skip
         changed = _moved(before, os.fstat(fd))
         more = picture and not changed
@@ -102,7 +104,7 @@ class Worker:
         hashes: list[PerceptualHash] = []
         problem = ""
         try:
-            stream = exact.open_for_decoding(fd, content)
+            stream = exact.open_for_decoding(self._reader, fd, content)
             picture = decode.open_picture(stream, mime, self._max_pixels, reduced=self._reduced)
             for hasher in self._hashers:
                 hashes += [PerceptualHash(hasher.kind, *found) for found in hasher.hashes(picture)]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import bench_workers
 import materials
 from hostsweep_runs import Hostsweep
 from measuring import Memory, Run, Skipped, alternate, median_of, ratios, run
@@ -232,5 +233,6 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "rescan": rescan,
     "memory": memory,
     "path": path,
+    "sandbox": bench_workers.sandbox,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {"index": index, "rescan-large": rescan_large}

@@ -95,6 +95,34 @@ def text_bomb() -> bytes:
     return png(8, 8, b"\0" * 200, extra=chunk(b"zTXt", data))
 
 
+def gif(frames: int) -> bytes:
+    """An animation whose frames are all as large as its canvas and pack to next to nothing."""
+    one = io.BytesIO()
+    Image.linear_gradient("L").resize((400, 400)).save(one, "GIF")
+    data = one.getvalue()
+    frame = data[data.index(b"\x2c") : -1]
+    return data[:-1] + frame * frames + b";"
+
+
+def tiff(width: int, height: int) -> bytes:
+    """A TIFF that claims a size: tags 256 and 257, of type LONG."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "TIFF")
+    data = out.getvalue()
+    for tag, value in ((256, width), (257, height)):
+        at = data.index(struct.pack("<HHI", tag, 4, 1)) if struct.pack("<HHI", tag, 4, 1) in data else -1
+        at = at if at >= 0 else data.index(struct.pack("<HHI", tag, 3, 1))
+        data = data[:at] + struct.pack("<HHII", tag, 4, 1, value) + data[at + 12 :]
+    return data
+
+
+def webp() -> bytes:
+    """A lossless WebP of the format's largest size, 16383x16383, cut off after the header."""
+    bits = 16382 | 16382 << 14
+    body = b"VP8L" + struct.pack("<I", 64) + b"\x2f" + struct.pack("<I", bits) + bytes(59)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
 def photo(side: int = 300) -> bytes:
     out = io.BytesIO()
     Image.radial_gradient("L").resize((side, side)).convert("RGB").save(out, "JPEG")
@@ -114,11 +142,13 @@ def expect_problem(result: HashResult, content: bytes, problem: str) -> None:
     [
         (png(60_000, 60_000), "too_many_pixels"),
         (text_bomb(), "undecodable"),
+        (tiff(60_000, 60_000), "too_many_pixels"),
+        (webp(), "undecodable"),
         (photo()[:2000], "undecodable"),
         (b"\xff\xd8\xff" + b"nonsense" * 9, "undecodable"),
         (b"gimp xcf v001\0" + b"\0" * 99, "unsupported_format"),
     ],
-    ids=["pixels", "comment", "truncated", "nonsense", "unsupported"],
+    ids=["pixels", "comment", "tiff", "webp", "truncated", "nonsense", "unsupported"],
 )
 def test_bomb_or_broken_picture_keeps_its_exact_digests_and_costs_no_worker(
     pool: WorkerPool, make_job: Callable[..., HashJob], content: bytes, problem: str
@@ -130,6 +160,16 @@ def test_bomb_or_broken_picture_keeps_its_exact_digests_and_costs_no_worker(
     expect_problem(found[0], content, problem)
     assert found[1].digests is not None and found[1].digests.perceptual
     assert pool.pids == pids and not pool.restarts
+
+
+def test_of_an_animation_of_thousands_of_frames_only_the_first_is_decoded(
+    pool: WorkerPool, make_job: Callable[..., HashJob]
+) -> None:
+    content = gif(5_000)
+    pool.submit(make_job(content))
+    digests = drain(pool, 1)[0].digests
+    assert digests is not None and digests.perceptual and not digests.problem
+    assert digests.exact["sha256"] == hashlib.sha256(content).digest() and not pool.restarts
 
 
 def test_picture_beyond_the_memory_limit_is_out_of_memory_and_the_next_gets_a_fresh_worker(
@@ -260,10 +300,10 @@ class Liar:
 class Stage:
     """A pool whose workers are all played by the test; each is ready as soon as it is made."""
 
-    def __init__(self, *, ready: bool = True) -> None:
+    def __init__(self, *, ready: bool = True, settings: WorkerSettings = BELIEVED) -> None:
         self.made: list[Liar] = []
         self.ready = ready
-        self.pool = WorkerPool(BELIEVED, 1, spawn=self.spawn)
+        self.pool = WorkerPool(settings, 1, spawn=self.spawn)
 
     def spawn(self, settings: WorkerSettings) -> WorkerHandle:
         liar = Liar()
@@ -402,3 +442,10 @@ def test_worker_that_never_becomes_ready_is_replaced(stage: Stage) -> None:
     stage.pool.poll(PDQ.start_seconds)
     assert stage.made[1].killed and dict(stage.pool.restarts) == {"crash": 1, "start": 1}
     assert stage.pool.poll(PDQ.start_seconds) == [] and stage.pool.deadline() is None
+
+
+def test_worker_without_a_layer_that_is_required_does_no_work() -> None:
+    stage = Stage(settings=WorkerSettings(canary_every=0, layers=frozenset({"limits", "seccomp"})))
+    with pytest.raises(WorkerError, match="no seccomp"):
+        stage.pool.start()
+    assert len(stage.made) == 1 and stage.made[0].killed

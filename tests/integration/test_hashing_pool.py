@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
+import mmap
 import os
 import re
 import select
@@ -158,6 +160,37 @@ def test_file_written_to_while_it_is_read_is_reported_as_changed(pool: WorkerPoo
             os.pwrite(writer.fileno(), b"x", 0)
             found = pool.poll(time.monotonic())
     assert found[0].status == "changed"
+
+
+def cached(fd: int, size: int) -> list[bool]:
+    """Whether each page of a file is in the page cache, without bringing it there."""
+    with mmap.mmap(fd, size, access=mmap.ACCESS_COPY) as place:
+        pages = ctypes.create_string_buffer(-(-size // mmap.PAGESIZE))
+        view = ctypes.c_char.from_buffer(place)
+        address = ctypes.c_void_p(ctypes.addressof(view))
+        failed = ctypes.CDLL(None).mincore(address, ctypes.c_size_t(size), pages)
+        del view
+    assert not failed
+    return [bool(page & 1) for page in pages.raw]
+
+
+def test_hashing_leaves_the_page_cache_as_it_was(pool: WorkerPool, files: Files) -> None:
+    jobs = [files.job(saved(astronaut(), "PNG")), files.job(os.urandom(3 << 20)), files.job(b"x" * 9000)]
+    try:
+        os.preadv(jobs[0].fd, [bytearray(1)], 0, 0x80)  # RWF_DONTCACHE
+    except OSError as e:
+        pytest.skip(f"reading without caching does not work here, so pages stay: {e}")
+    for job in jobs:
+        os.fsync(job.fd)
+        os.posix_fadvise(job.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    if any(any(cached(job.fd, job.size)) for job in jobs):
+        pytest.skip("pages can't be dropped from the cache here")
+    os.pread(jobs[1].fd, 100_000, 1 << 20)  # somebody's working set, with what was read ahead
+    before = [cached(job.fd, job.size) for job in jobs]
+    assert any(before[1]) and not all(before[1])
+    found = results(pool, jobs)
+    assert {r.status for r in found.values()} == {"hashed"}
+    assert [cached(job.fd, job.size) for job in jobs] == before
 
 
 def test_pipe_and_unreadable_descriptor_fail_as_input_errors(pool: WorkerPool, tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ def read(path: Path, kinds: tuple[str, ...] = EXACT_KINDS, **options: int) -> ex
     try:
         header = os.pread(fd, 8192, 0)
         settings = {"size_hint": len(data), "budget": 1 << 30, **options}
-        content = exact.read_and_hash(fd, kinds, header, len(header) < 8192, **settings)
+        content = exact.read_and_hash(
+            exact.Reader(), fd, kinds, header, len(header) < 8192, device=os.fstat(fd).st_dev, **settings
+        )
         assert os.lseek(fd, 0, os.SEEK_CUR) == 0  # the opener's offset is not moved
         return content
     finally:
@@ -58,7 +60,7 @@ def test_content_too_large_to_keep_is_read_through_the_descriptor(tmp_path: Path
     content = read(path, keep=1 << 20)
     assert content.data is None
     fd = os.open(path, os.O_RDONLY)
-    with exact.open_for_decoding(fd, content) as stream:
+    with exact.open_for_decoding(exact.Reader(), fd, content) as stream:
         assert stream.read() == PIECE * 600
         assert stream.seek(-10, os.SEEK_END) == len(PIECE) * 600 - 10
         assert stream.read(100) == PIECE[-10:]

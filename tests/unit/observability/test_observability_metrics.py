@@ -132,11 +132,12 @@ def test_gauges_forget_what_is_no_longer_so() -> None:
     metrics.feed_entries("other-feed", {"md5": 1})
     metrics.feed_entries("police", {"md5": 6})
     metrics.workers({}, {"landlock", "seccomp"})
-    metrics.workers({"crashed": 1}, {"seccomp"})
+    metrics.workers({"crashed": 1}, {"seccomp"}, {"seccomp", "user"})
     seen = values(metrics)
     entries = {key[1:]: v for key, v in seen.items() if key[0] == "hostsweep_feed_entries"}
     assert entries == {("police", "md5"): 6, ("other-feed", "md5"): 1}
     assert seen["hostsweep_worker_sandbox", "landlock"] == 0
+    assert seen["hostsweep_worker_sandbox", "user"] == 0
     assert seen["hostsweep_worker_sandbox", "seccomp"] == 1
 
 
