@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from racing import in_own_mounts, mount
 
 import scanner.pipeline.opening as opening
 from scanner.app import App
@@ -53,6 +54,8 @@ class Noted:
 class Place:
     """A tree, a state directory and a list."""
 
+    one_filesystem = True
+
     def __init__(self, base: Path, **quarantine: Any) -> None:
         self.base = base
         self.tree = base / "tree"
@@ -60,7 +63,12 @@ class Place:
         self.list = base / "list.txt"
         self.name(LISTED)
         self.reporter = Noted()
-        volume = {"name": "web", "path": str(self.tree), "exclude": ("left-out",)}
+        volume = {
+            "name": "web",
+            "path": str(self.tree),
+            "exclude": ("left-out",),
+            "one_filesystem": self.one_filesystem,
+        }
         config = Config.model_validate(
             {
                 "volumes": (volume,),
@@ -302,3 +310,42 @@ async def test_the_daemon_retries_by_itself_and_leaves_a_volume_in_scan_to_its_s
             await asyncio.sleep(0)
         assert len(retried) <= before + 1, "one may have been under way"
     task.cancel()
+
+
+class AllMounts(Place):
+    one_filesystem = False
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", [AllMounts, Place])
+def test_files_on_other_mounts_are_secured_if_they_belong_to_the_volume(
+    tmp_path: Path, kind: type[Place]
+) -> None:
+    def work() -> dict[str, object]:
+        place = kind(tmp_path)
+        (place.tree / "m").mkdir()
+        mount("tmpfs", str(place.tree / "m"), "tmpfs")
+        place.put("one.jpg")
+        link(place.put("m/d/two.jpg"), place.tree / "m/e/three.jpg")
+        place.name(b"something else")
+        asyncio.run(place.scan())
+        place.name(LISTED)
+        asyncio.run(place.use_list())
+        known = asyncio.run(place.app.act_on_known("web", None, threading.Event()))
+        first = place.listed_left()
+        link(place.put("m/d/four.jpg"), place.tree / "m/five.jpg")
+        counts = asyncio.run(place.scan())
+        again = asyncio.run(place.scan())
+        return {
+            "secured": (known.secured, counts.secured, again.secured),
+            "left": (first, place.listed_left()),
+            "own": again.skipped,
+        }
+
+    answer = in_own_mounts(work)
+    assert "error" not in answer, answer["error"]
+    if kind is AllMounts:
+        assert answer == {"secured": [3, 2, 0], "left": [[], []], "own": {}}
+    else:
+        on_mount = ["m/d/four.jpg", "m/d/two.jpg", "m/e/three.jpg", "m/five.jpg"]
+        assert answer == {"secured": [1, 0, 0], "left": [on_mount[1:3], on_mount], "own": {}}
