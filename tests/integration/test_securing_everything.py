@@ -18,8 +18,10 @@ from scanner.app import App
 from scanner.app.reporters import LogReporter
 from scanner.app.state import StateDirectory
 from scanner.config import Config
+from scanner.ledger import Ledger
 from scanner.model.matches import Action, Case
 from scanner.model.outcomes import ScanCounts
+from scanner.model.steps import Step
 from scanner.response import Item, Vault
 
 LISTED = b"listed picture"
@@ -349,3 +351,31 @@ def test_files_on_other_mounts_are_secured_if_they_belong_to_the_volume(
     else:
         on_mount = ["m/d/four.jpg", "m/d/two.jpg", "m/e/three.jpg", "m/five.jpg"]
         assert answer == {"secured": [1, 0, 0], "left": [on_mount[1:3], on_mount], "own": {}}
+
+
+@pytest.mark.parametrize("swaps", [1, 2, 99])
+async def test_a_file_whose_name_was_swapped_is_secured_by_the_name_that_it_has_then(
+    place: Place, monkeypatch: pytest.MonkeyPatch, swaps: int
+) -> None:
+    folder = place.put("a/0.jpg").parent
+    begin, done = Ledger.begin, []
+
+    def swap_then_begin(ledger: Ledger, step: Step) -> None:
+        begin(ledger, step)
+        if len(done) < swaps:  # between the intent and the move
+            number = len(done)
+            (folder / f"{number}.jpg").rename(folder / f"{number + 1}.jpg")
+            (folder / f"{number}.jpg").write_bytes(b"innocent %d" % number)
+            done.append(number)
+
+    monkeypatch.setattr(Ledger, "begin", swap_then_begin)
+    counts = await place.scan()
+    assert (counts.matched, counts.secured) == (1, swaps < 3)
+    assert (place.listed_left() == []) == (swaps < 3)
+    for number in done:
+        assert (folder / f"{number}.jpg").read_bytes() == b"innocent %d" % number
+    if swaps == 99:
+        assert len(done) == 3, "whoever swaps names must not hold up a scan"
+        (alert,) = place.reporter.of("hit_not_secured")
+        assert alert["kind"] == "raced"
+        assert list(place.cases(unsecured=True)) == [b"a/0.jpg"]
