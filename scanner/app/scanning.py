@@ -24,7 +24,7 @@ from scanner.model.ports import Clock, Ids
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
 from scanner.pipeline.linked import LinkHunt
-from scanner.pipeline.rematch import NoWorkers, Touched, as_walked, mark_listed
+from scanner.pipeline.rematch import Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.retrying import events_of, unsecured_paths
 from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
@@ -166,9 +166,9 @@ class Scanner:
             if not keys or self._stop.is_set():
                 return ScanCounts(interrupted=self._stop.is_set())
             walker = WalkedAlready(as_walked(known, keys))
-            pool = NoWorkers()
+            pool = WorkersWhenNeeded(worker_pool(self._tools.config))  # for what changed since it was known
             stack.callback(pool.stop)
-            return self._run(volume, root_fd, ledger, known, walker, pool, hashes=False).counts
+            return self._run(volume, root_fd, ledger, known, walker, pool).counts
 
     def retry(self, volume: Volume) -> ScanCounts:
         """Judge the files again that were to be secured and could not be, and only these.
@@ -257,13 +257,11 @@ class Scanner:
         walker: Walker,
         pool: Hashers,
         *,
-        hashes: bool = True,
         only_hits: bool = False,
     ) -> VolumeScan:
         """One run over what a walker tells of.
 
         Args:
-            hashes: the pool has workers.
             only_hits: every file told of was a hit before, so their share says nothing to the brake.
         """
         config = self._tools.config
@@ -295,7 +293,7 @@ class Scanner:
             book=CatalogBook(known, one_mount=volume.one_filesystem),
             reporter=self._reporter,
             clock=self._tools.clock,
-            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size, hashes),
+            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size),
             stop=self._stop,
         )
         scan.run()

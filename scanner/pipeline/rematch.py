@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
 from scanner.catalog import RowKey, VolumeCatalog
-from scanner.hashing import HashJob, HashResult
 from scanner.model.files import DirectoryMet, FileRef, KnownFile
 from scanner.model.hashes import Digests
 from scanner.model.ports import Matcher
@@ -69,33 +67,3 @@ def as_walked(catalog: VolumeCatalog, keys: Sequence[RowKey]) -> list[DirectoryM
 
 def _directory(row: tuple[FileRef, KnownFile]) -> bytes:
     return row[0].directory
-
-
-class NoWorkers:
-    """Stands where workers would, for runs in which nothing has to be read."""
-
-    def __init__(self) -> None:
-        self._never, self._writer = os.pipe2(os.O_CLOEXEC)
-
-    @property
-    def room(self) -> int:
-        return 0
-
-    def fileno(self) -> int:
-        return self._never
-
-    def submit(self, job: HashJob) -> None:
-        raise RuntimeError("a run over known files has nothing to hash")
-
-    def prove(self) -> None:
-        """Nothing is ever to be confirmed."""
-
-    def flush(self) -> None:
-        """Nothing is ever waiting."""
-
-    def poll(self, now: float) -> list[HashResult]:
-        return []
-
-    def stop(self) -> None:
-        for fd in (self._never, self._writer):
-            os.close(fd)

@@ -77,12 +77,10 @@ class ScanLimits:
     Attributes:
         media_only: leave out what isn't a picture or a video by content.
         max_file_size: bytes; larger files are skipped as "too_large".
-        hashes: there are workers, so that a file that changed under us can be hashed again at once.
     """
 
     media_only: bool = True
     max_file_size: int = 16 << 30
-    hashes: bool = True
 
 
 @dataclass(slots=True)
@@ -265,9 +263,7 @@ class VolumeScan:
             return OpenFile(fd, book.directory.fd, stat, atime_ns)
 
         try:
-            judgement = self._judge.judge(
-                file, known.digests, self.counts, open_it, once_more=self._limits.hashes
-            )
+            judgement = self._judge.judge(file, known.digests, self.counts, open_it, once_more=True)
         finally:
             for fd in opened:
                 os.close(fd)

@@ -259,3 +259,12 @@ def test_an_id_is_never_given_to_another_directory(web: VolumeCatalog) -> None:
 def test_an_exact_kind_without_a_column_is_refused_instead_of_lost(web: VolumeCatalog) -> None:
     with pytest.raises(RuntimeError, match="no column"):
         web.record(DirectoryRecord(b"a", b"f", [known(b"x", digests=Digests(1, "", {"sha512": b"x" * 64}))]))
+
+
+def test_all_names_of_an_inode_are_told_in_this_volume_only(catalog: Catalog, web: VolumeCatalog) -> None:
+    write(web, b"", known(b"one"))
+    write(web, b"a/b", known(b"two"), known(b"three"))
+    other = catalog.volume("other", b"/srv/other", b"profile")
+    write(other, b"", known(b"elsewhere"))
+    assert sorted(web.names_of({7})) == [(b"", b"one"), (b"a/b", b"three"), (b"a/b", b"two")]
+    assert web.names_of({8, 1 << 63}) == []

@@ -30,12 +30,12 @@ def begin_only(house: House, policy: SecuringPolicy | None = None) -> None:
         house.secure("a.jpg", journal=journal, policy=policy or SecuringPolicy())
 
 
-def replace_by_same_number(path: Path) -> None:
+def replace_by_same_number(path: Path, content: bytes = b"newcomer") -> None:
     """Remove a file and make a new one that gets its number."""
     number = path.stat().st_ino
     path.unlink()
     for n in range(50):
-        path.write_bytes(b"newcomer")
+        path.write_bytes(content)
         if path.stat().st_ino == number:
             return
         path.rename(path.with_name(f"other-{n}"))
@@ -121,3 +121,19 @@ def test_recovery_sets_no_flag_on_a_new_file_of_the_same_number(house: House) ->
     fd = os.open(path, os.O_RDONLY)
     assert forbidding_flags(fd) == 0
     os.close(fd)
+
+
+def test_a_new_file_of_the_same_number_and_bytes_in_staging_never_enters_the_vault(house: House) -> None:
+    house.write("a.jpg", b"picture")
+    begin_only(house)
+    (step,) = house.journal.open_steps()
+    replace_by_same_number(house.root / "a.jpg", b"picture")
+    (house.root / "a.jpg").rename(house.root / ".hostsweep-staging" / step.id)
+    house.write("a.jpg", b"its place is taken")
+    (note,) = house.recover()
+    assert (note.state, note.secured) == (StepState.INTENT, False)
+    assert house.vault.items() == ()
+    (house.root / "a.jpg").unlink()
+    (note,) = house.recover()
+    assert note.state is StepState.UNDONE
+    assert (house.root / "a.jpg").read_bytes() == b"picture"

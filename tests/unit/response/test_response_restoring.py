@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes_response import House, memory_directory
+from fakes_response import FileJournal, House, memory_directory
 
 from scanner.model.errors import VaultError
-from scanner.model.steps import StepState
+from scanner.model.steps import Step, StepState
 from scanner.response import ItemState
 
 NAMES = [b"a.jpg", b"new\nline.jpg", b"\xff\xfe invalid \x80.jpg", b"d/e/f.jpg"]
@@ -190,3 +190,36 @@ def test_purged_content_can_not_be_restored(house: House) -> None:
     house.vault.purge(lambda _: True, item_id=item_id)
     with pytest.raises(VaultError, match="purged"):
         house.restorer().restore(item_id, None)
+
+
+def test_a_name_that_is_taken_in_the_last_moment_is_not_overwritten(house: House) -> None:
+    item_id = secured(house, "d/a.jpg")
+
+    class Taker(FileJournal):
+        def begin(self, step: Step) -> None:
+            super().begin(step)
+            house.write("d/a.jpg", b"newcomer")
+
+    house.journal = Taker(house.root.parent / "journal")
+    with pytest.raises(VaultError, match="taken"):
+        house.restorer().restore(item_id, None)
+    assert (house.root / "d" / "a.jpg").read_bytes() == b"newcomer"
+    assert house.staged() == []
+    assert house.journal.open_steps() == []
+
+
+def test_a_parent_that_is_swapped_in_the_last_moment_leads_nowhere(house: House) -> None:
+    item_id = secured(house, "d/a.jpg")
+    outside = house.root.parent / "outside"
+    outside.mkdir()
+
+    class Swapper(FileJournal):
+        def begin(self, step: Step) -> None:
+            super().begin(step)
+            (house.root / "d").rename(house.root / "moved")
+            (house.root / "d").symlink_to(outside)
+
+    house.journal = Swapper(house.root.parent / "journal")
+    house.restorer().restore(item_id, None)
+    assert os.listdir(outside) == []
+    assert (house.root / "moved" / "a.jpg").read_bytes() == b"picture"
