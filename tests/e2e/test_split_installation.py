@@ -67,7 +67,8 @@ def test_a_scan_without_power_secures_and_root_resolves(host: SecurerHost) -> No
     before = path.stat()
     without = scan(host, feed, AS_DAEMON)  # nobody there to secure it
     assert (without.code, without.hits[0]["action"], path.exists()) == (1, "failed", True)
-    assert without.hits[0]["reason"].startswith("securer: the securer can't be reached")
+    assert without.hits[0]["reason"].startswith("securer: ")
+    assert "the securer can't be reached" in without.hits[0]["reason"]
     host.start()
     found = scan(host, feed, AS_DAEMON)
     assert (found.code, found.hits[0]["action"], path.exists()) == (1, "quarantined", False)
@@ -115,7 +116,7 @@ def test_roots_shell_writes_through_no_link_that_the_daemon_put_there(host: Secu
 
 
 def test_a_scan_killed_while_its_file_is_secured_is_told_what_became_of_it(host: SecurerHost) -> None:
-    large = host.save("big/a.bin", os.urandom(1 << 20) * 48)
+    large = host.save("big/a.bin", os.urandom(1 << 20) * 32)
     host.configure("hashing: {select: all}\n")
     digest = subprocess.run(["sha256sum", large], capture_output=True, check=True, text=True).stdout
     (host.base / "list.txt").write_text(digest)
