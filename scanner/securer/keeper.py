@@ -101,6 +101,9 @@ class Keeper(Protocol):
 
     def free_bytes(self) -> int: ...
 
+    def figures(self) -> tuple[int, int, int]:
+        """(items whose content is here, bytes of all objects, bytes free)."""
+
     def verify(self) -> VaultReport: ...
 
     def export(self, item_id: str, target: Path) -> Item: ...
@@ -146,6 +149,9 @@ class OwnVault(Vault):
     @property
     def separate(self) -> bool:
         return False
+
+    def figures(self) -> tuple[int, int, int]:
+        return (*self.usage(), self.free_bytes())
 
     def check_volume(self, root_fd: int, root: bytes) -> None:
         StagingFolder.open(root_fd, root).close()

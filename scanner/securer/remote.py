@@ -136,11 +136,14 @@ class RemoteVault:
         """Only the securer can make a staging folder; it says for each file if it can't."""
 
     def usage(self) -> tuple[int, int]:
-        answer = self.ask(Ask(Op.USAGE))
-        return answer["items"], answer["bytes"]
+        return self.figures()[:2]
 
     def free_bytes(self) -> int:
-        return int(self.ask(Ask(Op.USAGE))["free"])
+        return self.figures()[2]
+
+    def figures(self) -> tuple[int, int, int]:
+        answer = self.ask(Ask(Op.USAGE))
+        return answer["items"], answer["bytes"], answer["free"]
 
     def items(self) -> Sequence[Item]:
         return self._items(Ask(Op.ITEMS))
@@ -324,13 +327,14 @@ class RemoteSecuring:
         )
 
     def _place(self, request: SecureRequest) -> tuple[str, bytes, bytes] | None:
-        """(volume, its root, the directory below it)."""
-        for name, root in self._volumes.items():
+        """(volume, its root, the directory below it): of the innermost volume, whose disk it is on."""
+        found = None
+        for name, root in sorted(self._volumes.items(), key=lambda v: len(v[1])):
             base = root.rstrip(b"/") + b"/"
             if request.root == root or request.root.startswith(base):
                 above = request.root[len(base) :].strip(b"/")
-                return name, root, b"/".join(p for p in (above, request.directory) if p)
-        return None
+                found = name, root, b"/".join(p for p in (above, request.directory) if p)
+        return found
 
     def _ask(self, described: FileAsk, request: SecureRequest) -> SecureResult:
         answer = self._vault.ask(
