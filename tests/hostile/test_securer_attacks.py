@@ -177,11 +177,16 @@ def test_a_file_written_to_since_it_was_hashed_stays(host: SecurerHost, file: Pa
 def test_nothing_in_staging_and_nothing_of_the_vault_is_secured(host: SecurerHost, file: Path) -> None:
     staging = host.volume / ".hostsweep-staging"
     host.secure(file, digests={"sha256": b"\1" * 32})  # so that there is a staging folder
-    (staging / "x").write_bytes(b"in flight")
-    try:
-        assert outcome(host.secure(staging / "x")) == ("failed", "refused")
-    finally:
-        (staging / "x").unlink()
+    deeper = host.volume / "mounted" / ".hostsweep-staging"
+    deeper.mkdir(parents=True)
+    for folder in (staging, deeper):
+        (folder / "x").write_bytes(b"in flight")
+        assert outcome(host.secure(folder / "x")) == ("failed", "refused")
+        (folder / "x").unlink()
+    os.chown(deeper, CUSTOMER, CUSTOMER)  # a folder of that name which is a customer's own is as any other
+    (deeper / "x").write_bytes(b"a customer's")
+    said = host.secure(deeper / "x", digests={"sha256": b"\1" * 32})
+    assert outcome(said) == ("changed", "changed")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 40])
