@@ -501,7 +501,7 @@ class App:
             unsecured = ledger.count_unsecured()
             self.metrics.brake(ledger.brake() is not None)
         try:
-            (items, size), free = self.vault.usage(), self.vault.free_bytes()
+            items, size, free = self.vault.figures()
         except VaultError:
             if not self.vault.separate:
                 raise

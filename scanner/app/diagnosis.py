@@ -20,6 +20,7 @@ from scanner.app.scanning import missing_layers, worker_pool
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.errors import ScannerError
+from scanner.system import power
 from scanner.system.opening import hard_links_protected, have_openat2
 
 
@@ -58,6 +59,8 @@ def _look(app: App, name: str, look: Callable[[App], Finding]) -> Finding:
 def _privileges(app: App) -> Finding:
     if os.geteuid() == 0:
         return Finding("privileges", True, "root: reads every file; hashing runs as another user")
+    if power.has_capability(power.CAP_DAC_READ_SEARCH):
+        return Finding("privileges", True, f"user {os.geteuid()}: reads every file, writes none of others")
     return Finding(
         "privileges", None, "an ordinary user: files that others closed to you are counted as failed"
     )

@@ -15,7 +15,7 @@ from types import FrameType
 
 import structlog
 
-from scanner.app.volumes import volume_of
+from scanner.app.roots import root_of
 from scanner.config import Config, load
 from scanner.model.errors import BusyError, ConfigError, VaultError
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
@@ -101,7 +101,7 @@ def household(
     with _alone(vault / "securer.lock"):
         owners.own(ids.new())
         try:
-            volumes = {v.name: v.root for v in map(volume_of, config.volumes)}
+            volumes = {v.name: root_of(v) for v in config.volumes}
             house = Household(own, vault / "ledger.sqlite", volumes, clock, Allowance(config.brake.max_hits))
             _recover(house)
             house.recall()

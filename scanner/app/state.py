@@ -83,7 +83,7 @@ class StateDirectory:
             raise StorageError(
                 f"the state directory can't be used ({e.strerror})", where=str(directory), remedy=remedy
             ) from e
-        if not os.access(directory, os.W_OK | os.X_OK):
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
             raise StorageError("the state directory can't be written", where=str(directory), remedy=remedy)
 
 

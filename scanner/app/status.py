@@ -96,6 +96,6 @@ def status(app: App) -> dict[str, Any]:
 def _vault(app: App) -> tuple[int | None, int | None, int | None, str | None]:
     """(items, bytes, bytes free, None), or why a separate securer does not tell."""
     try:
-        return (*app.vault.usage(), app.vault.free_bytes(), None)
+        return (*app.vault.figures(), None)
     except SecurerError as e:
         return None, None, None, str(e)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scanner.app.lists import unused_name
+from scanner.app.roots import root_of
 from scanner.app.scanning import resolve_path
 from scanner.config import VolumeConfig
 from scanner.model.names import display
@@ -19,7 +20,7 @@ def volume_of(config: VolumeConfig) -> Volume:
     """A configured volume as the pipeline needs it."""
     return Volume(
         name=config.name,
-        root=_real(os.fsencode(config.path)),
+        root=root_of(config),
         shown_as=os.fsencode(config.shown_as) if config.shown_as else b"",
         exclude=tuple(config.exclude),
         one_filesystem=config.one_filesystem,

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import console, print_json, table
+from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=PATH)
 @click.option("--hash", "hashes", multiple=True, metavar="HEX", help="A hash instead of a file.")
 @click.option("--feed", "feeds", multiple=True, metavar="FILE_OR_URL", help="Also look in this list.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

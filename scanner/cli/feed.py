@@ -11,6 +11,7 @@ import click
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import console, print_json, table, time_text
+from scanner.cli.paths import PATH
 from scanner.model.errors import FeedError
 from scanner.model.times import with_times
 
@@ -105,7 +106,7 @@ async def _sync(app: App, name: str, accept: bool, as_json: bool) -> int:
 
 
 @command.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--name", required=True, help="A configured feed; its list is replaced by this one.")
 @click.option("--format", "format_name", help="Else as configured.")
 @click.option("--accept", is_flag=True, help="Take it even if it has far fewer entries than the list in use.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from scanner import __version__
 from scanner.cli.context import Context
+from scanner.cli.paths import PATH
 from scanner.model.errors import ScannerError
 
 # Verb: module, and what it does. Loading a verb's libraries only when it is used keeps `--help` quick.
@@ -48,12 +48,8 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hostsweep")
-@click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="Configuration file (/etc/hostsweep/config.yaml)."
-)
-@click.option(
-    "--state-dir", type=click.Path(path_type=Path), help="Where catalog, ledger, feeds and vault are."
-)
+@click.option("-c", "--config", type=PATH, help="Configuration file (/etc/hostsweep/config.yaml).")
+@click.option("--state-dir", type=PATH, help="Where catalog, ledger, feeds and vault are.")
 @click.option("--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True)
 @click.option("-v", "--verbose", count=True, help="More log messages; twice for all.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")

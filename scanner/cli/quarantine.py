@@ -9,6 +9,7 @@ from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import bytes_text, console, print_json, table, time_text
+from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError
 from scanner.model.matches import CaseState
 from scanner.model.names import display, json_fields
@@ -91,7 +92,7 @@ def show(context: Context, item_id: str, as_json: bool) -> int:
 
 @command.command("restore")
 @click.argument("item_id", metavar="ID")
-@click.option("--to", type=click.Path(path_type=Path), help="Another place; never overwrites.")
+@click.option("--to", type=PATH, help="Another place; never overwrites.")
 @pass_context
 def restore(context: Context, item_id: str, to: Path | None) -> int:
     """Bring an item back with owner, mode, times and attributes. The vault keeps its copy."""
@@ -104,7 +105,7 @@ def restore(context: Context, item_id: str, to: Path | None) -> int:
 
 @command.command("export")
 @click.argument("item_id", metavar="ID")
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="New file, for the police alone.")
+@click.option("--to", required=True, type=PATH, help="New file, for the police alone.")
 @pass_context
 def export(context: Context, item_id: str, to: Path) -> int:
     """Copy an item's content into a new file, readable by you alone."""

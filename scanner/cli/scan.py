@@ -15,6 +15,7 @@ from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import bytes_text, console, print_json, table
+from scanner.cli.paths import PATH
 from scanner.cli.reporters import ConsoleReporter, JsonReporter, LiveProgress, counts_json
 from scanner.model.errors import ConfigError
 from scanner.model.outcomes import ScanCounts
@@ -30,7 +31,7 @@ EPILOG = (
 
 
 @click.command("scan", epilog=EPILOG)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=PATH)
 @click.option(
     "--feed", "feeds", multiple=True, metavar="FILE_OR_URL", help="Use this list, its format detected."
 )
@@ -38,7 +39,7 @@ EPILOG = (
 @click.option("--full", is_flag=True, help="Ignore the catalog: read every file again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as things happen.")
 @click.option("--no-progress", is_flag=True, help="No live line on a terminal.")
-@click.option("--metrics-file", type=click.Path(path_type=Path), help="Write what /metrics would show.")
+@click.option("--metrics-file", type=PATH, help="Write what /metrics would show.")
 @pass_context
 def command(
     context: Context,

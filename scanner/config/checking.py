@@ -33,7 +33,7 @@ def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ..
         ConfigError: a volume, secret or user is missing, or the vault lies where customers can reach it.
     """
     vault = quarantine or config.quarantine_directory
-    problems = [*_volumes(config, vault), *_user(config)]
+    problems = [*_volumes(config, vault), *_user(config), *_securer_user(config)]
     warnings = [*_loose_file(config.origin.file), *_open_listen(config)]
     for n, feed in enumerate(config.feeds):
         warnings += _feed_warnings(feed)
@@ -107,6 +107,15 @@ def _user(config: Config) -> Iterator[Problem]:
         _ = config.hashing.worker_user
     except ConfigError as e:
         yield Problem(("hashing", "user"), f"expected a user of this machine without power: {e.what}")
+
+
+def _securer_user(config: Config) -> Iterator[Problem]:
+    if config.quarantine.securer is None:
+        return
+    try:
+        _ = config.quarantine.securer_uid
+    except ConfigError as e:
+        yield Problem(("quarantine", "securer_user"), f"expected a user of this machine: {e.what}")
 
 
 def _feed_warnings(feed: FeedConfig) -> Iterator[str]:

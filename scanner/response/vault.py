@@ -69,7 +69,7 @@ class Vault:
             self._objects.prepare()
             self._manifests.directory.mkdir(mode=0o700, exist_ok=True)
             fsync_path(self.directory)
-            if not os.access(self._manifests.directory, os.W_OK | os.X_OK):
+            if not os.access(self._manifests.directory, os.W_OK | os.X_OK, effective_ids=True):
                 raise VaultError(
                     "the vault can't be written", where=str(self.directory), remedy="Mount it writable"
                 )

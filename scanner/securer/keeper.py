@@ -87,7 +87,7 @@ class Keeper(Protocol):
     def securing(self, ledger: Ledger) -> Secures: ...
 
     def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
-        """End what dead processes left, or ask what became of it; also of what they ended and did not tell."""
+        """End what dead processes left, or ask what became of it; tell also what they ended untold."""
 
     def tidy(self) -> None:
         """Finish a purge that was cut short, and remove what dead processes were writing."""
@@ -106,6 +106,9 @@ class Keeper(Protocol):
     def usage(self) -> tuple[int, int]: ...
 
     def free_bytes(self) -> int: ...
+
+    def figures(self) -> tuple[int, int, int]:
+        """(items whose content is here, bytes of all objects, bytes free)."""
 
     def verify(self) -> VaultReport: ...
 
@@ -160,6 +163,9 @@ class OwnVault(Vault):
     @property
     def separate(self) -> bool:
         return False
+
+    def figures(self) -> tuple[int, int, int]:
+        return (*self.usage(), self.free_bytes())
 
     def check_volume(self, root_fd: int, root: bytes) -> None:
         StagingFolder.open(root_fd, root).close()

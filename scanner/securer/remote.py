@@ -35,12 +35,12 @@ from scanner.securer.operations import OPEN, finished
 from scanner.securer.protocol import MAX_PATH, Ask, FileAsk, Op, is_id
 from scanner.securer.taking import new_file, placed_file
 
-_SECONDS = 60.0  # for an answer that takes no reading of content
+_SECONDS = 30.0  # for an answer that takes no reading of content
 # Bytes a second that copying a file into the vault takes at the least, on a disk that is busy with other
 # things.
 _SLOWEST = 5 << 20
 _AGAIN_SECONDS = 15.0  # how long to look for the outcome after the securer went away
-_PAUSE_SECONDS = 0.2
+_LOOK_SECONDS, _PAUSE_SECONDS = 5.0, 0.2  # for each look, and between two
 _MAX_LINE = 4 << 20  # bytes: a manifest holds up to a mebibyte of attributes, in base64
 _MAX_STREAM = 4 << 30  # bytes: millions of manifests
 
@@ -136,11 +136,14 @@ class RemoteVault:
         """Only the securer can make a staging folder; it says for each file if it can't."""
 
     def usage(self) -> tuple[int, int]:
-        answer = self.ask(Ask(Op.USAGE))
-        return answer["items"], answer["bytes"]
+        return self.figures()[:2]
 
     def free_bytes(self) -> int:
-        return int(self.ask(Ask(Op.USAGE))["free"])
+        return self.figures()[2]
+
+    def figures(self) -> tuple[int, int, int]:
+        answer = self.ask(Ask(Op.USAGE))
+        return answer["items"], answer["bytes"], answer["free"]
 
     def items(self) -> Sequence[Item]:
         return self._items(Ask(Op.ITEMS))
@@ -224,9 +227,9 @@ class RemoteVault:
 
     # What became of it
 
-    def outcome(self, case_id: str, since_ns: int) -> dict[str, Any]:
+    def outcome(self, case_id: str, since_ns: int, seconds: float = _SECONDS) -> dict[str, Any]:
         """The last securing of a case that was begun at a time or later, as the securer has it on record."""
-        return self.ask(Ask(Op.OUTCOME, case_id=case_id, since_ns=since_ns))
+        return self.ask(Ask(Op.OUTCOME, case_id=case_id, since_ns=since_ns), seconds=seconds)
 
     def tidy(self) -> None:
         """The securer does so at its start."""
@@ -327,13 +330,14 @@ class RemoteSecuring:
         )
 
     def _place(self, request: SecureRequest) -> tuple[str, bytes, bytes] | None:
-        """(volume, its root, the directory below it)."""
-        for name, root in self._volumes.items():
+        """(volume, its root, the directory below it): of the innermost volume, whose disk it is on."""
+        found = None
+        for name, root in sorted(self._volumes.items(), key=lambda v: len(v[1])):
             base = root.rstrip(b"/") + b"/"
             if request.root == root or request.root.startswith(base):
                 above = request.root[len(base) :].strip(b"/")
-                return name, root, b"/".join(p for p in (above, request.directory) if p)
-        return None
+                found = name, root, b"/".join(p for p in (above, request.directory) if p)
+        return found
 
     def _ask(self, described: FileAsk, request: SecureRequest) -> SecureResult:
         answer = self._vault.ask(
@@ -361,14 +365,15 @@ class RemoteSecuring:
             )
         if finished(answer["state"]) is StepState.DONE:
             return SecureResult(SecureOutcome.SECURED, "secured", "", answer["quarantine_id"])
-        return self._ask(described, request)
+        # Put back, it has another ctime, by our doing; its bytes are hashed anew anyhow.
+        return self._ask(replace(described, ctime_ns=os.fstat(request.fd).st_ctime_ns), request)
 
     def _outcome(self, case_id: str, since_ns: int) -> dict[str, Any]:
         deadline = time.monotonic() + _AGAIN_SECONDS
         while True:
             late = time.monotonic() > deadline
             try:
-                answer = self._vault.outcome(case_id, since_ns)
+                answer = self._vault.outcome(case_id, since_ns, _LOOK_SECONDS)
                 if answer["state"] != OPEN or late:
                     return answer
             except SecurerError:  # not back yet

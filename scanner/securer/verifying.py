@@ -9,7 +9,7 @@ this process knows from its own configuration:
     O_PATH.
  3. The root is opened here, following no link in any component; the directory is opened beneath it, by the
     path that was claimed, following none; it is the very directory of the second descriptor.
- 4. Nothing of our own lies on that way: neither the vault nor the volume's staging folder.
+ 4. Nothing of our own lies on that way: neither the vault nor a staging folder.
  5. The file is what was claimed of it: device, inode, size and times.
  6. The name stands for that inode now, and is opened here, in that directory.
 
@@ -135,14 +135,7 @@ def _compare_directories(passed_fd: int, opened_fd: int) -> None:
 
 
 def _keep_off_own(root_fd: int, directory: bytes, own: Collection[_Identity]) -> None:
-    """No directory on the way, from the root down, is one of ours."""
-    forbidden = set(own)
-    try:
-        st = os.stat(STAGING_NAME, dir_fd=root_fd, follow_symlinks=False)
-        if st.st_uid == os.geteuid():
-            forbidden.add((st.st_dev, st.st_ino))
-    except FileNotFoundError:
-        pass
+    """No directory on the way, from the root down, is one of ours; a customer's of a name of ours is his."""
     fd = os.dup(root_fd)
     try:
         for name in (b"", *_components(directory)):
@@ -151,7 +144,8 @@ def _keep_off_own(root_fd: int, directory: bytes, own: Collection[_Identity]) ->
                 os.close(fd)
                 fd = below
             st = os.fstat(fd)
-            if (st.st_dev, st.st_ino) in forbidden:
+            staging = name == STAGING_NAME.encode() and st.st_uid == os.geteuid()
+            if staging or (st.st_dev, st.st_ino) in own:
                 raise refused("this is a directory of ours")
     except OSError as e:
         raise Unfit(SecureResult.failed("changed", f"its directory can't be reached ({e.strerror})")) from e

@@ -91,6 +91,15 @@ def set_capabilities(keep: Collection[int]) -> None:
     libc.syscall("capset", ctypes.cast(header, ctypes.c_void_p), ctypes.cast(data, ctypes.c_void_p))
 
 
+def has_capability(capability: int) -> bool:
+    """Whether it is in this thread's effective set."""
+    with open("/proc/thread-self/status", "rb") as f:  # noqa: PTH123 - read in one go, from the kernel
+        for line in f:
+            if line.startswith(b"CapEff:"):
+                return bool(int(line.split()[1], 16) >> capability & 1)
+    return False
+
+
 def no_new_privs() -> None:
     """Nothing that is executed from here on gains a right."""
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +25,13 @@ from fakes_securer import (
     until,
 )
 
+from scanner.model.errors import SecurerError
 from scanner.model.steps import Step, StepKind, StepState
 from scanner.securer import Allowance
 from scanner.securer.allowance import WINDOW_NS
 from scanner.securer.client import Connection
 from scanner.securer.protocol import MAX_FRAME, Ask, FileAsk, Op, encode_ask
+from scanner.system import power
 from scanner.system.descriptors import receive, send
 from scanner.system.opening import DIRECTORY_FLAGS
 
@@ -172,11 +177,16 @@ def test_a_file_written_to_since_it_was_hashed_stays(host: SecurerHost, file: Pa
 def test_nothing_in_staging_and_nothing_of_the_vault_is_secured(host: SecurerHost, file: Path) -> None:
     staging = host.volume / ".hostsweep-staging"
     host.secure(file, digests={"sha256": b"\1" * 32})  # so that there is a staging folder
-    (staging / "x").write_bytes(b"in flight")
-    try:
-        assert outcome(host.secure(staging / "x")) == ("failed", "refused")
-    finally:
-        (staging / "x").unlink()
+    deeper = host.volume / "mounted" / ".hostsweep-staging"
+    deeper.mkdir(parents=True)
+    for folder in (staging, deeper):
+        (folder / "x").write_bytes(b"in flight")
+        assert outcome(host.secure(folder / "x")) == ("failed", "refused")
+        (folder / "x").unlink()
+    os.chown(deeper, CUSTOMER, CUSTOMER)  # a folder of that name which is a customer's own is as any other
+    (deeper / "x").write_bytes(b"a customer's")
+    said = host.secure(deeper / "x", digests={"sha256": b"\1" * 32})
+    assert outcome(said) == ("changed", "changed")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 40])
@@ -256,23 +266,35 @@ def test_a_process_in_the_securers_place_is_not_given_a_descriptor(tmp_path: Pat
     tmp_path.chmod(0o777)
     path = tmp_path / "socket"
 
-    def listen() -> Any:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.bind(str(path))
-        sock.listen()
-        path.chmod(0o777)
-        child = os.fork()
-        if child == 0:
-            until(lambda: (tmp_path / "done").exists(), 30)
+    child = os.fork()
+    if child == 0:
+        try:
+            power.become(STRANGER, STRANGER, [CAP_DAC_OVERRIDE])
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            sock.bind(str(path) + ".new")
+            sock.listen()
+            os.rename(str(path) + ".new", path)
+            sock.accept()
+            until(lambda: False, 60)
+        finally:
             os._exit(0)
-        return child
-
-    as_user(STRANGER, listen, [CAP_DAC_OVERRIDE])
     try:
-        with pytest.raises(Exception, match=f"uid {STRANGER} listens in the securer's place"):
+        until(path.exists)
+        with pytest.raises(SecurerError, match=f"uid {STRANGER} listens in the securer's place"):
             Connection.open(path)
     finally:
-        (tmp_path / "done").touch()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_the_securer_carries_nothing_of_scanning() -> None:
+    """What isn't loaded can't be attacked: no decoders, no parsers of lists, no HTTP, no walk."""
+    loaded = "import scanner.cli.securer, scanner.app.securer, sys; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout
+    rooms = ("pipeline", "hashing", "feeds", "index", "http", "catalog", "sources")
+    rooms = ("pipeline", "hashing", "feeds", "index", "http", "catalog", "sources")
+    heavy = {"numpy", "PIL", "aiohttp", "ijson", "imagehash", *(f"scanner.{room}" for room in rooms)}
+    assert not heavy & set(said.split())
 
 
 def test_daemons_cannot_take_the_connections_kept_for_root(host: SecurerHost) -> None:

@@ -102,3 +102,14 @@ def test_a_secret_is_read_without_its_line_end_and_never_shown(tmp_path: Path) -
     assert secret.value == "user:päss word"
     assert secret.warning == ""
     assert "päss" not in repr(secret)
+
+
+def test_a_securer_needs_its_user_and_a_vault_that_is_not_the_daemons(tmp_path: Path) -> None:
+    for directory in ("", "directory: /var/lib/hostsweep/quarantine,"):
+        text = f"quarantine: {{{directory} securer: /run/s}}\n"
+        with pytest.raises(ConfigError, match=r"quarantine\.directory: with a securer the vault needs"):
+            configured(tmp_path, text)
+    text = f"quarantine: {{directory: {tmp_path}/v, securer: /run/s, securer_user: nobody-x}}\n"
+    config = configured(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"quarantine\.securer_user: .*there is no user 'nobody-x'"):
+        check_files(config)
