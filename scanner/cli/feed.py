@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.app.lists import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import console, print_json, table, time_text, with_times
-from scanner.model.errors import FeedError
+from scanner.model.errors import ConfigError, FeedError
 
 if TYPE_CHECKING:
     from scanner.app import App
@@ -80,7 +81,7 @@ def sync(context: Context, name: str | None, as_json: bool) -> int:
     if not names:
         click.echo("No feeds are configured.", err=True)
         return 1
-    app.state.prepare()
+    app.take_feeds_in_hand()
     return max(asyncio.run(_sync(app, each, as_json)) for each in names)
 
 
@@ -108,10 +109,26 @@ async def _sync(app: App, name: str, as_json: bool) -> int:
 def import_list(context: Context, file: Path, name: str, format_name: str | None) -> int:
     """Import a list from a file by hand (a host without a network)."""
     app = context.app()
-    app.state.prepare()
     feed = app.keeper.feed(name)
     if format_name:
         feed = feed.model_copy(update={"format": format_name})
-    change = asyncio.run(app.keeper.import_file(feed, file))
+    with opened_list(file) as descriptor:
+        app.take_feeds_in_hand()
+        change = asyncio.run(app.keeper.import_file(feed, file, descriptor))
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
+    return 0
+
+
+@command.command("daemon")
+@pass_context
+def daemon(context: Context) -> int:
+    """Sync all feeds by their schedules until SIGTERM, for sync.by: service. SIGHUP reloads."""
+    from scanner.syncer import Syncer
+
+    if context.config_path is None:
+        raise ConfigError(
+            "the syncing service needs a configuration",
+            remedy="Write /etc/hostsweep/config.yaml or name a file with -c; config/example.yaml is a start",
+        )
+    asyncio.run(Syncer(context.app).run())
     return 0

@@ -147,20 +147,42 @@ class Hashing(_Part):
         Raises:
             ConfigError: there is no such user, or it is root under another name.
         """
-        if os.geteuid() != 0:
-            return os.geteuid(), os.getegid()
-        try:
-            entry = pwd.getpwnam(self.user) if isinstance(self.user, str) else pwd.getpwuid(self.user)
-        except KeyError:
-            if isinstance(self.user, int):
-                return self.user, self.user
-            remedy = "Name a user of this machine, without power"
-            raise ConfigError(
-                f"there is no user '{self.user}'", where="hashing.user", remedy=remedy
-            ) from None
-        if entry.pw_uid == 0:
-            raise ConfigError(f"the user '{self.user}' is root", where="hashing.user")
-        return entry.pw_uid, entry.pw_gid
+        return _numbers(self.user, "hashing.user")
+
+
+def _numbers(user: str | int, key: str) -> tuple[int, int]:
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    try:
+        entry = pwd.getpwnam(user) if isinstance(user, str) else pwd.getpwuid(user)
+    except KeyError:
+        if isinstance(user, int):
+            return user, user
+        remedy = "Name a user of this machine, without power"
+        raise ConfigError(f"there is no user '{user}'", where=key, remedy=remedy) from None
+    if entry.pw_uid == 0:
+        raise ConfigError(f"the user '{user}' is root", where=key)
+    return entry.pw_uid, entry.pw_gid
+
+
+class Sync(_Part):
+    """Who fetches and reads hash lists, and what the processes that do it may use."""
+
+    by: Literal["daemon", "service"] = "daemon"
+    user: User = "nobody"
+    memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # some 40 million entries
+    time_limit: Seconds = (
+        2 * _HOUR
+    )  # a list of 5 GB at 20 Mbit/s takes 35 minutes to come, and as long to read
+
+    @property
+    def process_user(self) -> tuple[int, int]:
+        """Numbers of the user and group they run as: our own where we may not choose (not root).
+
+        Raises:
+            ConfigError: there is no such user, or it is root under another name.
+        """
+        return _numbers(self.user, "sync.user")
 
 
 class PdqLimit(_Part):
@@ -223,6 +245,7 @@ class Config(_Part):
 
     volumes: tuple[VolumeConfig, ...] = ()
     feeds: tuple[FeedConfig, ...] = ()
+    sync: Sync = Sync()
     schedule: Schedule = Schedule()
     hashing: Hashing = Hashing()
     matching: Matching = Matching()
@@ -230,6 +253,7 @@ class Config(_Part):
     brake: BrakeConfig = BrakeConfig()
     http: HttpConfig = HttpConfig()
     state_directory: AbsolutePath | None = None
+    feeds_directory: AbsolutePath | None = None  # below the state directory
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 

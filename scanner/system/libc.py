@@ -10,10 +10,16 @@ from functools import lru_cache
 
 # System call numbers differ by machine below 424; from 424 on they are the same everywhere.
 _NUMBERS = {
-    "x86_64": {"renameat2": 316, "prctl": 157, "capset": 126, "ioprio_set": 251},
-    "aarch64": {"renameat2": 276, "prctl": 167, "capset": 91, "ioprio_set": 30},
+    "x86_64": {"renameat2": 316, "prctl": 157, "capset": 126, "ioprio_set": 251, "seccomp": 317},
+    "aarch64": {"renameat2": 276, "prctl": 167, "capset": 91, "ioprio_set": 30, "seccomp": 277},
 }
-_COMMON = {"openat2": 437, "close_range": 436}
+_COMMON = {
+    "openat2": 437,
+    "close_range": 436,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
+}
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import struct
+from collections.abc import Sequence
 
 from scanner.system import libc
 
@@ -35,13 +36,13 @@ def raise_descriptor_limit() -> int:
     return wanted
 
 
-def drop_user(uid: int, gid: int) -> None:
-    """Become another user for good: no groups, no capabilities, an empty bounding set. Needs root.
+def drop_user(uid: int, gid: int, groups: Sequence[int] = ()) -> None:
+    """Become another user for good: no capabilities, an empty bounding set, no groups but these. Needs root.
 
     Raises:
         OSError: a step was refused; the process must not go on.
     """
-    os.setgroups([])
+    os.setgroups(list(groups))
     for capability in range(64):
         try:
             libc.prctl(_PR_CAPBSET_READ, capability)
