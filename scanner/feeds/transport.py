@@ -137,7 +137,7 @@ class _TryAgainError(Exception):
 
 async def fetch(
     request: FetchRequest,
-    session: aiohttp.ClientSession,
+    session: aiohttp.ClientSession | None,
     staging: Path,
     *,
     policy: FetchPolicy | None = None,
@@ -148,6 +148,7 @@ async def fetch(
     """Fetch a list into `staging`, which is made anew with mode 0600, and is gone after any error.
 
     Args:
+        session: needed for all but local lists.
         opened: where files can't be opened any more, what was opened before; used up.
 
     Raises:
@@ -156,11 +157,13 @@ async def fetch(
         ConfigError: a file with a secret can't be used.
         StorageError: the staging file can't be written.
     """
-    transfer = _Transfer(request, session, staging, policy or FetchPolicy(), opened)
     with _told_where(request):
         url = parse(request.url, insecure=request.insecure)
         if url.scheme == "file":
             return await asyncio.to_thread(_fetch_local, request, url, opened, staging)
+        if session is None:
+            raise RuntimeError("a list is fetched from a server with a session")
+        transfer = _Transfer(request, session, staging, policy or FetchPolicy(), opened)
         return await _with_retries(lambda: transfer.run(url), transfer.policy, rng or random.Random(), sleep)
 
 

@@ -13,10 +13,9 @@ import asyncio
 # What the first thread and the first look-up of a host load, when that may be out of reach.
 import concurrent.futures.thread  # noqa: F401
 import encodings.idna  # noqa: F401
+import importlib
 from pathlib import Path
 from typing import Any
-
-import aiohttp
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
 from scanner.pipeline import feed_confinement
@@ -35,6 +34,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     """
     request = _request(order["request"])
     opened = Opened.for_request(request)
+    if opened.source is None:  # a local list needs none of it, and it is most of all loading
+        importlib.import_module("aiohttp")
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=opened.source is None,
@@ -51,6 +52,10 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
+    if opened.source is not None:
+        return await fetch(request, None, Path(LIST), opened=opened)
+    import aiohttp
+
     async with aiohttp.ClientSession(trust_env=True) as session:
         return await fetch(request, session, Path(LIST), opened=opened)
 

@@ -6,12 +6,18 @@ import os
 import socket
 from collections.abc import Mapping
 
+_DROPPED = frozenset({"WATCHDOG", "STATUS"})  # told again and again
+_WAIT = 5.0  # seconds
+
 
 def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
     """Send one datagram of KEY=value lines, e.g. ``notify(os.environ, READY=1, STATUS="idle")``.
 
+    Where a service manager does not listen, life signs and states are dropped instead of waited for: whoever
+    tells them has other things to do. READY and the like are waited for a while.
+
     Returns:
-        False when nobody asked to be told (no NOTIFY_SOCKET) or the socket is gone.
+        False when nobody asked to be told (no NOTIFY_SOCKET), the socket is gone, or nobody listens.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
@@ -20,10 +26,11 @@ def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
         address = "\0" + address[1:]
     message = "".join(f"{key}={value}\n" for key, value in fields.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        s.settimeout(0 if fields.keys() <= _DROPPED else _WAIT)
         try:
             s.connect(address)
             s.sendall(message.encode())
-        except OSError:
+        except OSError:  # and BlockingIOError, TimeoutError
             return False
     return True
 
