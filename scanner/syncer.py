@@ -63,6 +63,7 @@ class Syncer:
                 storage failed.
         """
         app = self._checked()
+        app.take_feeds_in_hand()
         with app.single_syncer():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

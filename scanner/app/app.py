@@ -18,13 +18,14 @@ from scanner.app.lists import FeedChange, ListKeeper, Lists
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
-from scanner.app.state import StateDirectory, become_owner, default_state_directory, sweep
+from scanner.app.state import StateDirectory, become_feeds_owner, default_state_directory, sweep
+from scanner.app.vaults import become_owner_of, vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
-from scanner.model.errors import BusyError, ConfigError, FeedError
+from scanner.model.errors import BusyError, ConfigError, FeedError, SecurerError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import CaseState, Match
 from scanner.model.outcomes import ScanCounts
@@ -33,7 +34,6 @@ from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.volume import Volume
-from scanner.response import Restorer, Vault, VaultLimits
 from scanner.system.locking import FileLock, LockHeld, Owners
 from scanner.system.opening import hard_links_protected
 
@@ -67,8 +67,8 @@ class App:
         self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
         self.owners = Owners(state.owners)
-        quarantine = config.quarantine
-        self.vault = Vault(state.quarantine, VaultLimits(quarantine.reserve, quarantine.max_size), self.clock)
+        self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
+        self._actor = f"uid {os.getuid()}"  # who came, whoever we become
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
         self._lists: Lists | None = None
         self._announced: dict[str, Path] = {}  # lists of another service that were told, used yet or not
@@ -92,7 +92,21 @@ class App:
     @property
     def actor(self) -> str:
         """Who acts, for the record of custody."""
-        return f"uid {os.getuid()}"
+        return self._actor
+
+    def become_owner(self) -> None:
+        """Where another process has the vault: give up being root, and go on as whoever owns the state.
+
+        The securer is reached first, which takes us for root then. Root must not write where another user can
+        put links in its way.
+        """
+        if not self.vault.separate or os.geteuid() != 0:
+            return
+        try:
+            self.vault.connect()
+        except SecurerError:
+            pass  # whoever needs it will hear why it isn't there
+        become_owner_of(self.state.path, self.config.quarantine.securer_uid)
 
     @property
     def feed_names(self) -> tuple[str, ...]:
@@ -169,10 +183,11 @@ class App:
             StorageError: the directory can't be used.
         """
         if self.state.feeds_are_ours:
+            self.become_owner()
             self.state.prepare()
             return
         if os.geteuid() == 0:
-            become_owner(self.state.feeds)
+            become_feeds_owner(self.state.feeds)
         self.state.prepare_feeds()
 
     def check_feeds(self) -> tuple[str, ...]:
@@ -270,7 +285,13 @@ class App:
     def recover(self, reporter: Reporter) -> None:
         """Finish or undo what dead processes left, and bring their cases up to date."""
         with self.ledger() as ledger:
-            recover_steps(ledger, self.vault, self.owners, reporter, self.clock)
+            try:
+                recover_steps(ledger, self.vault, reporter, self.clock)
+            except VaultError as e:
+                if not self.vault.separate:
+                    raise
+                # Hits stay in their place and are told as such; the securer may be back at any time.
+                reporter.note("securer_unreachable", reason=str(e))
 
     # Cases and the vault
 
@@ -290,7 +311,7 @@ class App:
                 # Remembered before it is restored: a scan that meets it in between leaves it alone.
                 ledger.add_exception(case.digests, case.id, note, self.actor, self.clock.now_ns())
                 if case.quarantine_id and self.vault.get(case.quarantine_id).state == "held":
-                    restored = self._restorer(ledger).restore(case.quarantine_id, None)
+                    restored = self.vault.restore(case.quarantine_id, None, ledger)
             ledger.resolve(case.id, state, note, self.actor, self.clock.now_ns())
         return restored
 
@@ -300,12 +321,15 @@ class App:
         Raises:
             NotFoundError, VaultError, LedgerError.
         """
+        if not self.vault.separate:
+            with self.ledger() as ledger:
+                return self.vault.restore(quarantine_id, to, ledger)
+        item = self.vault.get(quarantine_id)
+        place = self.vault.restore(item.id, to, None)  # on the securer's record
+        self.become_owner()  # only now: root alone may write where root said
         with self.ledger() as ledger:
-            return self._restorer(ledger).restore(quarantine_id, to)
-
-    def _restorer(self, ledger: Ledger) -> Restorer:
-        owner = self.owners.own(self.ids.new())
-        return Restorer(self.vault, ledger, self.clock, self.ids, owner)
+            ledger.note(f"restored item {item.id}", self.actor, self.clock.now_ns(), item.case_id)
+        return place
 
     # The daemon's parts
 
@@ -314,8 +338,16 @@ class App:
         self.state.prepare()
         await asyncio.to_thread(sweep, self.state.work)
         await asyncio.to_thread(self.recover, self._daemon_reporter)
-        await asyncio.to_thread(self.vault.prepare)
+        await asyncio.to_thread(self._prepare_vault)
         self._use(await asyncio.to_thread(self.keeper.open))
+
+    def _prepare_vault(self) -> None:
+        try:
+            self.vault.prepare()
+        except VaultError as e:
+            if not self.vault.separate:
+                raise
+            self._daemon_reporter.note("securer_unreachable", reason=str(e))
 
     def _use(self, lists: Lists) -> None:
         self._lists = lists
@@ -464,10 +496,18 @@ class App:
                 self.metrics.feed_success(name, self.keeper.store.state(name).last_success_ns)
 
     def _note_vault(self) -> None:
-        items, size = self.vault.usage()
         with self.ledger(read_only=True) as ledger:
-            self.metrics.vault(items, size, self.vault.free_bytes(), ledger.count_unsecured())
+            unsecured = ledger.count_unsecured()
             self.metrics.brake(ledger.brake() is not None)
+        try:
+            (items, size), free = self.vault.usage(), self.vault.free_bytes()
+        except VaultError:
+            if not self.vault.separate:
+                raise
+            # The vault's figures stay as they were; readiness says that the securer is missing.
+            self.metrics.unsecured(unsecured)
+            return
+        self.metrics.vault(items, size, free, unsecured)
 
     async def refresh_gauges(self) -> None:
         """Bring gauges up to date that change without us: the vault, the brake, overdue feeds."""

@@ -7,11 +7,11 @@ from scanner.config import Config
 from scanner.http import Check, Readiness
 from scanner.model.errors import ScannerError
 from scanner.model.ports import Clock
-from scanner.response import Vault
+from scanner.securer import Keeper
 
 
 def readiness(
-    config: Config, keeper: ListKeeper, vault: Vault, lists: Lists | None, clock: Clock
+    config: Config, keeper: ListKeeper, vault: Keeper, lists: Lists | None, clock: Clock
 ) -> Readiness:
     """One look at everything a scan that secures needs; blocking, but only for some system calls."""
     now = clock.now_ns()

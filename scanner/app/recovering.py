@@ -7,17 +7,19 @@ from scanner.model.errors import NotFoundError
 from scanner.model.matches import Action
 from scanner.model.ports import Clock
 from scanner.pipeline.reporting import Reporter
-from scanner.response import RecoveryNote, Vault, open_root, recover
-from scanner.system.locking import Owners
+from scanner.response import RecoveryNote
+from scanner.securer import Keeper
 
 
-def recover_steps(ledger: Ledger, vault: Vault, owners: Owners, reporter: Reporter, clock: Clock) -> None:
+def recover_steps(ledger: Ledger, vault: Keeper, reporter: Reporter, clock: Clock) -> None:
     """Finish or undo what dead processes left; the steps of living ones are left alone.
+
+    Where another process has the vault, it did so at its start, and is asked what came of it.
 
     Raises:
         StorageError: the ledger or the vault can't be read or written.
     """
-    for note in recover(ledger, vault, open_root, owners.dead):
+    for note in vault.recover(ledger):
         _bring_up_to_date(ledger, note, clock.now_ns())
         reporter.note("recovered", case=note.case_id, outcome=note.text)
 

@@ -29,7 +29,8 @@ from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
 from scanner.pipeline.workers import WorkersWhenNeeded
-from scanner.response import STAGING_NAME, Brake, BrakeLimits, Securer, StagingFolder, Vault
+from scanner.response import STAGING_NAME, Brake, BrakeLimits
+from scanner.securer import Keeper
 from scanner.system.locking import Owners
 from scanner.system.power import raise_descriptor_limit
 
@@ -43,7 +44,7 @@ class Tools:
     clock: Clock
     ids: Ids
     owners: Owners
-    vault: Vault
+    vault: Keeper
     actor: str
 
 
@@ -227,15 +228,20 @@ class Scanner:
     def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:
         if not self._quarantine:
             return None
-        tools = self._tools
-        owner = tools.owners.own(tools.ids.new())
-        tools.vault.prepare()
+        vault = self._tools.vault
         try:
-            StagingFolder.open(root_fd, volume.root).close()
+            vault.prepare()
+        except VaultError as e:
+            if not vault.separate:
+                raise
+            # Its hits stay unsecured one by one, until the securer is back.
+            self._reporter.note("securer_unreachable", volume=volume.name, reason=str(e))
+        try:
+            vault.check_volume(root_fd, volume.root)
         except VaultError as e:
             # The volume's fault, not our storage's: its hits fail one by one, and other volumes go on.
             self._reporter.note("no_staging", volume=volume.name, reason=str(e))
-        return Securer(tools.vault, ledger, tools.clock, tools.ids, owner)
+        return vault.securing(ledger)
 
     def _walker(self, volume: Volume, root_fd: int) -> Walker:
         if volume.only:
@@ -256,14 +262,19 @@ class Scanner:
         """Our own directories, by identity: a customer's folder of the same name is not ours."""
         found = []
         for path in (self._tools.state.path, self._tools.state.quarantine):
-            if path.exists():
+            try:
                 st = path.stat()
-                found.append((st.st_dev, st.st_ino))
+            except (
+                OSError
+            ):  # not there, or another user's behind a closed directory, which no walk of ours enters
+                continue
+            found.append((st.st_dev, st.st_ino))
         try:
             st = os.stat(STAGING_NAME, dir_fd=root_fd, follow_symlinks=False)
         except OSError:
             return tuple(found)
-        if st.st_uid == os.geteuid() and st.st_mode & 0o777 == 0o700:
+        # A separate securer's is root's; no customer can make one of that owner.
+        if st.st_uid in (0, os.geteuid()) and st.st_mode & 0o777 == 0o700:
             found.append((st.st_dev, st.st_ino))
         return tuple(found)
 

@@ -123,7 +123,7 @@ def sweep(work: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def become_owner(directory: Path) -> None:
+def become_feeds_owner(directory: Path) -> None:
     """Become the user to whom a directory belongs, with that user's groups, for good. Needs root.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scanner.app.app import App
 from scanner.ledger import VolumeScans
+from scanner.model.errors import SecurerError
 from scanner.model.outcomes import SKIPPED_BY_CHOICE
 
 
@@ -65,16 +66,24 @@ def status(app: App) -> dict[str, Any]:
     with app.ledger(read_only=True) as ledger:
         scans, brake = ledger.last_scans(), ledger.brake()
         cases, unsecured = sum(ledger.counts().values()), ledger.count_unsecured()
-    items, size = app.vault.usage()
+    items, size, free, securer = _vault(app)
     names = dict.fromkeys([*(v.name for v in app.volumes), *scans])
     return {
         "volumes": [volume_status(name, scans.get(name)) for name in names],
         "feeds": [feed_status(app, name) for name in app.feed_names],
         "cases": {"total": cases, "unsecured": unsecured},
-        "quarantine": {"items": items, "bytes": size, "free_bytes": app.vault.free_bytes()},
+        "quarantine": {"items": items, "bytes": size, "free_bytes": free, "problem": securer},
         "brake": {
             "engaged": brake is not None,
             "reason": brake.reason if brake else None,
             "since_ns": brake.engaged_ns if brake else None,
         },
     }
+
+
+def _vault(app: App) -> tuple[int | None, int | None, int | None, str | None]:
+    """(items, bytes, bytes free, None), or why a separate securer does not tell."""
+    try:
+        return (*app.vault.usage(), app.vault.free_bytes(), None)
+    except SecurerError as e:
+        return None, None, None, str(e)

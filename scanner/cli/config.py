@@ -20,7 +20,7 @@ def check(context: Context) -> int:
     """Validate the configuration and the files it names."""
     if context.config_path is None:
         raise ConfigError("there is no configuration to check", remedy="Name a file with -c")
-    app = context.app()
+    app = context.app(as_owner=False)
     for warning in app.check():
         click.echo(f"note: {warning}", err=True)
     click.echo(f"{context.config_path}: in order ({len(app.volumes)} volumes, {len(app.feed_names)} feeds).")
@@ -34,7 +34,7 @@ def show(context: Context, as_json: bool) -> int:
     """Print the effective configuration, secrets masked."""
     from scanner.config import effective, to_yaml
 
-    config = context.app().config
+    config = context.app(as_owner=False).config
     if as_json:
         print_json(effective(config))
     else:

@@ -31,8 +31,13 @@ class Context:
             return self.config
         return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
 
-    def app(self) -> App:
+    def app(self, *, as_owner: bool = True) -> App:
         """Build the app after setting up the log.
+
+        With a separate securer, a root shell becomes the owner of the state directory here.
+
+        Args:
+            as_owner: False for verbs that write where root said, and touch no state before `become_owner`.
 
         Raises:
             ConfigError: the configuration can't be used.
@@ -41,7 +46,10 @@ class Context:
         from scanner.observability import configure_logging
 
         configure_logging(log_format=self.log_format, verbosity=-1 if self.quiet else self.verbose)
-        return App.from_files(self.config_path, self.state_dir)
+        app = App.from_files(self.config_path, self.state_dir)
+        if as_owner:
+            app.become_owner()
+        return app
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -8,6 +8,7 @@ import click
 
 from scanner.cli.context import Context, pass_context
 from scanner.model.errors import ConfigError
+from scanner.system import power
 
 
 @click.command("daemon")
@@ -21,5 +22,6 @@ def command(context: Context) -> int:
             "the daemon needs a configuration",
             remedy="Write /etc/hostsweep/config.yaml or name a file with -c; config/example.yaml is a start",
         )
+    power.not_dumpable()  # it can read every file: nobody of its user looks into it
     asyncio.run(Daemon(context.app).run())
     return 0

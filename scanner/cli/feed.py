@@ -76,7 +76,7 @@ def _plain(value: object) -> str:
 @pass_context
 def sync(context: Context, name: str | None, as_json: bool) -> int:
     """Fetch one feed or all; a list that can't be used leaves the last good one in use."""
-    app = context.app()
+    app = context.app(as_owner=False)
     names = (name,) if name else app.feed_names
     if not names:
         click.echo("No feeds are configured.", err=True)
@@ -108,7 +108,7 @@ async def _sync(app: App, name: str, as_json: bool) -> int:
 @pass_context
 def import_list(context: Context, file: Path, name: str, format_name: str | None) -> int:
     """Import a list from a file by hand (a host without a network)."""
-    app = context.app()
+    app = context.app(as_owner=False)
     feed = app.keeper.feed(name)
     if format_name:
         feed = feed.model_copy(update={"format": format_name})
@@ -130,5 +130,5 @@ def daemon(context: Context) -> int:
             "the syncing service needs a configuration",
             remedy="Write /etc/hostsweep/config.yaml or name a file with -c; config/example.yaml is a start",
         )
-    asyncio.run(Syncer(context.app).run())
+    asyncio.run(Syncer(lambda: context.app(as_owner=False)).run())
     return 0

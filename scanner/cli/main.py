@@ -17,6 +17,7 @@ from scanner.model.errors import ScannerError
 _VERBS = {
     "scan": ("scanner.cli.scan", "Scan paths once."),
     "daemon": ("scanner.cli.daemon", "Run until SIGTERM: sync feeds, scan on schedule, serve metrics."),
+    "securer": ("scanner.cli.securer", "Run until SIGTERM: keep the vault for a daemon without power."),
     "feed": ("scanner.cli.feed", "Hash lists: list, sync, import, show."),
     "check": ("scanner.cli.check", "Digests of a file, and whether they are listed."),
     "hits": ("scanner.cli.hits", "Cases: list, show, resolve."),

@@ -94,7 +94,7 @@ def show(context: Context, item_id: str, as_json: bool) -> int:
 @pass_context
 def restore(context: Context, item_id: str, to: Path | None) -> int:
     """Bring an item back with owner, mode, times and attributes. The vault keeps its copy."""
-    place = context.app().restore(item_id, to)
+    place = context.app(as_owner=False).restore(item_id, to)
     click.echo(
         f"Restored to {display(place)}. It is secured again at the next scan unless its case is resolved."
     )
@@ -107,21 +107,23 @@ def restore(context: Context, item_id: str, to: Path | None) -> int:
 @pass_context
 def export(context: Context, item_id: str, to: Path) -> int:
     """Copy an item's content into a new file, readable by you alone."""
-    item = context.app().vault.export(item_id, to)
+    item = context.app(as_owner=False).vault.export(item_id, to)
     click.echo(f"Exported {bytes_text(item.size)}, sha256 {item.sha256.hex()}.")
     return 0
 
 
 @command.command("verify")
 @click.option("--head", metavar="N:HEX", help="The ledger's head as an earlier verify told it.")
+@click.option("--securer-head", metavar="N:HEX", help="The same of a separate securer's own record.")
 @click.option("--json", "as_json", is_flag=True)
 @pass_context
-def verify(context: Context, head: str | None, as_json: bool) -> int:
+def verify(context: Context, head: str | None, securer_head: str | None, as_json: bool) -> int:
     """Hash everything in the vault again, and check the ledger's chain and tables."""
     from scanner.ledger import Head
 
     app = context.app()
     report = app.vault.verify()
+    own = app.vault.record(str(Head.parse(securer_head)) if securer_head else "")
     with app.ledger(read_only=True) as ledger:
         chain = ledger.verify(Head.parse(head) if head else None)
         changed = ledger.changed_tables()
@@ -140,6 +142,14 @@ def verify(context: Context, head: str | None, as_json: bool) -> int:
                     "problem": chain.problem or None,
                     "changed_tables": list(changed),
                 },
+                "securer": None
+                if own is None
+                else {
+                    "ok": own.ok,
+                    "head": own.head,
+                    "problem": own.problem or None,
+                    "changed_tables": list(own.changed),
+                },
             }
         )
     else:
@@ -151,7 +161,12 @@ def verify(context: Context, head: str | None, as_json: bool) -> int:
         click.echo(f"ledger: {'in order' if chain.ok else chain.problem}, head {chain.head}")
         if changed:
             click.echo(f"ledger: tables that differ from what is on record: {', '.join(changed)}")
-    return 0 if not report.problems and chain.ok and not changed else 2
+        if own is not None:
+            click.echo(f"securer's record: {'in order' if own.ok else own.problem}, head {own.head}")
+            if own.changed:
+                click.echo(f"securer's record: tables that differ from it: {', '.join(own.changed)}")
+    sound = own is None or (own.ok and not own.changed)
+    return 0 if not report.problems and chain.ok and not changed and sound else 2
 
 
 @command.command("purge")

@@ -36,8 +36,11 @@ def _print(state: dict[str, Any]) -> None:
     out.print(table("Feeds", ("feed", ">entries", "last success", "error"), rows))
     cases, vault, brake = state["cases"], state["quarantine"], state["brake"]
     out.print(f"Cases: {cases['total']:,}, {cases['unsecured']:,} of them with the file still in its place.")
-    free = bytes_text(vault["free_bytes"])
-    out.print(f"Vault: {vault['items']:,} items, {bytes_text(vault['bytes'])}, {free} free.")
+    if vault["problem"]:
+        out.print(f"Vault: {vault['problem']}", style="bold red")
+    else:
+        free = bytes_text(vault["free_bytes"])
+        out.print(f"Vault: {vault['items']:,} items, {bytes_text(vault['bytes'])}, {free} free.")
     if brake["engaged"]:
         out.print(
             f"Brake: engaged since {time_text(brake['since_ns'])}: {brake['reason']}.", style="bold red"

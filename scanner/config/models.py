@@ -123,6 +123,20 @@ class Schedule(_Part):
     scan_every: Seconds = _DAY
 
 
+def _user_numbers(user: str | int, where: str) -> tuple[int, int]:
+    """Numbers of a user without power and of its group."""
+    try:
+        entry = pwd.getpwnam(user) if isinstance(user, str) else pwd.getpwuid(user)
+    except KeyError:
+        if isinstance(user, int):
+            return user, user
+        remedy = "Name a user of this machine, without power"
+        raise ConfigError(f"there is no user '{user}'", where=where, remedy=remedy) from None
+    if entry.pw_uid == 0:
+        raise ConfigError(f"the user '{user}' is root", where=where)
+    return entry.pw_uid, entry.pw_gid
+
+
 class Hashing(_Part):
     """What is hashed, and what the hashing workers may use."""
 
@@ -147,22 +161,9 @@ class Hashing(_Part):
         Raises:
             ConfigError: there is no such user, or it is root under another name.
         """
-        return _numbers(self.user, "hashing.user")
-
-
-def _numbers(user: str | int, key: str) -> tuple[int, int]:
-    if os.geteuid() != 0:
-        return os.geteuid(), os.getegid()
-    try:
-        entry = pwd.getpwnam(user) if isinstance(user, str) else pwd.getpwuid(user)
-    except KeyError:
-        if isinstance(user, int):
-            return user, user
-        remedy = "Name a user of this machine, without power"
-        raise ConfigError(f"there is no user '{user}'", where=key, remedy=remedy) from None
-    if entry.pw_uid == 0:
-        raise ConfigError(f"the user '{user}' is root", where=key)
-    return entry.pw_uid, entry.pw_gid
+        if os.geteuid() != 0:
+            return os.geteuid(), os.getegid()
+        return _user_numbers(self.user, "hashing.user")
 
 
 class Sync(_Part):
@@ -171,9 +172,7 @@ class Sync(_Part):
     by: Literal["daemon", "service"] = "daemon"
     user: User = "nobody"
     memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # some 40 million entries
-    time_limit: Seconds = (
-        2 * _HOUR
-    )  # a list of 5 GB at 20 Mbit/s takes 35 minutes to come, and as long to read
+    time_limit: Seconds = 2 * _HOUR  # 5 GB at 20 Mbit/s take 35 minutes to come, and as long to read
 
     @property
     def process_user(self) -> tuple[int, int]:
@@ -182,7 +181,9 @@ class Sync(_Part):
         Raises:
             ConfigError: there is no such user, or it is root under another name.
         """
-        return _numbers(self.user, "sync.user")
+        if os.geteuid() != 0:
+            return os.geteuid(), os.getegid()
+        return _user_numbers(self.user, "sync.user")
 
 
 class PdqLimit(_Part):
@@ -224,6 +225,17 @@ class Quarantine(_Part):
     directory: AbsolutePath | None = None  # below the state directory
     reserve: Size = _GIB
     max_size: Size | None = None
+    securer: AbsolutePath | None = None  # this process has the vault itself
+    securer_user: User = "hostsweep"
+
+    @property
+    def securer_uid(self) -> int:
+        """Number of the user that may speak to the securer besides root.
+
+        Raises:
+            ConfigError: there is no such user, or it is root under another name.
+        """
+        return _user_numbers(self.securer_user, "quarantine.securer_user")[0]
 
 
 class BrakeConfig(_Part):

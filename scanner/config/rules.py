@@ -23,6 +23,7 @@ def broken_rules(config: Config) -> list[Problem]:
         *(problem for n, feed in enumerate(config.feeds) for problem in _feed(n, feed)),
         *_own_ground(config),
         *_sync(config),
+        *_securer(config),
     ]
 
 
@@ -100,6 +101,18 @@ def _sync(config: Config) -> Iterator[Problem]:
             ("sync", "by"),
             "a service with a user of its own needs a directory of its own: name it in feeds_directory, "
             "such as /var/lib/hostsweep-feeds",
+        )
+
+
+def _securer(config: Config) -> Iterator[Problem]:
+    """Who may write a directory can rename what is in it: the vault must not be in the daemon's hands."""
+    quarantine, state = config.quarantine, config.state_directory or Path("/var/lib/hostsweep")
+    if quarantine.securer is None:
+        return
+    if quarantine.directory is None or inside(quarantine.directory, state):
+        yield Problem(
+            ("quarantine", "directory"),
+            f"with a securer the vault needs a directory outside of {state}, which is the daemon's",
         )
 
 

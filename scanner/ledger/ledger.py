@@ -292,6 +292,10 @@ class Ledger(AbstractContextManager["Ledger"]):
         """Steps that were begun and not finished, oldest first."""
         return [codec.read_step(row[0]) for row in self._db.execute(sql.OPEN_STEPS)]
 
+    def steps_since(self, since_ns: int) -> Sequence[Step]:
+        """Steps begun at this time (UTC, nanoseconds) or later, whatever became of them; oldest first."""
+        return [codec.read_step(row[0]) for row in self._db.execute(sql.STEPS_SINCE, (since_ns,))]
+
     # The brake
 
     def engage_brake(self, reason: str, now_ns: int) -> bool:
@@ -325,6 +329,10 @@ class Ledger(AbstractContextManager["Ledger"]):
             return None
         body = codec.parse(text)
         return BrakeState(body["reason"], body["engaged_ns"])
+
+    def brake_released_ns(self) -> int:
+        """When the brake was last released (UTC, nanoseconds); 0 if it never was."""
+        return int(self._db.scalar(sql.LAST_OF_TYPE, (str(EventType.BRAKE_RELEASED),)) or 0)
 
     # Scans
 

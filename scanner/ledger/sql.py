@@ -30,6 +30,8 @@ ADD_EVENT = """
     INSERT INTO events (seq, at_ns, type, case_id, actor, payload, prev_hash, hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+# The last event of a type. Walks back through the record: for a start, not for every file.
+LAST_OF_TYPE = "SELECT at_ns FROM events WHERE type = ? ORDER BY seq DESC LIMIT 1"
 # In order, from a number on: for reading on where one stopped.
 EVENTS = """
     SELECT seq, at_ns, type, case_id, actor, payload, prev_hash, hash FROM events
@@ -89,6 +91,8 @@ EXCEPTIONS = "SELECT kind, value, case_id, at_ns, body FROM exceptions ORDER BY 
 ADD_STEP = "INSERT INTO steps (id, started_ns, state, body) VALUES (?, ?, ?, ?)"
 CHANGE_STEP = "UPDATE steps SET state = :state, body = :body WHERE id = :id"
 STEP = "SELECT state, body FROM steps WHERE id = ?"
+# From a time on, in whatever state. No index: whoever asks does so once, at its start.
+STEPS_SINCE = "SELECT body FROM steps WHERE started_ns >= ? ORDER BY started_ns, id"
 OPEN_STEPS = "SELECT body FROM steps WHERE state = 'intent' ORDER BY started_ns, id"
 
 # Scans

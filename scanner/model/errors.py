@@ -13,7 +13,8 @@
     │   ├── CatalogError
     │   ├── LedgerError
     │   └── VaultError           the vault refused or could not keep something; the original stays
-    │       └── VaultFullError   there is no room for it
+    │       ├── VaultFullError   there is no room for it
+    │       └── SecurerError     the process that has the vault is not there, refused, or spoke nonsense
     ├── WorkerError              the hashing workers can't be started or keep dying
     ├── BusyError                another process holds what this one needs
     └── NotFoundError            an id or a name that isn't there (exit code 1)
@@ -97,6 +98,10 @@ class VaultError(StorageError):
 
 class VaultFullError(VaultError):
     """The vault has no room, by its own limits or by the file system's; the original stays where it was."""
+
+
+class SecurerError(VaultError):
+    """The process that has the vault can't be reached, refused, or said something that is no answer."""
 
 
 class WorkerError(ScannerError):

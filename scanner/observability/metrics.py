@@ -166,7 +166,10 @@ class Metrics:
         self._items.set(items)
         self._size.set(size)
         self._free.set(free)
-        self._unsecured.set(unsecured)
+        self.unsecured(unsecured)
+
+    def unsecured(self, cases: int) -> None:
+        self._unsecured.set(cases)
 
     def brake(self, engaged: bool) -> None:
         self._brake.set(engaged)

@@ -69,6 +69,7 @@ class SecureRequest:
         directory_fd: the directory the file was opened in.
         digests: as hashed; at least one exact kind.
         case_id: the case it belongs to.
+        atime_ns: the access time before it was read, nanoseconds since 1970; 0 where it isn't known.
     """
 
     volume: str
@@ -81,6 +82,7 @@ class SecureRequest:
     directory_fd: int
     digests: Digests
     case_id: str
+    atime_ns: int = 0
 
 
 class SecureOutcome(StrEnum):
@@ -99,12 +101,14 @@ class SecureResult:
         kind: for failures a short word (not_permitted, vault_full, io, …), else the outcome.
         text: words for people; where an object had to stay in staging, it says so.
         quarantine_id: the vault's item, "" unless secured.
+        links_left: other names the inode still has.
     """
 
     outcome: SecureOutcome
     kind: str
     text: str = ""
     quarantine_id: str = ""
+    links_left: int = 0
 
     @property
     def secured(self) -> bool:

@@ -188,7 +188,7 @@ class Vault:
             VaultError: purged, damaged, the target exists or can't be written.
         """
         item = self.get(item_id)
-        self._refuse_purged(item)
+        self.refuse_purged(item)
         try:
             fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
@@ -206,7 +206,12 @@ class Vault:
         return item
 
     @staticmethod
-    def _refuse_purged(item: Item) -> None:
+    def refuse_purged(item: Item) -> None:
+        """Refuse an item whose content is gone.
+
+        Raises:
+            VaultError: it is.
+        """
         if item.state is ItemState.PURGED:
             raise VaultError(
                 "the item was purged: its content is gone", where=item.id, remedy="Only the record is left"

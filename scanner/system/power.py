@@ -11,13 +11,15 @@ import os
 import resource
 import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from scanner.system import libc
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 1, 4, 23, 24
-_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 8, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 _CAPABILITY_VERSION_3 = 0x20080522
+CAP_DAC_READ_SEARCH = 2  # read every file and enter every directory (linux/capability.h)
 
 
 def lower_limit(which: int, value: int) -> None:
@@ -36,8 +38,20 @@ def raise_descriptor_limit() -> int:
     return wanted
 
 
-def drop_user(uid: int, gid: int, groups: Sequence[int] = ()) -> None:
+def drop_user(uid: int, gid: int, groups: Collection[int] = ()) -> None:
     """Become another user for good: no capabilities, an empty bounding set, no groups but these. Needs root.
+
+    Raises:
+        OSError: a step was refused; the process must not go on.
+    """
+    become(uid, gid, keep=(), groups=groups)
+
+
+def become(uid: int, gid: int, keep: Collection[int], groups: Collection[int] = ()) -> None:
+    """Become another user for good, with these capabilities and groups and no way to others. Needs root.
+
+    What is kept is ambient too: programs that this process starts have it as well. To be called before any
+    thread is started: capabilities are a thread's own.
 
     Raises:
         OSError: a step was refused; the process must not go on.
@@ -48,17 +62,32 @@ def drop_user(uid: int, gid: int, groups: Sequence[int] = ()) -> None:
             libc.prctl(_PR_CAPBSET_READ, capability)
         except OSError:
             break  # EINVAL: past the last one this kernel knows
-        libc.prctl(_PR_CAPBSET_DROP, capability)
+        if capability not in keep:
+            libc.prctl(_PR_CAPBSET_DROP, capability)
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    libc.prctl(_PR_SET_KEEPCAPS, 1 if keep else 0)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
-    drop_capabilities()
+    set_capabilities(keep)
+    for capability in keep:
+        libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
 def drop_capabilities() -> None:
     """Empty this thread's permitted, effective and inheritable sets."""
+    set_capabilities(())
+
+
+def set_capabilities(keep: Collection[int]) -> None:
+    """Make this thread's permitted, effective and inheritable sets these, all of which it must have.
+
+    Raises:
+        OSError: EPERM: it doesn't have one of them.
+    """
     header = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), 8)
-    data = ctypes.create_string_buffer(24)
+    mask = sum(1 << capability for capability in keep)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    data = ctypes.create_string_buffer(struct.pack("<6I", low, low, low, high, high, high), 24)
     libc.syscall("capset", ctypes.cast(header, ctypes.c_void_p), ctypes.cast(data, ctypes.c_void_p))
 
 
