@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -44,11 +45,40 @@ class _Run:
     """What the tasks of one run share."""
 
     app: App
+    wakes: _Wakes
     end: asyncio.Event = field(default_factory=asyncio.Event)
     reload: bool = False
     changed: asyncio.Queue[FeedChange] = field(default_factory=asyncio.Queue)
     stop_work: threading.Event = field(default_factory=threading.Event)
     doing: dict[str, str] = field(default_factory=dict)
+    scanning: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+
+class _Wakes:
+    """What the HTTP surface can ask for: an event for each volume and feed, which its task waits for.
+
+    One that is busy begins anew when it is done: what was asked for happens after the asking. Asking
+    twice meanwhile is asking once.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.volumes = {v.name: asyncio.Event() for v in app.volumes}
+        # Feeds that another service syncs are not ours to wake.
+        feeds = app.feed_names if app.state.feeds_are_ours else ()
+        self.feeds = {name: asyncio.Event() for name in feeds}
+
+    def scan(self, volume: str) -> bool:
+        return self._set(self.volumes.get(volume))
+
+    def sync(self, feed: str) -> bool:
+        return self._set(self.feeds.get(feed))
+
+    @staticmethod
+    def _set(event: asyncio.Event | None) -> bool:
+        if event is None:
+            return False
+        event.set()
+        return True
 
 
 class Daemon:
@@ -85,6 +115,7 @@ class Daemon:
         app = self._load()
         for warning in app.check():
             log.warning("configuration", text=warning)
+        app.http_token()
         return app
 
     def _reloaded(self, app: App) -> App:
@@ -123,11 +154,11 @@ class Daemon:
 
     async def _serve(self, app: App) -> bool:
         """Serve with one configuration. Returns whether to go on with a new one."""
-        run = self._run = _Run(app)
+        run = self._run = _Run(app, _Wakes(app))
         if self._stopping:
             return False
         await app.prepare()
-        server = await start(app.http_application(), app.config.http.listen)
+        server = await start(app.http_application(run.wakes), app.config.http.listen)
         try:
             notify(os.environ, READY=1, STATUS="running")
             log.info("daemon_ready", listen=str(app.config.http.listen), volumes=len(app.volumes))
@@ -152,6 +183,7 @@ class Daemon:
                     for v in run.app.volumes
                 ]
                 tasks.append(group.create_task(self._changes(run), name="changes"))
+                tasks.append(group.create_task(self._retries(run), name="retries"))
                 seconds = watchdog_seconds(os.environ)
                 if seconds is not None:
                     tasks.append(group.create_task(self._watchdog(run, seconds), name="watchdog"))
@@ -166,8 +198,14 @@ class Daemon:
             raise
 
     @staticmethod
-    async def _sleep(seconds: float) -> None:
-        await asyncio.sleep(max(seconds, _SHORTEST_WAIT))
+    async def _sleep(seconds: float, wake: asyncio.Event) -> None:
+        """Sleep until the time is over or somebody asks for it now; a moment in any case."""
+        await asyncio.sleep(_SHORTEST_WAIT)
+        try:
+            async with asyncio.timeout(max(seconds - _SHORTEST_WAIT, 0.0)):
+                await wake.wait()
+        except TimeoutError:
+            return
 
     async def _watchdog(self, run: _Run, seconds: float) -> None:
         """Says that the event loop turns; a loop that hangs is restarted by the service manager."""
@@ -184,14 +222,16 @@ class Daemon:
 
     async def _feed(self, run: _Run, name: str) -> None:
         """Sync one feed for ever. A publisher's failure keeps the last good list."""
+        wake = run.wakes.feeds[name]
         while True:
-            await self._sleep(run.app.feed_due_in(name))
+            await self._sleep(run.app.feed_due_in(name), wake)
+            wake.clear()
             run.doing[name] = f"syncing feed {name}"
             try:
                 change = await run.app.sync_feed(name)
             except (FeedError, ConfigError, BusyError) as e:
                 log.warning("feed_sync_failed", feed=name, error=str(e))
-                await self._sleep(_FEED_RETRY_SECONDS * random.uniform(0.8, 1.2))
+                await self._sleep(_FEED_RETRY_SECONDS * random.uniform(0.8, 1.2), wake)
                 continue
             finally:
                 run.doing.pop(name, None)
@@ -225,17 +265,46 @@ class Daemon:
                 finally:
                     run.doing.pop("rematch", None)
 
+    async def _retries(self, run: _Run) -> None:
+        """Try again, every so often, what could not be secured. A volume in scan is left to its scan."""
+        every = run.app.config.quarantine.retry_every
+        while True:
+            await asyncio.sleep(max(every, _SHORTEST_WAIT))
+            await run.app.lists_loaded()
+            for volume in run.app.volumes:
+                lock = run.scanning[volume.name]
+                if not lock.locked():
+                    async with lock:
+                        await self._retry(run, volume.name)
+
+    @staticmethod
+    async def _retry(run: _Run, name: str) -> None:
+        run.doing["retry"] = f"securing what is left of {name}"
+        try:
+            counts = await run.app.retry_unsecured(name, run.stop_work)
+        except (SourceError, ConfigError, WorkerError) as e:
+            log.error("retry_failed", volume=name, error=str(e))
+        else:
+            if counts.files:
+                log.info("retried", volume=name, secured=counts.secured, unsecured=counts.unsecured)
+        finally:
+            run.doing.pop("retry", None)
+
     async def _volume(self, run: _Run, name: str) -> None:
         """Scan one volume for ever. A volume that fails is tried again; our own storage failing is fatal."""
+        wake = run.wakes.volumes[name]
         while True:
-            await self._sleep(await run.app.scan_due_in(name))
+            await self._sleep(await run.app.scan_due_in(name), wake)
             await run.app.lists_loaded()
+            wake.clear()
             run.doing[name] = f"scanning {name}"
             try:
-                counts = await run.app.scan_volume(name, run.stop_work)
+                async with run.scanning[name]:
+                    counts = await run.app.scan_volume(name, run.stop_work)
             except (SourceError, ConfigError, WorkerError) as e:
+                run.app.metrics.error("scan", "failed")
                 log.error("scan_failed", volume=name, error=str(e))
-                await self._sleep(_SCAN_RETRY_SECONDS)
+                await self._sleep(_SCAN_RETRY_SECONDS, wake)
                 continue
             finally:
                 run.doing.pop(name, None)

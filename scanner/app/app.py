@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanner import config as configuration
 from scanner.app.checking import check_files, hash_text_as_digests
@@ -23,16 +23,19 @@ from scanner.app.vaults import become_owner_of, vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
+from scanner.hashing import absent_layers, expected_layers
 from scanner.index import OpenFeed, added
 from scanner.ledger import Ledger
-from scanner.model.errors import BusyError, ConfigError, FeedError, SecurerError, VaultError
+from scanner.model.errors import BusyError, ConfigError, FeedError, SecurerError, StorageError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import CaseState, Match
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
+from scanner.model.times import with_times
 from scanner.observability import Metrics
 from scanner.pipeline.rematch import Touched
 from scanner.pipeline.reporting import Reporter, Reporters
+from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.system.locking import FileLock, LockHeld, Owners
 from scanner.system.opening import hard_links_protected
@@ -40,7 +43,7 @@ from scanner.system.opening import hard_links_protected
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from scanner.http import Readiness
+    from scanner.http import Readiness, Wakes
 
 T = TypeVar("T")
 
@@ -67,9 +70,11 @@ class App:
         self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
         self.owners = Owners(state.owners)
+        self.stuck = Stuck()
         self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
+        self._http_token = ""
         self._lists: Lists | None = None
         self._announced: dict[str, Path] = {}  # lists of another service that were told, used yet or not
         self._syncs_seen: dict[str, Mapping[str, int]] = {}
@@ -121,6 +126,15 @@ class App:
         warnings = configuration.check_files(self.config, self.state.quarantine)
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
+        absent = absent_layers()
+        if absent and self.config.hashing.sandbox == "required":
+            raise ConfigError(
+                f"this kernel lacks layers of the workers' sandbox: {', '.join(absent)}",
+                where="hashing.sandbox",
+                remedy="`preferred` works without them",
+            )
+        if absent:
+            warnings += (f"this kernel lacks layers of the workers' sandbox: {', '.join(absent)}",)
         return warnings
 
     def volume(self, name: str) -> Volume:
@@ -238,7 +252,9 @@ class App:
 
     @property
     def tools(self) -> Tools:
-        return Tools(self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor)
+        return Tools(
+            self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor, self.stuck
+        )
 
     async def lists_for(self, feeds: Sequence[str], *, needed: bool) -> Lists:
         """The configured lists and those named.
@@ -360,12 +376,41 @@ class App:
         self.metrics = old.metrics
         self._syncs_seen = old._syncs_seen
         self.owners = old.owners
+        self.stuck = old.stuck
 
-    def http_application(self) -> web.Application:
+    def http_application(self, wakes: Wakes) -> web.Application:
+        """The HTTP surface; `wakes` starts scans and syncs for those who have the token.
+
+        Raises:
+            ConfigError: there is a token file and no usable token in it.
+        """
         # Imported here, as in _readiness: aiohttp takes longer to load than a small scan takes to run.
-        from scanner.http import build_application
+        from scanner.http import Private, build_application
 
-        return build_application(metrics=self.metrics.render, readiness=self._readiness)
+        token = self.http_token()
+        return build_application(
+            metrics=self.metrics.render,
+            readiness=self._readiness,
+            private=Private(token, self._status, wakes) if token else None,
+            watcher=self.metrics,
+        )
+
+    def http_token(self) -> str:
+        """The token of the HTTP surface, read once and kept: a file that goes bad later must not end a
+        daemon that goes on with its old configuration. "" if there is none.
+
+        Raises:
+            ConfigError: the file can't be read or is not kept as a secret.
+        """
+        path = self.config.http.token_file
+        if path is not None and not self._http_token:
+            self._http_token = configuration.read_token(path).value
+        return self._http_token
+
+    async def _status(self) -> dict[str, Any]:
+        from scanner.app.status import status
+
+        return dict(with_times(await asyncio.to_thread(status, self)))
 
     async def _readiness(self) -> Readiness:
         """Looks at the vault and syncs its directory, so it has no place on the event loop."""
@@ -390,14 +435,14 @@ class App:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
-    async def sync_feed(self, name: str) -> FeedChange:
-        """Sync one feed and count how that went.
+    async def sync_feed(self, name: str, *, accept: bool = False) -> FeedChange:
+        """Sync one feed and count how that went; `accept` as in ListKeeper.sync.
 
         Raises:
             FeedError: the publisher's side failed.
         """
         try:
-            change = await self.keeper.sync(name)
+            change = await self.keeper.sync(name, accept=accept)
         except FeedError:
             self.metrics.feed_synced(name, "failed")
             raise
@@ -469,6 +514,11 @@ class App:
         scanner = self._scanner(stop)
         return await _in_thread(lambda: scanner.act_on_known(self.volume(name), news), stop)
 
+    async def retry_unsecured(self, name: str, stop: threading.Event) -> ScanCounts:
+        """Try again to secure what could not be secured on one volume."""
+        scanner = self._scanner(stop)
+        return await _in_thread(lambda: scanner.retry(self.volume(name)), stop)
+
     def _scanner(self, stop: threading.Event) -> Scanner:
         if self._lists is None:
             raise RuntimeError("prepare() comes before scanning")
@@ -484,7 +534,7 @@ class App:
                 name, result.seconds.get(name, 0.0), complete=counts.complete, now_ns=now
             )
         if result.layers is not None:
-            self.metrics.workers(result.restarts, result.layers)
+            self.metrics.workers(result.restarts, result.layers, expected_layers(root=True))
         self._note_vault()
 
     def note_lists(self, lists: Lists) -> None:
@@ -527,6 +577,12 @@ def _only_one(lock_file: Path, what: str, remedy: str) -> Iterator[None]:
             f"another {what} is running on this directory (process {e.holder or 'unknown'})",
             where=str(lock_file.parent),
             remedy=remedy,
+        ) from e
+    except OSError as e:
+        raise StorageError(
+            f"the {what}'s lock can't be taken ({e.strerror})",
+            where=str(lock_file),
+            remedy="Look at what stands there: it must be a plain file, made by hostsweep itself",
         ) from e
     with lock:
         yield

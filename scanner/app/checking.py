@@ -52,6 +52,7 @@ def _hash(path: Path, pool: WorkerPool) -> Digests:
         os.close(directory)
     try:
         pool.submit(HashJob(1, fd, st.st_size, media_only=False))
+        pool.prove()
         pool.flush()
         results = pool.poll(time.monotonic())
         while not results:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scanner.app.app import App
 from scanner.app.reporters import MetricsReporter
-from scanner.app.scanning import worker_pool
+from scanner.app.scanning import missing_layers, worker_pool
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.errors import ScannerError
@@ -116,7 +116,11 @@ def _workers(app: App) -> Finding:
     pool = worker_pool(app.config, workers=1)
     try:
         pool.start()
-        return Finding("workers", True, f"start; confined by {', '.join(sorted(pool.layers))}")
+        text = f"start; confined by {', '.join(sorted(pool.layers))}"
+        missing = missing_layers(pool.layers)
+        if missing:
+            text += f"; missing here: {', '.join(missing)}"
+        return Finding("workers", None if missing else True, text)
     finally:
         pool.stop()
 

@@ -10,6 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
@@ -27,6 +30,8 @@ from scanner.model.feeds import FeedTerms, Polarity
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.feed_answers import ImportAnswer
 from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses, ImportOrder
+
+log = structlog.get_logger("hostsweep.feeds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,11 @@ class ListKeeper:
 
     # Fetching and importing
 
-    async def sync(self, name: str) -> FeedChange:
+    async def sync(self, name: str, *, accept: bool = False) -> FeedChange:
         """Fetch a feed if it changed and build its index; the last good list stays on any failure.
+
+        Args:
+            accept: take the list even if it is far smaller than the one in use.
 
         Raises:
             FeedError: the publisher's side failed; recorded in the feed's state.
@@ -112,7 +120,7 @@ class ListKeeper:
         staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
         with self.store.lock(name):
             try:
-                return await self._sync(feed, staged)
+                return await self._sync(feed, staged, accept)
             except (FeedError, ConfigError) as e:
                 e.where = e.where.replace(str(staged), f"feed {name}")
                 await asyncio.to_thread(self.store.record_failure, name, str(e), self._clock.now_ns())
@@ -120,7 +128,7 @@ class ListKeeper:
             finally:
                 staged.unlink(missing_ok=True)
 
-    async def _sync(self, feed: FeedConfig, staged: Path) -> FeedChange:
+    async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
         have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
@@ -146,7 +154,9 @@ class ListKeeper:
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
-            answer = await self._import(feed, staged, descriptor, self.store, self._state.feeds_work)
+            answer = await self._import(
+                feed, staged, descriptor, self.store, self._state.feeds_work, accept=accept
+            )
         await asyncio.to_thread(
             self.store.record_success,
             feed.name,
@@ -160,24 +170,36 @@ class ListKeeper:
         )
         return FeedChange(feed.name, "updated", answer.counts.entries)
 
-    async def import_file(self, feed: FeedConfig, source: Path, descriptor: int) -> FeedChange:
+    async def import_file(
+        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
+    ) -> FeedChange:
         """Import a list by hand, in place of the feed's own source.
 
         Args:
             source: the list's path, for errors.
             descriptor: of the list, see `opened_list`.
+            accept: take it even if it lost most of its entries.
 
         Raises:
             FeedError: the list can't be used.
             StorageError: the index can't be written.
         """
-        return await self._import_by_hand(feed, source, descriptor, self.store, self._state.feeds_work)
+        return await self._import_by_hand(
+            feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
+        )
 
     async def _import_by_hand(
-        self, feed: FeedConfig, source: Path, descriptor: int, store: FeedStore, work: Path
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        store: FeedStore,
+        work: Path,
+        *,
+        accept: bool = False,
     ) -> FeedChange:
         now = self._clock.now_ns()
-        answer = await self._import(feed, source, descriptor, store, work)
+        answer = await self._import(feed, source, descriptor, store, work, accept=accept)
         await asyncio.to_thread(
             store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=answer.sha256,
@@ -186,7 +208,14 @@ class ListKeeper:
         return FeedChange(feed.name, "updated", answer.counts.entries)
 
     async def _import(
-        self, feed: FeedConfig, source: Path, descriptor: int, store: FeedStore, work: Path
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        store: FeedStore,
+        work: Path,
+        *,
+        accept: bool = False,
     ) -> ImportAnswer:
         """Build a snapshot from a list and make it the feed's current one.
 
@@ -203,12 +232,33 @@ class ListKeeper:
         )
         try:
             answer = await self._processes.build(order, descriptor, work, target)
+            self._check_shrinking(feed, store, asdict(answer.counts), accept)
             # A candidate is opened and checked before it takes the place of the last good list.
             await asyncio.to_thread(_check_candidate, target, feed.name)
             await asyncio.to_thread(store.promote, feed.name, target)
         finally:
             target.unlink(missing_ok=True)
         return answer
+
+    def _check_shrinking(
+        self, feed: FeedConfig, store: FeedStore, counts: Mapping[str, Any], accept: bool
+    ) -> None:
+        """A list that lost most of what it had was cut off, is another list, or would blind us on purpose."""
+        if store.current(feed.name) is None:
+            return
+        for what, before, after in _sizes(store.state(feed.name).counts or {}, counts):
+            if before - after <= feed.max_shrink * before:
+                continue
+            if accept:
+                log.warning("feed_shrink_accepted", feed=feed.name, what=what, before=before, after=after)
+                continue
+            raise FeedRefusedError(
+                f"the new list has {after:,} {what} where the one in use has {before:,}: "
+                f"it lost more than {feed.max_shrink:.0%}",
+                where=f"feed {feed.name}",
+                remedy="The last good list stays in use. Ask the publisher; if it is right, "
+                f"`hostsweep feed sync {feed.name} --accept` takes it this once",
+            )
 
     # Lists without a configuration
 
@@ -241,6 +291,7 @@ class ListKeeper:
         store_name = f"adhoc-{digest[:32]}"
         feed = FeedConfig.model_construct(
             name=store_name,
+            max_shrink=1.0,
             format="auto",
             columns={},
             delimiter=None,
@@ -338,6 +389,12 @@ def opened_list(path: Path) -> Iterator[int]:
         ) from e
     with file:
         yield file.fileno()
+
+
+def _sizes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Entries and hashes of two lists, side by side."""
+    yield "entries", int(old.get("entries", 0)), int(new.get("entries", 0))
+    yield "hashes", sum(old.get("hashes", {}).values()), sum(new.get("hashes", {}).values())
 
 
 def _origin(feed: FeedConfig) -> str:

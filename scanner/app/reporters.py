@@ -36,6 +36,8 @@ class MetricsReporter:
     def note(self, event: str, **fields: object) -> None:
         if event == "brake_engaged":
             self._metrics.brake(True)
+        elif event == "names_left":
+            self._metrics.names_left(str(fields["volume"]), int(str(fields["names"])))
 
 
 class LogReporter:
@@ -70,4 +72,6 @@ class LogReporter:
         """The metrics show it."""
 
     def note(self, event: str, **fields: object) -> None:
-        self._log.warning(event, **fields)
+        # The one thing that somebody has to look at, each time: known material is still in its place.
+        say = self._log.error if event == "hit_not_secured" else self._log.warning
+        say(event, **fields)

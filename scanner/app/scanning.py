@@ -15,7 +15,7 @@ from scanner.app.lists import Lists
 from scanner.app.state import StateDirectory
 from scanner.catalog import Catalog, RowKey, VolumeCatalog
 from scanner.config import Config
-from scanner.hashing import WorkerPool, WorkerSettings
+from scanner.hashing import WorkerPool, WorkerSettings, expected_layers
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, SourceError, VaultError
 from scanner.model.files import DirectoryFailed, DirectoryMet, FileStat
@@ -23,16 +23,22 @@ from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
+from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import NoWorkers, Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.retrying import events_of, unsecured_paths
 from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
+from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
 from scanner.pipeline.workers import WorkersWhenNeeded
 from scanner.response import STAGING_NAME, Brake, BrakeLimits
 from scanner.securer import Keeper
+from scanner.sources import has_snapshots
 from scanner.system.locking import Owners
+from scanner.system.mounts import is_remote, type_at
 from scanner.system.power import raise_descriptor_limit
+from scanner.system.probing import stuck_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class Tools:
     owners: Owners
     vault: Keeper
     actor: str
+    stuck: Stuck
 
 
 @dataclass(slots=True)
@@ -114,10 +121,12 @@ class Scanner:
         result = ScanResult()
         raise_descriptor_limit()
         with ExitStack() as stack:
+            for volume in volumes:
+                self._ask_storage(volume)
             roots = [(v, stack.enter_context(open_root(v))) for v in volumes]
             ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
-            pool = WorkersWhenNeeded(worker_pool(self._tools.config))
+            pool = WorkersWhenNeeded(worker_pool(self._tools.config), self._note_layers)
             stack.callback(pool.stop)
             for volume, root_fd in roots:
                 if self._stop.is_set():
@@ -128,8 +137,16 @@ class Scanner:
                 result.volumes[volume.name] = counts
                 result.seconds[volume.name] = time.monotonic() - started
             result.restarts = dict(pool.restarts)
+            if "lied" in result.restarts:
+                # Their files were hashed again by others, or failed as "distrusted".
+                self._reporter.note("workers_lied", workers=result.restarts["lied"])
             result.layers = pool.layers
         return result
+
+    def _note_layers(self, layers: frozenset[str]) -> None:
+        missing = missing_layers(layers)
+        if missing:
+            self._reporter.note("sandbox_incomplete", missing=", ".join(missing))
 
     def act_on_known(self, volume: Volume, news: Touched | None) -> ScanCounts:
         """Match what the catalog knows of a volume against the lists, and act on what is found now.
@@ -139,6 +156,7 @@ class Scanner:
         """
         raise_descriptor_limit()
         with ExitStack() as stack:
+            self._ask_storage(volume)
             root_fd = stack.enter_context(open_root(volume))
             ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
@@ -150,7 +168,55 @@ class Scanner:
             walker = WalkedAlready(as_walked(known, keys))
             pool = NoWorkers()
             stack.callback(pool.stop)
-            return self._run(volume, root_fd, ledger, known, walker, pool).counts
+            return self._run(volume, root_fd, ledger, known, walker, pool, hashes=False).counts
+
+    def retry(self, volume: Volume) -> ScanCounts:
+        """Judge the files again that were to be secured and could not be, and only these.
+
+        What the catalog knows is not read again; what changed since is hashed.
+
+        Raises:
+            ScannerError: as `scan`.
+        """
+        raise_descriptor_limit()
+        with ExitStack() as stack:
+            ledger = stack.enter_context(self._ledger())
+            paths = unsecured_paths(ledger, volume)
+            if not paths or self._stop.is_set():
+                return ScanCounts(interrupted=self._stop.is_set())
+            root_fd = stack.enter_context(open_root(volume))
+            catalog = stack.enter_context(self._catalog())
+            device = os.fstat(root_fd).st_dev
+            known = catalog.volume(volume.name, volume.root, profile(self._tools.config), device)
+            walker = WalkedAlready(events_of(root_fd, volume, known, paths))
+            pool = WorkersWhenNeeded(worker_pool(self._tools.config))
+            stack.callback(pool.stop)
+            return self._run(volume, root_fd, ledger, known, walker, pool, only_hits=True).counts
+
+    def _ask_storage(self, volume: Volume) -> None:
+        """See that a file system which could stop answering does answer: before we touch it ourselves.
+
+        Raises:
+            SourceError: it doesn't.
+        """
+        stuck, where = self._tools.stuck, f"volume {volume.name}"
+        remedy = "Look at its mount and its server; other volumes are scanned meanwhile"
+        if pid := stuck.pid(volume.name):
+            raise SourceError(
+                f"its storage has stopped answering: process {pid} is stuck in it", where=where, remedy=remedy
+            )
+        type = type_at(volume.root)
+        if not is_remote(type):
+            return
+        self._reporter.note("network_filesystem", volume=volume.name, type=type)
+        process = stuck_in(volume.root, volume.stall_seconds)
+        if process is not None:
+            stuck.keep(volume.name, process)
+            raise SourceError(
+                f"its storage ({type}) has not answered for {volume.stall_seconds:.0f} s",
+                where=where,
+                remedy=remedy,
+            )
 
     def _rematch(self, known: VolumeCatalog, news: Touched | None) -> Sequence[RowKey]:
         index = self._lists.index
@@ -190,12 +256,21 @@ class Scanner:
         known: VolumeCatalog | None,
         walker: Walker,
         pool: Hashers,
+        *,
+        hashes: bool = True,
+        only_hits: bool = False,
     ) -> VolumeScan:
+        """One run over what a walker tells of.
+
+        Args:
+            hashes: the pool has workers.
+            only_hits: every file told of was a hit before, so their share says nothing to the brake.
+        """
         config = self._tools.config
         securing = self._securing(volume, root_fd, ledger)
         limits = config.brake
         brake = Brake(
-            BrakeLimits(limits.max_hits, limits.max_share, limits.share_after),
+            BrakeLimits(limits.max_hits, 1.0 if only_hits else limits.max_share, limits.share_after),
             engaged=ledger.brake() is not None,
         )
         judge = Judge(
@@ -205,6 +280,7 @@ class Scanner:
             ledger=ledger,
             brake=brake,
             root_fd=root_fd,
+            snapshots=has_snapshots(root_fd),
             securing=securing,
             reporter=self._reporter,
             clock=self._tools.clock,
@@ -216,13 +292,25 @@ class Scanner:
             walker=walker,
             pool=pool,
             judge=judge,
-            book=CatalogBook(known),
+            book=CatalogBook(known, one_mount=volume.one_filesystem),
             reporter=self._reporter,
             clock=self._tools.clock,
-            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size),
+            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size, hashes),
             stop=self._stop,
         )
         scan.run()
+        LinkHunt(
+            volume=volume,
+            root_fd=root_fd,
+            known=known,
+            policy=self._order(volume).policy(),
+            judge=judge,
+            counts=scan.counts,
+            ledger=ledger,
+            reporter=self._reporter,
+            clock=self._tools.clock,
+            stop=self._stop,
+        ).run()
         return scan
 
     def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:
@@ -246,7 +334,10 @@ class Scanner:
     def _walker(self, volume: Volume, root_fd: int) -> Walker:
         if volume.only:
             return WalkedAlready([_single(root_fd, volume.only)])
-        order = WalkOrder(
+        return WalkerProcess(self._order(volume), root_fd, self._tools.stuck)
+
+    def _order(self, volume: Volume) -> WalkOrder:
+        return WalkOrder(
             volume=volume.name,
             root=volume.root,
             catalog="" if self._full else str(self._tools.state.catalog),
@@ -254,27 +345,20 @@ class Scanner:
             exclude=volume.exclude,
             one_filesystem=volume.one_filesystem,
             mail_ground=volume.mail_ground,
-            own=self._own(root_fd),
+            snapshots=volume.snapshots,
+            own=self._own(),
+            own_name=STAGING_NAME.encode(),
+            own_owners=(0, os.geteuid()),
         )
-        return WalkerProcess(order, root_fd)
 
-    def _own(self, root_fd: int) -> tuple[tuple[int, int], ...]:
+    def _own(self) -> tuple[tuple[int, int], ...]:
         """Our own directories, by identity: a customer's folder of the same name is not ours."""
         found = []
         for path in (self._tools.state.path, self._tools.state.quarantine):
             try:
                 st = path.stat()
-            except (
-                OSError
-            ):  # not there, or another user's behind a closed directory, which no walk of ours enters
-                continue
-            found.append((st.st_dev, st.st_ino))
-        try:
-            st = os.stat(STAGING_NAME, dir_fd=root_fd, follow_symlinks=False)
-        except OSError:
-            return tuple(found)
-        # A separate securer's is root's; no customer can make one of that owner.
-        if st.st_uid in (0, os.geteuid()) and st.st_mode & 0o777 == 0o700:
+            except OSError:
+                continue  # not there, or behind another user's closed directory: no walk enters it either
             found.append((st.st_dev, st.st_ino))
         return tuple(found)
 
@@ -304,8 +388,14 @@ def worker_pool(config: Config, workers: int | None = None) -> WorkerPool:
         address_space=hashing.memory,
         max_bytes=hashing.max_file_size,
         base_seconds=hashing.time_limit,
+        layers=expected_layers(root=os.geteuid() == 0) if hashing.sandbox == "required" else frozenset(),
     )
     return WorkerPool(settings, workers or hashing.worker_count)
+
+
+def missing_layers(layers: frozenset[str]) -> tuple[str, ...]:
+    """The layers of the workers' sandbox that should be in force and aren't."""
+    return tuple(sorted(expected_layers(root=os.geteuid() == 0) - layers))
 
 
 def _single(root_fd: int, name: bytes) -> DirectoryMet | DirectoryFailed:

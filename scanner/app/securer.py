@@ -19,7 +19,7 @@ from scanner.app.volumes import volume_of
 from scanner.config import Config, load
 from scanner.model.errors import BusyError, ConfigError, VaultError
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
-from scanner.response import VaultLimits
+from scanner.response import SecuringPolicy, VaultLimits
 from scanner.securer import Allowance, Household, OwnVault, Service, Terms
 from scanner.system import power
 from scanner.system.activation import listen_descriptors
@@ -95,7 +95,8 @@ def household(
     quarantine = config.quarantine
     owners = Owners(vault / "owners")
     limits = VaultLimits(quarantine.reserve, quarantine.max_size)
-    own = OwnVault(vault, limits, clock, ids, lambda: owners)
+    policy = SecuringPolicy(clear_immutable=quarantine.clear_immutable)
+    own = OwnVault(vault, limits, clock, ids, lambda: owners, policy)
     own.prepare()
     with _alone(vault / "securer.lock"):
         owners.own(ids.new())

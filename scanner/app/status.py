@@ -8,6 +8,7 @@ from typing import Any
 from scanner.app.app import App
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
+from scanner.model.names import display
 from scanner.model.outcomes import SKIPPED_BY_CHOICE
 
 
@@ -33,13 +34,24 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
     }
 
 
-def volume_status(name: str, scans: VolumeScans | None) -> dict[str, Any]:
-    """A volume's last scans. `covered` is the share of its files that were compared or left out by choice."""
+def volume_status(name: str, path: str | None, scans: VolumeScans | None) -> dict[str, Any]:
+    """A volume's last scans; `path` is None for one that is not configured.
+
+    `covered` is the share of its files that were compared or left out by choice.
+    """
     if scans is None:
-        return {"name": name, "last_scan_ns": None, "last_complete_ns": None, "complete": False, "counts": {}}
+        return {
+            "name": name,
+            "path": path,
+            "last_scan_ns": None,
+            "last_complete_ns": None,
+            "complete": False,
+            "counts": {},
+        }
     whole = scans.last_complete
     return {
         "name": name,
+        "path": path,
         "last_scan_ns": scans.last.finished_ns,
         "last_complete_ns": whole.finished_ns if whole else None,
         "complete": scans.last.complete,
@@ -67,9 +79,9 @@ def status(app: App) -> dict[str, Any]:
         scans, brake = ledger.last_scans(), ledger.brake()
         cases, unsecured = sum(ledger.counts().values()), ledger.count_unsecured()
     items, size, free, securer = _vault(app)
-    names = dict.fromkeys([*(v.name for v in app.volumes), *scans])
+    paths = {v.name: display(v.shown(b"")) for v in app.volumes}
     return {
-        "volumes": [volume_status(name, scans.get(name)) for name in names],
+        "volumes": [volume_status(n, paths.get(n), scans.get(n)) for n in {**paths, **scans}],
         "feeds": [feed_status(app, name) for name in app.feed_names],
         "cases": {"total": cases, "unsecured": unsecured},
         "quarantine": {"items": items, "bytes": size, "free_bytes": free, "problem": securer},

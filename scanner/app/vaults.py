@@ -11,7 +11,7 @@ from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.volume import Volume
-from scanner.response import VaultLimits
+from scanner.response import SecuringPolicy, VaultLimits
 from scanner.securer import Keeper, OwnVault, RemoteVault
 from scanner.system import power
 from scanner.system.locking import Owners
@@ -30,7 +30,8 @@ def vault_for(
     if quarantine.securer is not None:
         return RemoteVault(quarantine.securer, {v.name: v.root for v in volumes}, clock)
     limits = VaultLimits(quarantine.reserve, quarantine.max_size)
-    return OwnVault(state.quarantine, limits, clock, ids, owners)
+    policy = SecuringPolicy(clear_immutable=quarantine.clear_immutable)
+    return OwnVault(state.quarantine, limits, clock, ids, owners, policy)
 
 
 def become_owner_of(state: Path, user: int) -> None:

@@ -12,19 +12,27 @@ from scanner.app.scanning import resolve_path
 from scanner.config import VolumeConfig
 from scanner.model.names import display
 from scanner.pipeline.volume import Volume
+from scanner.system.mounts import is_remote, type_at
 
 
 def volume_of(config: VolumeConfig) -> Volume:
     """A configured volume as the pipeline needs it."""
     return Volume(
         name=config.name,
-        root=os.fsencode(os.path.realpath(config.path)),
+        root=_real(os.fsencode(config.path)),
         shown_as=os.fsencode(config.shown_as) if config.shown_as else b"",
         exclude=tuple(config.exclude),
         one_filesystem=config.one_filesystem,
         mail_ground=config.mail_stores.ground if config.mail_stores.scan else "",
         customer=config.customer or "",
+        snapshots=config.snapshots,
+        stall_seconds=config.stall_limit,
     )
+
+
+def _real(path: bytes) -> bytes:
+    """A path with its links resolved, unless looking at it could hold us up for ever."""
+    return path if is_remote(type_at(path)) else os.path.realpath(path)
 
 
 def volumes_for(paths: Sequence[Path], configured: Sequence[Volume]) -> list[Volume]:

@@ -114,6 +114,15 @@ FROM directories AS d JOIN files AS f ON f.directory_id = d.id AND f.name = ?
 WHERE d.id = ? AND d.volume_id = ?
 """
 
+# Every name of some inodes (a JSON list of numbers) in one volume. Reads all rows of the volume: there is no
+# index by inode, since it would cost every scan more than the rare question.
+NAMES_OF_INODES = """
+SELECT d.path, f.name
+FROM directories AS d INDEXED BY directories_by_volume
+CROSS JOIN files AS f ON f.directory_id = d.id
+WHERE d.volume_id = ? AND f.inode IN (SELECT value FROM json_each(?))
+"""
+
 # The next files that have digests, after (directory, name). CROSS JOIN fixes the order of the loops:
 # directories of the volume by id, in each the names in order, which is the order of both b-trees, so nothing
 # is sorted and a page starts where the last one ended. No name is empty, so x'' is before all of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -238,6 +239,18 @@ class VolumeCatalog:
                 known = self._packer.known(row[1:], self._device)
                 found.append((FileRef(self.name, row[0], known.stat), known))
         return found
+
+    def names_of(self, inodes: Iterable[int]) -> list[tuple[bytes, bytes]]:
+        """(directory, name) of every row with one of these inodes: names that were there when last seen.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        # What does not fit SQLite's integers is stored otherwise (see `packing`), and not looked for.
+        wanted = json.dumps([inode for inode in inodes if inode < 1 << 63])
+        volume_id = self._volume_id or self._find_volume()
+        rows = self._database.rows(queries.NAMES_OF_INODES, (volume_id, wanted))
+        return [(row[0], row[1]) for row in rows]
 
     def lookup(self, path: bytes) -> tuple[RowKey, KnownFile] | None:
         """What is known of the file at a path below the root, recorded with whatever profile.

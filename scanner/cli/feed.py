@@ -11,8 +11,9 @@ import click
 from scanner.app.lists import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
-from scanner.cli.output import console, print_json, table, time_text, with_times
+from scanner.cli.output import console, print_json, table, time_text
 from scanner.model.errors import ConfigError, FeedError
+from scanner.model.times import with_times
 
 if TYPE_CHECKING:
     from scanner.app import App
@@ -72,22 +73,25 @@ def _plain(value: object) -> str:
 
 @command.command("sync")
 @click.argument("name", required=False)
+@click.option("--accept", is_flag=True, help="Take the list of NAME even if it lost most of its entries.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_context
-def sync(context: Context, name: str | None, as_json: bool) -> int:
+def sync(context: Context, name: str | None, accept: bool, as_json: bool) -> int:
     """Fetch one feed or all; a list that can't be used leaves the last good one in use."""
+    if accept and not name:
+        raise click.UsageError("--accept needs the NAME of a feed: it is a decision about one list.")
     app = context.app(as_owner=False)
     names = (name,) if name else app.feed_names
     if not names:
         click.echo("No feeds are configured.", err=True)
         return 1
     app.take_feeds_in_hand()
-    return max(asyncio.run(_sync(app, each, as_json)) for each in names)
+    return max(asyncio.run(_sync(app, each, accept, as_json)) for each in names)
 
 
-async def _sync(app: App, name: str, as_json: bool) -> int:
+async def _sync(app: App, name: str, accept: bool, as_json: bool) -> int:
     try:
-        change = await app.sync_feed(name)
+        change = await app.sync_feed(name, accept=accept)
     except FeedError as e:
         if as_json:
             print_json({"feed": name, "result": "failed", "error": str(e)})
@@ -105,8 +109,9 @@ async def _sync(app: App, name: str, as_json: bool) -> int:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="A configured feed; its list is replaced by this one.")
 @click.option("--format", "format_name", help="Else as configured.")
+@click.option("--accept", is_flag=True, help="Take it even if it has far fewer entries than the list in use.")
 @pass_context
-def import_list(context: Context, file: Path, name: str, format_name: str | None) -> int:
+def import_list(context: Context, file: Path, name: str, format_name: str | None, accept: bool) -> int:
     """Import a list from a file by hand (a host without a network)."""
     app = context.app(as_owner=False)
     feed = app.keeper.feed(name)
@@ -114,7 +119,7 @@ def import_list(context: Context, file: Path, name: str, format_name: str | None
         feed = feed.model_copy(update={"format": format_name})
     with opened_list(file) as descriptor:
         app.take_feeds_in_hand()
-        change = asyncio.run(app.keeper.import_file(feed, file, descriptor))
+        change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept))
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
     return 0
 

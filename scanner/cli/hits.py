@@ -6,10 +6,11 @@ import click
 from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
-from scanner.cli.output import bytes_text, console, iso, print_json, table, time_text
+from scanner.cli.output import bytes_text, console, print_json, table, time_text
 from scanner.cli.reporters import case_json
 from scanner.model.matches import Case, CaseState
 from scanner.model.names import display
+from scanner.model.times import iso
 
 
 def case_path(case: Case) -> bytes:

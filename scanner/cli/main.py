@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def run() -> None:
 
     Exit codes: the verb's own; 2 for usage, configuration and fatal errors; 130 when interrupted.
     """
+    os.umask(0o077)  # evidence, lists, paths: whatever a caller's mask is, nothing we make is for others
     try:
         result = main.main(standalone_mode=False)
     except click.exceptions.Exit as e:

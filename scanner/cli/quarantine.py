@@ -8,10 +8,11 @@ import click
 from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
-from scanner.cli.output import bytes_text, console, iso, print_json, table, time_text
+from scanner.cli.output import bytes_text, console, print_json, table, time_text
 from scanner.model.errors import ConfigError
 from scanner.model.matches import CaseState
 from scanner.model.names import display, json_fields
+from scanner.model.times import iso
 from scanner.response import Item
 
 

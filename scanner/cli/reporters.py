@@ -124,10 +124,8 @@ class ConsoleReporter:
         """The live line is another reporter."""
 
     def note(self, event: str, **fields: object) -> None:
-        if event == "exception_applied":
-            return  # decided by somebody long ago; the log and --json have it
-        if event == "exception_applied":
-            return  # decided by somebody long ago; the log and --json have it
+        if event in ("exception_applied", "hit_not_secured"):
+            return  # decided long ago, or said by the hit's own line; the log and --json have it
         said = ", ".join(
             f"{k} {display(v if isinstance(v, bytes | str) else str(v))}" for k, v in fields.items()
         )

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from scanner.cli.context import Context, pass_context
-from scanner.cli.output import bytes_text, console, print_json, table, time_text, with_times
+from scanner.cli.output import bytes_text, console, print_json, table, time_text
+from scanner.model.times import with_times
 
 
 @click.command("status")

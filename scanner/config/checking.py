@@ -11,8 +11,12 @@ from urllib.parse import unquote, urlsplit
 from scanner.config.models import Config, FeedConfig, Place
 from scanner.config.problems import Problem, error_of
 from scanner.config.rules import inside
-from scanner.config.secrets import read_secret
+from scanner.config.secrets import read_secret, read_token
 from scanner.model.errors import ConfigError
+from scanner.system.mounts import is_remote, type_at
+from scanner.system.probing import stuck_in
+
+_PROBE_SECONDS = 5.0  # a server that needs longer is told of when its volume is scanned
 
 
 def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ...]:
@@ -35,6 +39,11 @@ def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ..
         of_feeds = _feeds(config)
         problems += of_feeds[0]
         warnings += of_feeds[1]
+    if (token := config.http.token_file) is not None:
+        try:
+            warnings += filter(None, [read_token(token).warning])
+        except ConfigError as e:
+            problems.append(Problem(("http", "token_file"), str(e)))
     if problems:
         raise error_of(config.origin, problems)
     return tuple(warnings)
@@ -77,6 +86,10 @@ def _feeds(config: Config) -> tuple[list[Problem], list[str]]:
 def _volumes(config: Config, vault: Path | None) -> Iterator[Problem]:
     for n, volume in enumerate(config.volumes):
         place: Place = ("volumes", n, "path")
+        if is_remote(type_at(os.fsencode(volume.path))) and stuck_in(
+            os.fsencode(volume.path), _PROBE_SECONDS
+        ):
+            continue  # no fault of the configuration, and touching it would hold us up as well
         try:
             is_directory = stat.S_ISDIR(volume.path.stat().st_mode)
         except OSError as e:
@@ -141,5 +154,10 @@ def _loose_file(file: str) -> Iterator[str]:
 
 
 def _open_listen(config: Config) -> Iterator[str]:
-    if not config.http.listen.loopback:
-        yield f"http.listen: other machines can reach {config.http.listen}, and there is no password"
+    listen = config.http.listen
+    if listen.loopback:
+        return
+    if config.http.token_file is None:
+        yield f"http.listen: other machines can reach {listen}, and there is no password: no http.token_file"
+    else:
+        yield f"http.listen: other machines can reach {listen}, and the token goes there unencrypted"

@@ -132,8 +132,9 @@ def _kind(value: str, known: tuple[str, ...]) -> str:
 
 def _encoding(value: str) -> str:
     try:
+        "a".encode(value)  # refuses what is no text encoding: base64, zip, rot13
         return codecs.lookup(value).name
-    except LookupError:
+    except (LookupError, ValueError):
         raise Expected("expected a character encoding such as utf-8, utf-16 or cp1252") from None
 
 

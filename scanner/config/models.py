@@ -83,10 +83,12 @@ class VolumeConfig(_Part):
     path: AbsolutePath
     exclude: tuple[Text, ...] = ()
     one_filesystem: bool = True
+    snapshots: bool = False
     customer: Text | None = None
     shown_as: AbsolutePath | None = None
     mail_stores: MailStores = MailStores()
     every: Seconds | None = None
+    stall_limit: Seconds = 300.0  # NFS's own retries of a server that restarts take one to three minutes
 
 
 class OnMatch(_Part):
@@ -114,6 +116,7 @@ class FeedConfig(_Part):
     insecure: bool = False
     bearer_file: SecretFile | None = None
     basic_file: SecretFile | None = None
+    max_shrink: float = Field(default=0.9, gt=0, le=1)  # a list that lost more was cut off, or is another one
     max_bytes: Size = 8 * _GIB  # a list of ten million entries in VICS JSON is some 5 GB
 
 
@@ -148,6 +151,7 @@ class Hashing(_Part):
     time_limit: Seconds = 30.0  # for any file; large ones get more in proportion to their size
     memory: Size = Field(default=2 * _GIB, ge=256 * _MIB)  # below, a worker can't even load its decoders
     user: User = "nobody"
+    sandbox: Literal["preferred", "required"] = "preferred"  # what a missing layer of the workers' means
 
     @property
     def worker_count(self) -> int:
@@ -225,6 +229,8 @@ class Quarantine(_Part):
     directory: AbsolutePath | None = None  # below the state directory
     reserve: Size = _GIB
     max_size: Size | None = None
+    clear_immutable: bool = False
+    retry_every: Seconds = 15 * 60.0
     securer: AbsolutePath | None = None  # this process has the vault itself
     securer_user: User = "hostsweep"
 
@@ -247,9 +253,10 @@ class BrakeConfig(_Part):
 
 
 class HttpConfig(_Part):
-    """Metrics and health."""
+    """Metrics, health, and what operators may do from elsewhere."""
 
     listen: ListenAddress = Listen("127.0.0.1", 9797)
+    token_file: SecretFile | None = None
 
 
 class Config(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,42 @@ class Secret:
     warning: str = ""
 
 
+# Half of what `openssl rand -hex 32` prints. Whoever may ask can try some hundred tokens a second.
+SHORTEST_TOKEN = 32
+
+
+def read_token(path: Path) -> Secret:
+    """Read the token that lets others act on us: kept more strictly than what we send to others.
+
+    Raises:
+        ConfigError: as `read_secret`; or it is short, or belongs to or may be read by strangers.
+    """
+    secret, st = _read(path)
+    remedy = "Make one with `openssl rand -hex 32`, in a file of mode 0600 of root or hostsweep's user"
+    if st.st_mode & 0o027:
+        what = f"others may read or write the token (mode {stat.S_IMODE(st.st_mode):04o})"
+    elif st.st_uid not in (0, os.geteuid()):
+        what = "the token's file belongs to another user, who can change it"
+    elif len(secret.value) < SHORTEST_TOKEN:
+        what = f"the token is too short: expected at least {SHORTEST_TOKEN} characters"
+    elif not secret.value.isascii() or " " in secret.value:
+        what = "the token has characters that no HTTP header can carry"
+    else:
+        # systemd hands credentials over with an access list, which shows as a group that may read.
+        return secret if st.st_gid else Secret(secret.value)
+    raise ConfigError(what, where=str(path), remedy=remedy)
+
+
 def read_secret(path: Path) -> Secret:
     """Read a secret: the file's one line, without the line's end.
 
     Raises:
         ConfigError: the file is missing, can't be read, is no regular file, is empty or has more lines.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Secret, os.stat_result]:
     remedy = "Expected a file with the secret on one line, readable by the user hostsweep runs as"
     try:
         raw, st = read_regular(path, _LARGEST + 1)
@@ -41,5 +72,5 @@ def read_secret(path: Path) -> Secret:
         raise ConfigError("this file holds no secret", where=str(path), remedy=remedy)
     if st.st_mode & 0o077:
         mode = stat.S_IMODE(st.st_mode)
-        return Secret(value, f"{path}: others may read this secret (mode {mode:04o}); run chmod 600")
-    return Secret(value)
+        return Secret(value, f"{path}: others may read this secret (mode {mode:04o}); run chmod 600"), st
+    return Secret(value), st

@@ -26,6 +26,8 @@ _BYTES = {
 }
 _UNITS = {unit.casefold(): size for unit, size in _BYTES.items()}
 _SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,6})?) ?([A-Za-z]{1,3})")
+_UNIX = "unix:"
+_LONGEST_SOCKET = 107  # bytes: sun_path of unix(7) has 108 with the zero at its end
 _LARGEST = 1 << 62  # what a file system can hold, and a signed 64-bit number
 
 
@@ -35,17 +37,20 @@ class Expected(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen: an address or host name, and a port (0: any free one)."""
+    """Where to listen: a host and a port (0: any free one), or the `path` of a UNIX socket."""
 
     host: str
     port: int
+    path: str = ""
 
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return is_loopback(self.host)
+        return bool(self.path) or is_loopback(self.host)
 
     def __str__(self) -> str:
+        if self.path:
+            return f"{_UNIX}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -109,7 +114,7 @@ def format_size(size: int) -> str:
 
 
 def parse_listen(value: object) -> Listen:
-    """An address to listen on: ``127.0.0.1:9797``, ``[::1]:9797``, ``localhost:9797``.
+    """Where to listen: ``127.0.0.1:9797``, ``[::1]:9797``, ``localhost:9797``, ``unix:/run/x/http.sock``.
 
     Raises:
         Expected: it is none.
@@ -119,6 +124,8 @@ def parse_listen(value: object) -> Listen:
     expected = Expected("expected an address with a port, such as 127.0.0.1:9797 or [::1]:9797")
     if not isinstance(value, str):
         raise expected
+    if value.startswith(_UNIX):
+        return Listen("", 0, _socket_path(value.removeprefix(_UNIX)))
     host, colon, port = value.rpartition(":")
     if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
         raise expected
@@ -127,6 +134,17 @@ def parse_listen(value: object) -> Listen:
     if ":" in host or not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})", host):
         raise expected  # an IPv6 address needs its brackets: where it ends can't be told otherwise
     return Listen(host, int(port))
+
+
+def _socket_path(text: str) -> str:
+    parts = text.split("/")
+    plain = text.startswith("/") and not {"", ".", ".."} & set(parts[1:]) and text.isprintable()
+    if not plain or len(text.encode()) > _LONGEST_SOCKET:
+        raise Expected(
+            f"expected unix: and an absolute path of at most {_LONGEST_SOCKET} bytes, "
+            "such as unix:/run/hostsweep/http.sock"
+        )
+    return text
 
 
 def _ipv6(text: str) -> str:

@@ -9,11 +9,17 @@ from collections.abc import Iterable
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import Entry, ImportCounts
 from scanner.model.hashes import EXACT_KINDS, KINDS
+from scanner.model.names import display
 
 # Characters of an id or a category: real ones have at most some 50; a longer one is a wrong column.
 MAX_TEXT = 1024
 
 MAX_CATEGORIES = 1000  # different values in one list: published sets have some 10
+
+# Names of a list (headers, keys) are told in errors, as far as they can't be digests: where a list has no
+# names, or the wrong ones, values stand in their place.
+_SHOWN_CHARACTERS = 40
+_LIKE_A_DIGEST = re.compile(r"[0-9A-Za-z+/]{24,}|[0-9A-Fa-f]{16,}")
 
 # Kinds that lists carry and nothing here can compute. Any other name counts as "other", so that a
 # list can't invent counters.
@@ -37,6 +43,14 @@ def _harmless() -> dict[tuple[str, bytes], str]:
 
 
 _HARMLESS = _harmless()
+
+
+def shown(name: str) -> str:
+    """A name of the list's own as it may stand in an error: harmless, short, and never a digest."""
+    if _LIKE_A_DIGEST.search(name):
+        return "(a digest)"
+    text = display(name)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def refusal(kind: str, value: bytes) -> str | None:

@@ -198,9 +198,10 @@ def _is_utf8(encoding: str) -> bool:
         FeedRefusedError: there is no such text encoding.
     """
     try:
-        b"".decode(encoding)
+        "a".encode(encoding)  # of nothing at all Python doesn't say that base64 or zip are no text
+        codecs.getincrementaldecoder(encoding)
         return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
-    except LookupError as e:
+    except (LookupError, ValueError) as e:
         raise FeedRefusedError(
             f"there is no text encoding '{encoding}'", where="encoding", remedy="For example utf-8 or cp1252"
         ) from e

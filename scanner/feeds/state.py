@@ -69,7 +69,10 @@ def from_json(name: str, data: bytes) -> FeedState:
     Raises:
         ValueError: it is damaged, or of another version.
     """
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ValueError(f"expected version {VERSION}")
     values = {}

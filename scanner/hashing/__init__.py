@@ -6,7 +6,19 @@
 from scanner.hashing.kinds import known_kinds
 from scanner.hashing.media import is_media, sniff
 from scanner.hashing.pool import WorkerPool
+from scanner.hashing.sandbox import absent as absent_layers
+from scanner.hashing.sandbox import expected as expected_layers
 from scanner.hashing.settings import WorkerSettings
 from scanner.hashing.slot import HashJob, HashResult
 
-__all__ = ["HashJob", "HashResult", "WorkerPool", "WorkerSettings", "is_media", "known_kinds", "sniff"]
+__all__ = [
+    "HashJob",
+    "HashResult",
+    "WorkerPool",
+    "WorkerSettings",
+    "absent_layers",
+    "expected_layers",
+    "is_media",
+    "known_kinds",
+    "sniff",
+]

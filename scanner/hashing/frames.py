@@ -120,13 +120,19 @@ def parse_jobs(message: bytes) -> list[JobFrame]:
     """
     try:
         magic, version, kind, n = _JOBS_HEAD.unpack_from(message)
-        if (magic, version, kind) != (_MAGIC, _VERSION, _JOBS) or len(
-            message
-        ) != _JOBS_HEAD.size + n * _JOB.size:
+        if (magic, version, kind) != (_MAGIC, _VERSION, _JOBS) or not 0 < n <= MAX_JOBS:
             raise ValueError("not a list of jobs")
-        return [JobFrame(i, bool(f & _MEDIA_ONLY)) for i, f in _JOB.iter_unpack(message[_JOBS_HEAD.size :])]
+        if len(message) != _JOBS_HEAD.size + n * _JOB.size:
+            raise ValueError("a list of jobs that does not fit its count")
+        return [_job(i, flags) for i, flags in _JOB.iter_unpack(message[_JOBS_HEAD.size :])]
     except (struct.error, ValueError) as e:
         raise WorkerError(f"the pool sent something that is no list of jobs ({e})") from e
+
+
+def _job(id: int, flags: int) -> JobFrame:
+    if flags & ~_MEDIA_ONLY:
+        raise ValueError("unknown flags")
+    return JobFrame(id, bool(flags))
 
 
 def encode_ready(layers: Sequence[str]) -> bytes:

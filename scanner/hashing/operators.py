@@ -59,25 +59,30 @@ def direct(n: int) -> NDArray[np.float64]:
     first, end = _windows(n)
     weight = 1.0 / (end - first)
     rows = ((np.arange(SUMMARY) + 0.5) * n / SUMMARY).astype(np.int64)
-    # Each row is a sum of boxes: add their two edges to a table of differences, then sum along it.
-    differences = np.zeros((SUMMARY, n + 1))
-    for i, row in enumerate(rows):
-        inner = slice(first[row], end[row])
-        share = weight[inner] * weight[row]
-        np.add.at(differences[i], first[inner], share)
-        np.add.at(differences[i], end[inner], -share)
-    return np.cumsum(differences, axis=1)[:, :n]
+    # Each row is a sum of boxes: add their two edges to a table of differences, then sum along it. All rows
+    # at once: `inner` names, row after row, the samples that a row's second pass averages.
+    length = end[rows] - first[rows]
+    row = np.repeat(np.arange(SUMMARY), length)
+    inner = np.arange(length.sum()) + np.repeat(first[rows] - np.cumsum(length) + length, length)
+    share = weight[inner] * weight[rows][row]
+    edges = np.concatenate((row * (n + 1) + first[inner], row * (n + 1) + end[inner]))
+    differences = np.bincount(edges, np.concatenate((share, -share)), SUMMARY * (n + 1))
+    sums: NDArray[np.float64] = np.cumsum(differences.reshape(SUMMARY, n + 1), axis=1, dtype=np.float64)
+    return sums[:, :n]
 
 
 def _interpolate(matrix: NDArray[np.float64], positions: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """`matrix` for samples that lie between n pixels, bilinearly; positions count from the first centre."""
+    """`matrix` for samples between n pixels, bilinearly; positions ascend, from the first centre on."""
     positions = np.clip(positions, 0, n - 1)
     left = positions.astype(np.int64)
     fraction = positions - left
-    out = np.zeros((n, matrix.shape[0]))
-    np.add.at(out, left, ((1 - fraction) * matrix).T)
-    np.add.at(out, np.minimum(left + 1, n - 1), (fraction * matrix).T)
-    return out.T
+    # Positions ascend, so those between the same two pixels lie side by side.
+    starts = np.flatnonzero(np.diff(left, prepend=-1))
+    out = np.zeros((n + 1, matrix.shape[0]))
+    out[left[starts]] = np.add.reduceat((1 - fraction) * matrix, starts, axis=1).T
+    out[left[starts] + 1] += np.add.reduceat(fraction * matrix, starts, axis=1).T
+    out[n - 1] += out[n]  # right of the last pixel there is only itself
+    return out[:n].T
 
 
 def operator(view: View, n: int, scale: int = 1) -> NDArray[np.float64]:

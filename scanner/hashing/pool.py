@@ -5,11 +5,14 @@ which can itself be waited for) until `deadline`, and calls `poll`. Nothing here
 and the fork of a replacement.
 
 Workers are expected to crash, hang and lie. The file that was current then is blamed; the jobs behind it
-go to other workers; no job is lost or answered twice.
+go to other workers; no job is lost or answered twice. What a worker answers is handed on only when it has
+proved itself after it (`scanner.hashing.trust`).
 """
 
 from __future__ import annotations
 
+import os
+import resource
 import select
 import time
 from collections import Counter, deque
@@ -19,7 +22,8 @@ from scanner.hashing import frames
 from scanner.hashing.frames import Done, JobFrame, Ready
 from scanner.hashing.process import WorkerHandle, WorkerProcess
 from scanner.hashing.settings import WorkerSettings
-from scanner.hashing.slot import HashJob, HashResult, Slot
+from scanner.hashing.slot import HashJob, HashResult, Lied, Slot, Task
+from scanner.hashing.trust import Trust
 from scanner.model.errors import WorkerError
 from scanner.system import descriptors
 
@@ -46,7 +50,9 @@ class WorkerPool:
         spawn: Callable[[WorkerSettings], WorkerHandle] = WorkerProcess,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.restarts: Counter[str] = Counter()  # by reason: crash, timeout, protocol, memory, start
+        self.restarts: Counter[str] = (
+            Counter()
+        )  # by reason: crash, timeout, protocol, memory, start, lied, recycled
         self.layers: frozenset[str] = frozenset()  # sandbox layers in force in all workers
         self._settings = settings
         self._workers = workers
@@ -57,6 +63,10 @@ class WorkerPool:
         self._pending: deque[HashJob] = deque()
         self._results: list[HashResult] = []
         self._dying: list[WorkerHandle] = []
+        self._trust = Trust(settings)
+        self._proving = False
+        # Files stay open until their answers are believed. The other half is for the caller's directories.
+        self._most_open = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self._failed_starts = 0
         self._broken: WorkerError | None = None
 
@@ -83,12 +93,17 @@ class WorkerPool:
     @property
     def room(self) -> int:
         """How many more jobs may be submitted."""
-        return self._workers * _QUEUE - self.in_flight
+        held = self._held
+        return min(self._workers * _QUEUE + held, self._most_open) - self.in_flight
 
     @property
     def in_flight(self) -> int:
         """Jobs that were submitted and have no result yet."""
-        return len(self._pending) + sum(len(slot.jobs) for slot in self._slots.values())
+        return len(self._pending) + sum(slot.files for slot in self._slots.values()) + self._held
+
+    @property
+    def _held(self) -> int:
+        return sum(len(slot.held) for slot in self._slots.values())
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -98,21 +113,39 @@ class WorkerPool:
     def submit(self, job: HashJob) -> None:
         """Accept a job; `flush` or `poll` sends it."""
         self._pending.append(job)
+        self._proving = False
+
+    def prove(self) -> None:
+        """No jobs come for now: what was answered is to be confirmed as soon as the workers are done.
+
+        Else it is half a second later, in the hope that more jobs come and one proof serves for many.
+        """
+        self._proving = True
 
     def flush(self) -> None:
-        """Send what was submitted, as far as the workers have room for it."""
+        """Send what was submitted, as far as the workers have room for it.
+
+        Raises:
+            WorkerError: there is no memory to test the workers.
+        """
         while self._pending:
-            free = [s for s in self._slots.values() if _takes_more(s)]
+            free = [s for s in self._slots.values() if self._takes_more(s)]
             if not free:
-                return
-            slot = min(free, key=lambda s: len(s.jobs))
+                break
+            slot = min(free, key=lambda s: len(s.tasks))
             share = min(frames.MAX_JOBS, -(-len(self._pending) // len(free)))
-            if not self._send(slot, share):
-                return
+            if not self._send(slot, self._compose(slot, share)):
+                break
+        now, crowded = self._clock(), self._held > self._most_open // 2
+        for slot in self._slots.values():
+            if self._trust.overdue(slot, now, proving=self._proving and not self._pending, crowded=crowded):
+                self._send(slot, [self._trust.canary(slot, slot.given, media_only=False)])
 
     def deadline(self) -> float | None:
         """When `poll` must be called even if nothing happens, on the pool's clock."""
-        return min((s.deadline for s in self._slots.values() if s.deadline is not None), default=None)
+        times = [s.deadline for s in self._slots.values() if s.deadline is not None]
+        times += [self._trust.held_until(s) for s in self._slots.values() if s.held and not s.canaries]
+        return min(times, default=None)
 
     def poll(self, now: float) -> list[HashResult]:
         """Take what workers answered, end those that are overdue, replace those that are gone.
@@ -125,6 +158,8 @@ class WorkerPool:
         for slot in list(self._slots.values()):
             if slot.deadline is not None and slot.deadline <= now:
                 self._lose(slot, "timeout" if slot.ready else "start", now)
+            elif self._worn(slot) and not slot.tasks and not slot.held:
+                self._lose(slot, "recycled", now)
         self._reap()
         self.flush()
         results, self._results = self._results, []
@@ -158,22 +193,49 @@ class WorkerPool:
         self._slots[handle.socket.fileno()] = slot
         self._epoll.register(handle.socket.fileno(), select.EPOLLIN)
 
-    def _send(self, slot: Slot, share: int) -> bool:
-        """Send a worker its share; False if it can't be sent now."""
-        jobs: list[HashJob] = []
+    def _compose(self, slot: Slot, share: int) -> list[Task]:
+        """A worker's share of what is pending, with canaries in between where they are due."""
+        tasks: list[Task] = []
         size = slot.bytes
-        while self._pending and len(jobs) < share and (size < _QUEUE_BYTES or not (slot.jobs or jobs)):
-            jobs.append(self._pending.popleft())
-            size += jobs[-1].size
-        message = frames.encode_jobs([JobFrame(job.id, job.media_only) for job in jobs])
+        while self._pending and len(tasks) < share and (size < _QUEUE_BYTES or not (slot.tasks or tasks)):
+            number, job = slot.given + len(tasks), self._pending[0]
+            if self._trust.due(slot):
+                tasks.append(self._trust.canary(slot, number, media_only=job.media_only))
+                continue
+            self._pending.popleft()
+            tasks.append(Task(number, job))
+            size += job.size
+            self._trust.gave(slot, job, self._pending[0] if self._pending else None)
+        return tasks
+
+    def _send(self, slot: Slot, tasks: list[Task]) -> bool:
+        """Send a worker its tasks; False if that can't be done now."""
+        message = frames.encode_jobs([JobFrame(task.number, task.job.media_only) for task in tasks])
         try:
-            descriptors.send(slot.handle.socket, message, [job.fd for job in jobs])
+            descriptors.send(slot.handle.socket, message, [task.job.fd for task in tasks])
         except OSError:
             # Full (EAGAIN, ETOOMANYREFS) or gone (EPIPE): its answers or its end will show.
-            self._pending.extendleft(reversed(jobs))
+            self._pending.extendleft(task.job for task in reversed(tasks) if task.canary is None)
+            slot.until_canary = 0  # perhaps one was among them
             return False
-        slot.give(jobs, self._clock(), self._settings)
+        finally:
+            for task in tasks:
+                if task.canary is not None:
+                    os.close(task.job.fd)
+        slot.give(tasks, self._clock(), self._settings)
         return True
+
+    def _takes_more(self, slot: Slot) -> bool:
+        # Refilled when half is done: then a message carries many jobs and the worker still never waits.
+        return (
+            slot.ready
+            and slot.files <= _QUEUE - frames.MAX_JOBS
+            and (slot.bytes < _QUEUE_BYTES or not slot.tasks)
+            and not self._worn(slot)
+        )
+
+    def _worn(self, slot: Slot) -> bool:
+        return slot.busy > self._settings.recycle_seconds
 
     def _receive(self, slot: Slot, now: float) -> None:
         """Take all that a worker has said by now."""
@@ -200,17 +262,30 @@ class WorkerPool:
         if isinstance(reply, Ready):
             if slot.ready:
                 raise WorkerError("a worker became ready twice")
+            missing = self._settings.layers - set(reply.layers)
+            if missing:
+                self._broken = WorkerError(
+                    f"a hashing worker can't be confined as configured: no {', no '.join(sorted(missing))}",
+                    remedy="See `hostsweep doctor`; `hashing.sandbox: preferred` works without, and warns",
+                )
+                return "start"
             slot.ready, slot.deadline = True, None
             self.layers = frozenset(reply.layers) & (self.layers or frozenset(reply.layers))
             self._failed_starts = 0
             return ""
-        result = slot.answer(reply, now, self._settings)
-        if result is not None:
-            self._results.append(result)
-        if isinstance(reply, Done) and reply.problem == "out_of_memory":
-            # Perhaps the picture was too large, perhaps a decoder has leaked: then every next one would fail.
-            return "memory"
-        return ""
+        # Perhaps a picture was too large, perhaps a decoder has leaked: then every next one would fail.
+        memory = isinstance(reply, Done) and reply.problem == "out_of_memory"
+        try:
+            task = slot.answer(reply, now, self._settings)
+        except Lied:
+            return "memory" if memory else "lied"
+        if task is None:
+            return ""
+        if task.canary is not None:
+            self._results += self._trust.proven(slot)
+        elif memory or not self._trust.tests:
+            self._results.append(slot.held.pop()[1])  # a failure needs no belief
+        return "memory" if memory else ""
 
     def _lose(self, slot: Slot, reason: str, now: float) -> None:
         """End a worker, give its jobs back and start another in its place."""
@@ -222,10 +297,15 @@ class WorkerPool:
         self.restarts[reason] += 1
         if not slot.ready:
             self._failed_starts += 1
+        if slot.tasks and slot.tasks[0].canary is not None:
+            self._broken = self._broken or self._trust.failed_canary(slot)
         result = slot.blame(reason) if reason != "memory" else None  # that file has its result
         if result is not None:
             self._results.append(result)
-        self._pending.extendleft(reversed(slot.jobs))
+        again, given_up = self._trust.lost(slot)
+        self._results += given_up
+        again += [task.job for task in slot.tasks if task.canary is None]
+        self._pending.extendleft(reversed(again))
         if self._failed_starts >= _STARTS:
             self._broken = WorkerError(
                 f"{_STARTS} hashing workers in a row died before they were ready: {slot.handle.last_words()}",
@@ -246,12 +326,3 @@ class WorkerPool:
                 f"{len(self._dying)} hashing workers can't be ended: their storage does not answer",
                 remedy="See which mount hangs (dmesg), and leave it out of the scan",
             )
-
-
-def _takes_more(slot: Slot) -> bool:
-    # Refilled when half is done: then a message carries many jobs and the worker still never waits.
-    return (
-        slot.ready
-        and len(slot.jobs) <= _QUEUE - frames.MAX_JOBS
-        and (slot.bytes < _QUEUE_BYTES or not slot.jobs)
-    )

@@ -110,6 +110,7 @@ def _command(settings: WorkerSettings, socket_fd: int) -> list[str]:
         "uid": settings.uid,
         "gid": settings.gid,
         "address-space": settings.address_space,
+        "cpu-seconds": settings.cpu_seconds,
         "max-pixels": settings.max_pixels,
         "max-bytes": settings.max_bytes,
     }

@@ -6,22 +6,27 @@ is left to it is the memory it may use, the descriptors it is handed and one soc
 Each layer is one step; they are applied in order, in the only thread, after everything that will ever be
 imported has been imported. The order matters: limits while they can still be set, the user before what a
 change of user resets (the death signal, dumpability), what forbids system calls last.
+
+A layer that this kernel does not have is left out and said to be missing: the parent warns, or refuses to
+work without. A layer that is there and can't be applied ends the worker.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.system import power
+from scanner.hashing import policy
+from scanner.system import landlock, power, seccomp
 
 # 32 jobs of one message and as many as may wait in the socket, the standard streams, the socket, slack.
 _DESCRIPTORS = 128
 # Processes and threads of the workers' user, all together. Not none: libheif decodes in a thread it starts,
-# and aborts without. It bounds a fork bomb; forbidding processes while allowing threads takes seccomp.
+# and aborts without. It bounds a fork bomb where there is no seccomp, which allows threads and no process.
 _TASKS = 1024
 
 
@@ -34,6 +39,7 @@ class Confinement:
         parent_pid: the worker ends with this process.
         uid, gid: whom to become when started as root.
         address_space: bytes of virtual memory.
+        cpu_seconds: processor time of the whole process; it is killed beyond.
     """
 
     socket_fd: int
@@ -41,6 +47,7 @@ class Confinement:
     uid: int
     gid: int
     address_space: int
+    cpu_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ def _first_to_be_killed(c: Confinement) -> bool:
 
 def _limits(c: Confinement) -> bool:
     power.lower_limit(resource.RLIMIT_AS, c.address_space)
+    power.lower_limit(resource.RLIMIT_CPU, c.cpu_seconds)
     power.lower_limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     power.lower_limit(
         resource.RLIMIT_FSIZE, 0
@@ -89,9 +97,13 @@ def _limits(c: Confinement) -> bool:
 
 def _user(c: Confinement) -> bool:
     if os.geteuid() != 0:
-        power.drop_capabilities()
         return False
     power.drop_user(c.uid, c.gid)
+    return True
+
+
+def _no_capabilities(c: Confinement) -> bool:
+    power.drop_capabilities()
     return True
 
 
@@ -112,16 +124,37 @@ def _not_dumpable(c: Confinement) -> bool:
     return True
 
 
+def _landlock(c: Confinement) -> bool:
+    return landlock.restrict()
+
+
+def _seccomp(c: Confinement) -> bool:
+    return seccomp.install(policy.rules(c.socket_fd))
+
+
 LAYERS: tuple[Layer, ...] = (
     Layer("close_descriptors", _close_descriptors),
     Layer("first_to_be_killed", _first_to_be_killed),
     Layer("limits", _limits),
     Layer("user", _user),
+    Layer("no_capabilities", _no_capabilities),
     Layer("no_new_privs", _no_new_privs),
     Layer("die_with_parent", _die_with_parent),
     Layer("not_dumpable", _not_dumpable),
-    # Landlock (needs no_new_privs) and then seccomp (forbids the calls of all the others) belong here.
+    Layer("landlock", _landlock),
+    Layer("seccomp", _seccomp),  # forbids the calls of all the others
 )
+
+
+def expected(*, root: bool) -> frozenset[str]:
+    """The layers that a worker should have: only root can make it another user."""
+    return frozenset(layer.name for layer in LAYERS if root or layer.name != "user")
+
+
+def absent() -> tuple[str, ...]:
+    """The layers that this kernel does not have, as far as can be told without a worker."""
+    there = {"landlock": landlock.abi() > 0, "seccomp": seccomp.available()}
+    return tuple(name for name, here in there.items() if not here)
 
 
 def enter(confinement: Confinement) -> tuple[str, ...]:
@@ -131,4 +164,7 @@ def enter(confinement: Confinement) -> tuple[str, ...]:
         OSError: a layer was refused; the process must not go on.
         Orphaned: there is nobody to work for.
     """
+    threads = len(os.listdir("/proc/self/task"))
+    if threads != 1:  # capabilities, no_new_privs and Landlock belong to a thread: another would keep its own
+        raise OSError(errno.EBUSY, f"{threads} threads were started while decoders and hashers were loaded")
     return tuple(layer.name for layer in LAYERS if layer.apply(confinement))

@@ -25,6 +25,11 @@ class WorkerSettings:
             rotating disk gives under load.
         max_seconds: no file may take longer.
         start_seconds: time for a worker to become ready; half a second is usual.
+        layers: sandbox layers without which no worker may work.
+        recycle_seconds: a worker that has been busy so long is replaced when it has nothing to do: decoders
+            leak, and processor time adds up to a limit.
+        canary_every: a worker is asked for a picture whose hashes we know after so many files, on
+            average, at chance, and answers count only after that; 0: never (for tests).
     """
 
     exact: tuple[str, ...] = EXACT_KINDS
@@ -38,6 +43,20 @@ class WorkerSettings:
     bytes_per_second: float = 4_000_000.0
     max_seconds: float = 6 * 3600.0
     start_seconds: float = 30.0
+    layers: frozenset[str] = frozenset()
+    recycle_seconds: float = 3600.0
+    canary_every: int = 256
+
+    @property
+    def cpu_seconds(self) -> int:
+        """The limit of a worker's processor time, over its life.
+
+        The pool ends a worker that takes too long for one file, by the wall clock. This limit holds where
+        the pool can't: it is stopped, or hangs. It must never hit a worker that does its work: busy until it
+        is recycled and then with one file more, in two threads (libheif's beside Python's).
+        """
+        longest = min(self.max_seconds, self.seconds_for(self.max_bytes))
+        return int(2 * (self.recycle_seconds + longest))
 
     def seconds_for(self, size: int) -> float:
         """How long a file of so many bytes may take."""

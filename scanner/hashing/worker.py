@@ -131,7 +131,16 @@ def _moved(before: os.stat_result, after: os.stat_result) -> bool:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scanner.hashing.worker")
-    for name in ("socket-fd", "parent-pid", "uid", "gid", "address-space", "max-pixels", "max-bytes"):
+    for name in (
+        "socket-fd",
+        "parent-pid",
+        "uid",
+        "gid",
+        "address-space",
+        "cpu-seconds",
+        "max-pixels",
+        "max-bytes",
+    ):
         parser.add_argument(f"--{name}", type=int, required=True)
     for name in ("exact", "perceptual"):
         parser.add_argument(f"--{name}", nargs="*", default=[])
@@ -148,7 +157,7 @@ def main() -> None:
         )  # fmt: skip
         worker.prepare()
         confinement = sandbox.Confinement(
-            args.socket_fd, args.parent_pid, args.uid, args.gid, args.address_space
+            args.socket_fd, args.parent_pid, args.uid, args.gid, args.address_space, args.cpu_seconds
         )
         sock.send(frames.encode_ready(sandbox.enter(confinement)))
         worker.run()

@@ -27,6 +27,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as e:
         return problem(e.status, {"Allow": e.headers["Allow"]} if "Allow" in e.headers else None)
     except Exception as e:  # the boundary of a request: the next one must be answered
-        # The path is one of ours: a request for any other never reaches a handler that could fail.
-        log.error("http_request_failed", endpoint=request.path, error=str(e), exc_info=e)
+        # A request for anything that is not ours never reaches a handler that could fail.
+        resource = request.match_info.route.resource
+        endpoint = resource.canonical if resource else "other"
+        log.error("http_request_failed", endpoint=endpoint, error=str(e), exc_info=e)
         return problem(500)

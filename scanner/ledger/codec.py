@@ -52,6 +52,20 @@ def _reading() -> Iterator[None]:
         ) from e
 
 
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found[key]
+    if type(value) is not str:
+        raise TypeError(f"{key} is no text")
+    return value
+
+
+def _whole(found: Mapping[str, Any], key: str) -> int:
+    value = found[key]
+    if type(value) is not int:
+        raise TypeError(f"{key} is no whole number")
+    return value
+
+
 def text_key(text: str) -> bytes:
     """A text as a column to look up by; keeps names that are no UTF-8 (surrogate escapes) apart."""
     return text.encode("utf-8", "surrogatepass")
@@ -123,15 +137,27 @@ def read_digests(found: Mapping[str, Any]) -> Digests:
     """
     with _reading():
         return Digests(
-            size=found["size"],
-            media_type=found["media_type"],
+            size=_whole(found, "size"),
+            media_type=_text(found, "media_type"),
             exact={kind: bytes.fromhex(value) for kind, value in found["exact"].items()},
             perceptual=tuple(
-                PerceptualHash(p["kind"], p["view"], bytes.fromhex(p["value"]), p["quality"])
+                PerceptualHash(
+                    _text(p, "kind"), _text(p, "view"), bytes.fromhex(p["value"]), _whole(p, "quality")
+                )
                 for p in found["perceptual"]
             ),
-            problem=found["problem"],
+            problem=_text(found, "problem"),
         )
+
+
+def _match(found: Any) -> Match:
+    match = Match(**found)
+    texts = (match.kind, match.feed, match.entry, match.category, match.view)
+    if not all(type(t) is str for t in texts) or type(match.exact) is not bool:
+        raise TypeError("a match has a value of the wrong type")
+    if type(match.distance) is not int or type(match.quality) is not int:
+        raise TypeError("a match has a value of the wrong type")
+    return match
 
 
 def read_case(text: str) -> Case:
@@ -143,24 +169,24 @@ def read_case(text: str) -> Case:
     found = parse(text)
     with _reading():
         return Case(
-            id=found["id"],
-            opened_ns=found["opened_ns"],
-            updated_ns=found["updated_ns"],
-            volume=found["volume"],
+            id=_text(found, "id"),
+            opened_ns=_whole(found, "opened_ns"),
+            updated_ns=_whole(found, "updated_ns"),
+            volume=_text(found, "volume"),
             root=base64.b64decode(found["root_base64"], validate=True),
             path=base64.b64decode(found["path_base64"], validate=True),
-            shown_as=found["shown_as"],
-            customer=found["customer"],
-            size=found["size"],
-            mtime_ns=found["mtime_ns"],
+            shown_as=_text(found, "shown_as"),
+            customer=_text(found, "customer"),
+            size=_whole(found, "size"),
+            mtime_ns=_whole(found, "mtime_ns"),
             digests=read_digests(found["digests"]),
-            match=Match(**found["match"]),
-            others=tuple(Match(**m) for m in found["others"]),
+            match=_match(found["match"]),
+            others=tuple(_match(m) for m in found["others"]),
             action=Action(found["action"]),
-            reason=found["reason"],
+            reason=_text(found, "reason"),
             state=CaseState(found["state"]),
-            quarantine_id=found["quarantine_id"],
-            note=found["note"],
+            quarantine_id=_text(found, "quarantine_id"),
+            note=_text(found, "note"),
         )
 
 
@@ -186,15 +212,21 @@ def read_step(text: str) -> Step:
     found = parse(text)
     with _reading():
         return Step(
-            id=found["id"],
+            id=_text(found, "id"),
             kind=StepKind(found["kind"]),
-            case_id=found["case_id"],
-            quarantine_id=found["quarantine_id"],
-            owner=found["owner"],
-            started_ns=found["started_ns"],
-            details=found["details"],
+            case_id=_text(found, "case_id"),
+            quarantine_id=_text(found, "quarantine_id"),
+            owner=_text(found, "owner"),
+            started_ns=_whole(found, "started_ns"),
+            details=_details(found["details"]),
             state=StepState(found.get("state", StepState.INTENT)),
         )
+
+
+def _details(found: Any) -> dict[str, str | int | None]:
+    if type(found) is not dict or not all(type(v) in (str, int, type(None)) for v in found.values()):
+        raise TypeError("the details of a step have a value of the wrong type")
+    return found
 
 
 def _base64(raw: bytes) -> str:

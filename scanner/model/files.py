@@ -38,6 +38,10 @@ class FileStat:
             other.mtime_ns,
         )
 
+    def same_version(self, other: FileStat) -> bool:
+        """Whether a row of the catalog is about this state of a file; a device is renumbered at each boot."""
+        return (self.inode, self.size, self.ctime_ns) == (other.inode, other.size, other.ctime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class FileRef:

@@ -68,6 +68,9 @@ class Metrics:
         self._complete = self._gauge(
             "scan_last_complete_timestamp_seconds", "When a scan last saw all of a volume.", "volume"
         )
+        self._names_left = self._counter(
+            "names_left_total", "Names of secured files that were not found in their volume.", "volume"
+        )
         self._exposure = self._histogram(
             "exposure_seconds", "From a file's last change to its securing.", _EXPOSURE_BUCKETS
         )
@@ -91,8 +94,14 @@ class Metrics:
         )
         self._brake = self._gauge("brake_engaged", "1 if the brake has stopped securing.")
         self._restarts = self._counter("worker_restarts_total", "Workers that were replaced.", "reason")
-        self._sandbox = self._gauge("worker_sandbox", "1 for each layer that confines the workers.", "layer")
+        self._sandbox = self._gauge(
+            "worker_sandbox", "1 for each layer that confines the workers, 0 for one that does not.", "layer"
+        )
         self._queue = self._gauge("queue_depth", "Files that wait, by stage.", "stage")
+        self._requests = self._counter(
+            "http_requests_total", "HTTP requests by endpoint and class of answer.", "endpoint", "status"
+        )
+        self._limited = self._counter("http_limited_total", "HTTP requests that met a limit.", "reason")
         self._build_info = self._gauge("build_info", "1, for the version that runs.", "version")
 
     def _safe(self, **values: str) -> tuple[str, ...]:
@@ -135,6 +144,10 @@ class Metrics:
         """A file was secured, so long after its last change (a time in the future counts as none)."""
         self._exposure.observe(max(exposure_seconds, 0.0))
 
+    def names_left(self, volume: str, count: int) -> None:
+        """A secured file has other names that could not be found."""
+        self._names_left.labels(*self._safe(volume=volume)).inc(count)
+
     def error(self, stage: str, reason: str, count: int = 1) -> None:
         self._errors.labels(*self._safe(stage=stage, reason=reason)).inc(count)
 
@@ -174,17 +187,30 @@ class Metrics:
     def brake(self, engaged: bool) -> None:
         self._brake.set(engaged)
 
-    def workers(self, restarts: Mapping[str, int], layers: Collection[str]) -> None:
-        """Workers replaced since the last call, by reason, and what confines them now."""
+    def workers(
+        self, restarts: Mapping[str, int], layers: Collection[str], known: Collection[str] = ()
+    ) -> None:
+        """Workers replaced since the last call, by reason, and which of the known layers confine them now."""
         for reason, number in restarts.items():
             self._restarts.labels(*self._safe(reason=reason)).inc(number)
         for (layer,) in self._children(self._sandbox):
             self._sandbox.labels(layer).set(0)
+        for layer in known:
+            self._sandbox.labels(*self._safe(layer=layer)).set(0)
         for layer in layers:
             self._sandbox.labels(*self._safe(layer=layer)).set(1)
 
     def queue(self, stage: str, depth: int) -> None:
         self._queue.labels(*self._safe(stage=stage)).set(depth)
+
+    # The HTTP surface
+
+    def http_request(self, endpoint: str, status: int) -> None:
+        """A request was answered; the status is counted by its class, such as 2xx."""
+        self._requests.labels(*self._safe(endpoint=endpoint, status=f"{status // 100}xx")).inc()
+
+    def http_limited(self, reason: str) -> None:
+        self._limited.labels(*self._safe(reason=reason)).inc()
 
     def _children(self, metric: Gauge, **wanted: str) -> list[tuple[str, ...]]:
         """Label values that a gauge has, of those that have the wanted ones."""

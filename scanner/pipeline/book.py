@@ -32,10 +32,15 @@ class DirectoryBook:
 
 
 class CatalogBook:
-    """Gathers answers and writes them. Without a catalog it only keeps the directories in order."""
+    """Gathers answers and writes them. Without a catalog it only keeps the directories in order.
 
-    def __init__(self, catalog: VolumeCatalog | None) -> None:
+    Args:
+        one_mount: files on other mounts than the volume's root are not opened.
+    """
+
+    def __init__(self, catalog: VolumeCatalog | None, *, one_mount: bool = False) -> None:
         self._catalog = catalog
+        self._one_mount = one_mount
         self._open: dict[bytes, DirectoryBook] = {}
         self._last_commit = 0.0
         self._dirty = False
@@ -44,7 +49,7 @@ class CatalogBook:
         """The book of a directory that the walk tells of (in one or several parts)."""
         book = self._open.get(path)
         if book is None:
-            book = self._open[path] = DirectoryBook(OpenDirectory(root_fd, path))
+            book = self._open[path] = DirectoryBook(OpenDirectory(root_fd, path, one_mount=self._one_mount))
         return book
 
     def remember(

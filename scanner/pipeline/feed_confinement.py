@@ -89,7 +89,7 @@ def enter(confinement: Confinement, *, network: bool, keep: Collection[int] = ()
     power.die_with_parent()
     if os.getppid() != confinement.parent_pid:
         raise Orphaned
-    if landlock.restrict(read=read, write=(".",), tcp=network):
+    if landlock.restrict(read=[p for p in read if _within_reach(p)], write=(".",), tcp=network):
         layers.append("landlock")
     power.not_dumpable()
     if refusing.refuse(network=not network):
@@ -127,3 +127,12 @@ def _network_files() -> list[str]:
     named = (places.cafile, places.capath, places.openssl_cafile, places.openssl_capath)
     certificates = {os.path.realpath(path) for path in named if path}
     return [*sorted(certificates), *_CERTIFICATES, *(f"/etc/{name}" for name in _RESOLVER)]
+
+
+def _within_reach(path: str) -> bool:
+    """What is missing, or closed to this user, can't be opened for a rule, and can't be read anyhow."""
+    try:
+        os.close(os.open(path, os.O_PATH | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

@@ -8,8 +8,9 @@ the most, so they travel together in one `Cached` frame.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from scanner.model.errors import WorkerError
 from scanner.model.files import (
@@ -23,6 +24,8 @@ from scanner.model.files import (
     WalkEvent,
 )
 from scanner.model.hashes import Digests, PerceptualHash
+
+T = TypeVar("T")
 
 _HEAD = struct.Struct("<BI")  # type, length of what follows
 _LENGTH = struct.Struct("<I")
@@ -105,7 +108,24 @@ class _Reader:
         return self._data[self._at - length : self._at]
 
     def text(self) -> str:
-        return self.sized().decode("utf-8", "surrogateescape")
+        return self.sized().decode("utf-8")
+
+    def names(self, value: Callable[[], T]) -> dict[str, T]:
+        """A mapping; a key that comes twice would say two things."""
+        count = self.count()
+        found = {self.text(): value() for _ in range(count)}
+        if len(found) != count:
+            raise ValueError("a key that comes twice")
+        return found
+
+    def flag(self, number: int) -> bool:
+        if number > 1:
+            raise ValueError("a flag that is neither 0 nor 1")
+        return bool(number)
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise ValueError("a frame that is longer than what it says")
 
 
 def _put_stat(out: _Writer, stat: FileStat) -> None:
@@ -146,7 +166,7 @@ def _get_known(data: _Reader) -> KnownFile:
     state = FileState(data.count())
     (size,) = data.unpack(struct.Struct("<Q"))
     media_type, problem = data.text(), data.text()
-    exact = {data.text(): data.sized() for _ in range(data.count())}
+    exact = data.names(data.sized)
     perceptual = tuple(
         PerceptualHash(data.text(), data.text(), data.sized(), data.count()) for _ in range(data.count())
     )
@@ -182,8 +202,8 @@ def _decode_directory(data: _Reader) -> DirectoryMet:
         not_media=not_media,
         unchanged_bytes=size,
         fingerprint=fingerprint,
-        cached=bool(cached),
-        last=bool(last),
+        cached=data.flag(cached),
+        last=data.flag(last),
     )
 
 
@@ -233,7 +253,7 @@ def _decode(kind: int, data: _Reader) -> Frame:
         case 4:
             return DirectoryFailed(data.sized(), data.text())
         case 5:
-            return OthersMet({data.text(): data.unpack(u64)[0] for _ in range(data.count())})
+            return OthersMet(data.names(lambda: data.unpack(u64)[0]))
         case 6:
             return WalkEnded()
         case 7:
@@ -264,7 +284,9 @@ class FrameStream:
                 end = start + _HEAD.size + length
                 if len(self._buffer) < end:
                     break
-                frame = _decode(kind, _Reader(bytes(self._buffer[start + _HEAD.size : end])))
+                body = _Reader(bytes(self._buffer[start + _HEAD.size : end]))
+                frame = _decode(kind, body)
+                body.end()
                 start = end
                 yield frame
         except (struct.error, ValueError) as e:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from scanner.ledger import Ledger
 from scanner.model.feeds import FeedTerms
-from scanner.model.files import FileRef
+from scanner.model.files import FileRef, FileStat
 from scanner.model.hashes import Digests
 from scanner.model.matches import Action, Case, CaseState, Match, Verdict
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, Matcher
+from scanner.pipeline.links import Links, other_name
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.volume import Customers, Volume
-from scanner.response import Brake, SecureRequest, SecureResult, verdict
+from scanner.response import Brake, SecureOutcome, SecureRequest, SecureResult, verdict
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """The very file that was hashed, and the directory it was opened in."""
+    """The very file that was hashed, and the directory it was opened in.
+
+    Attributes:
+        stat: what it was when it was hashed, with the device that the descriptor says.
+        atime_ns: when it was last read before we did; 0 where that isn't known.
+    """
 
     fd: int
     directory_fd: int
+    stat: FileStat
+    atime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +42,18 @@ class Judgement:
         matched: some acting entry lists it, and nobody said it is a false positive.
         gone: it was moved into the vault.
         again: it is not what it was any more, so nothing of it may be remembered.
+        changed: it was written to since it was hashed, and is to be hashed and judged once more.
     """
 
     matched: bool
     gone: bool = False
     again: bool = False
+    changed: bool = False
 
 
 CLEAN = Judgement(matched=False)
+
+_IN_SNAPSHOTS = "; snapshots of the volume may still hold it"
 
 
 class Securing(Protocol):
@@ -55,8 +67,16 @@ class Securing(Protocol):
         """
 
 
+# Rounds in which another file may stand at the name, before that is left for later: whoever swaps names must
+# not hold up a scan.
+_RACES = 3
+
+
 class Judge:
     """Decides about the files of one volume in one scan.
+
+    Args:
+        snapshots: the volume shows snapshots, so that a secured file may still be served from there.
 
     The order of what is recorded: the case first, then the securing step's intent, the act, its outcome,
     and last the case's action: a crash in between leaves an open step, from which recovery finds the case.
@@ -71,11 +91,13 @@ class Judge:
         ledger: Ledger,
         brake: Brake,
         root_fd: int,
+        snapshots: bool = False,
         securing: Securing | None,
         reporter: Reporter,
         clock: Clock,
         ids: Ids,
     ) -> None:
+        self.links = Links()
         self._volume = volume
         self._customers = Customers(volume.customer)
         self._matcher = matcher
@@ -84,18 +106,27 @@ class Judge:
         self._brake = brake
         self._root_fd = root_fd
         self._securing = securing
+        self._snapshots = snapshots
         self._reporter = reporter
         self._clock = clock
         self._ids = ids
 
     def judge(
-        self, file: FileRef, digests: Digests, counts: ScanCounts, opened: Callable[[], OpenFile]
+        self,
+        file: FileRef,
+        digests: Digests,
+        counts: ScanCounts,
+        opened: Callable[[], OpenFile],
+        *,
+        once_more: bool = False,
     ) -> Judgement:
         """Match one file and act on it.
 
         Args:
             counts: the scan's counts so far (the brake looks at them; secured/unsecured are counted here).
             opened: gives the open file; called only when it is to be secured; may raise OSError.
+            once_more: if it was written to since it was hashed, the caller hashes and hands it in again:
+                then nothing is counted or told yet.
 
         Raises:
             LedgerError: nothing may be done that can't be recorded.
@@ -116,19 +147,28 @@ class Judge:
             return self._tell(case, Judgement(matched=True))
         result = self._secure(file, digests, case, opened)
         action = Action.QUARANTINED if result.secured else Action.FAILED
-        reason = (
-            wanted.reason
-            if result.secured
-            else f"{result.kind}: {result.text}"
-            if result.text
-            else result.kind
-        )
+        said = wanted.reason + _IN_SNAPSHOTS * self._snapshots if result.secured else result.kind
+        reason = f"{said}: {result.text}" if result.text else said
         case = self._ledger.set_action(
             case.id, action, reason, quarantine_id=result.quarantine_id, now_ns=self._clock.now_ns()
         )
+        changed = result.outcome is SecureOutcome.CHANGED
+        if changed and once_more:
+            return Judgement(matched=True, again=True, changed=True)
         counts.secured += result.secured
         counts.unsecured += not result.secured
-        return self._tell(case, Judgement(matched=True, gone=result.secured, again=not result.secured))
+        if not result.secured:
+            self._alert(case, result)
+        return self._tell(case, Judgement(True, gone=result.secured, again=not result.secured))
+
+    def _alert(self, case: Case, result: SecureResult) -> None:
+        self._reporter.note(
+            "hit_not_secured",
+            case=case.id,
+            volume=self._volume.name,
+            kind=result.kind,
+            reason=result.text or result.kind,
+        )
 
     def _decide(self, matches: tuple[Match, ...], counts: ScanCounts) -> tuple[Match, Verdict]:
         """The strongest match that wants the file secured, else the strongest."""
@@ -191,24 +231,43 @@ class Judge:
             raise RuntimeError("the policy wants a file secured in a scan that only reports")
         try:
             at = opened()
+        except FileNotFoundError as e:
+            return SecureResult(SecureOutcome.VANISHED, "vanished", e.strerror or "")
         except OSError as e:
-            return SecureResult.failed(
-                "vanished" if isinstance(e, FileNotFoundError) else "changed", e.strerror or ""
-            )
-        return self._securing.secure(
-            SecureRequest(
-                volume=self._volume.name,
-                root=self._volume.root,
-                root_fd=self._root_fd,
-                directory=file.directory,
-                name=file.stat.name,
-                fd=at.fd,
-                stat=file.stat,
-                directory_fd=at.directory_fd,
-                digests=digests,
-                case_id=case.id,
-            )
+            return SecureResult(SecureOutcome.CHANGED, "changed", e.strerror or str(e))
+        request = SecureRequest(
+            volume=self._volume.name,
+            root=self._volume.root,
+            root_fd=self._root_fd,
+            directory=file.directory,
+            name=file.stat.name,
+            fd=at.fd,
+            stat=at.stat,
+            directory_fd=at.directory_fd,
+            digests=digests,
+            case_id=case.id,
+            atime_ns=at.atime_ns,
         )
+        result = self._in_rounds(self._securing, request)
+        if result.secured:
+            self.links.secured(at.fd, case, digests, result.links_left)
+        return result
+
+    @staticmethod
+    def _in_rounds(securing: Securing, request: SecureRequest) -> SecureResult:
+        """Secure; when another file stood at the name, by the name that the hashed one has by now."""
+        for _ in range(_RACES - 1):
+            result = securing.secure(request)
+            if result.outcome not in (SecureOutcome.RACED, SecureOutcome.VANISHED):
+                return result
+            try:
+                name = other_name(request.fd, request.directory_fd)
+            except OSError:
+                return result
+            if name is None:
+                return result
+            request = replace(request, name=name)
+        return securing.secure(request)
 
     def _tell(self, case: Case, judgement: Judgement) -> Judgement:
         self._reporter.hit(case, self._volume.shown(case.path))

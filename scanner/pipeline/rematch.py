@@ -87,6 +87,9 @@ class NoWorkers:
     def submit(self, job: HashJob) -> None:
         raise RuntimeError("a run over known files has nothing to hash")
 
+    def prove(self) -> None:
+        """Nothing is ever to be confirmed."""
+
     def flush(self) -> None:
         """Nothing is ever waiting."""
 

@@ -36,15 +36,18 @@ from scanner.model.ports import Clock
 from scanner.pipeline.book import CatalogBook, DirectoryBook
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded
 from scanner.pipeline.judging import Judge, OpenFile
+from scanner.pipeline.links import known_as
 from scanner.pipeline.opening import failure_kind
 from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.stalling import Silence
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import Walker
 
 # Files the walk may be ahead of the workers: enough to keep them busy, little enough to stop soon.
 _QUEUE_FILES = 4096
 _WAIT_SECONDS = 0.2  # the longest wait in poll: how soon a stop is noticed and progress told
-_TRIES = 2  # a file that changes while it is read is read once more
+_TRIES = 2  # a file that changes while it is read or secured is read once more
+_LINKED_TRIES = 8  # the same, where it changes because we secure its other names one after the other
 # A sparse file claims more than it holds: reading its holes would hold up all others.
 _SPARSE_SIZE = 1 << 30  # bytes; smaller ones are read, whatever they hold
 _SPARSE_SHARE = 8  # claimed size over stored size
@@ -60,6 +63,8 @@ class Hashers(Protocol):
 
     def submit(self, job: HashJob) -> None: ...
 
+    def prove(self) -> None: ...
+
     def flush(self) -> None: ...
 
     def poll(self, now: float) -> list[HashResult]: ...
@@ -72,10 +77,12 @@ class ScanLimits:
     Attributes:
         media_only: leave out what isn't a picture or a video by content.
         max_file_size: bytes; larger files are skipped as "too_large".
+        hashes: there are workers, so that a file that changed under us can be hashed again at once.
     """
 
     media_only: bool = True
     max_file_size: int = 16 << 30
+    hashes: bool = True
 
 
 @dataclass(slots=True)
@@ -86,6 +93,17 @@ class _Flight:
     fd: int
     stat: FileStat  # of the descriptor, before it was handed over
     tries: int
+    atime_ns: int  # before we read it for the first time
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A file that is to be opened; `atime_ns` if we have read it before."""
+
+    book: DirectoryBook
+    stat: FileStat
+    tries: int = 1
+    atime_ns: int = 0
 
 
 class VolumeScan:
@@ -115,8 +133,9 @@ class VolumeScan:
         self._clock = clock
         self._limits = limits
         self._stop = stop
-        self._queue: deque[tuple[DirectoryBook, FileStat, int]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._flights: dict[int, _Flight] = {}
+        self._silence = Silence(volume.stall_seconds, walker.activity)
         self._next_job = 0
         self._walk_ended = False
         self._broken: ScannerError | None = None
@@ -147,7 +166,9 @@ class VolumeScan:
 
     def _step(self) -> None:
         while self._queue and self._pool.room > 0:
-            self._submit(*self._queue.popleft())
+            self._submit(self._queue.popleft())
+        if self._walk_ended and not self._queue:
+            self._pool.prove()
         self._pool.flush()
         self._wait()
         for result in self._pool.poll(time.monotonic()):
@@ -165,12 +186,18 @@ class VolumeScan:
         poll = select.poll()
         poll.register(self._pool.fileno(), select.POLLIN)
         listen = not self._walk_ended and len(self._queue) < _QUEUE_FILES
+        heard = not listen
         if listen:
             poll.register(self._walker.fileno(), select.POLLIN)
         ready = {fd for fd, _ in poll.poll(int(_WAIT_SECONDS * 1000))}
         if listen and self._walker.fileno() in ready:
+            heard = True
             for frame in self._walker.read():
                 self._met(frame)
+        if heard:
+            self._silence.broken()
+        elif self._silence.too_long(time.monotonic()):
+            self._met(WalkBroken(f"its storage has not answered for {self._volume.stall_seconds:.0f} s"))
 
     # What the walk says
 
@@ -214,7 +241,7 @@ class VolumeScan:
         book.removed.extend(met.gone)
         self.counts.files += len(met.changed) + len(met.known)
         book.waiting += len(met.changed)
-        self._queue.extend((book, stat, 1) for stat in met.changed)
+        self._queue.extend(_Waiting(book, stat) for stat in met.changed)
         for known in met.known:
             self._take_known(book, known)
         self._book.done(book)
@@ -231,21 +258,23 @@ class VolumeScan:
         opened: list[int] = []
 
         def open_it() -> OpenFile:
-            fd, stat = book.directory.open(known.stat.name)
+            fd, stat, atime_ns = book.directory.open(known.stat.name)
             opened.append(fd)
-            if (stat.inode, stat.ctime_ns, stat.size) != (
-                known.stat.inode,
-                known.stat.ctime_ns,
-                known.stat.size,
-            ):
+            if not known_as(stat, known.stat, self._judge.links.of(fd)):
                 raise OSError("the file is not the one that was hashed")
-            return OpenFile(fd, book.directory.fd)
+            return OpenFile(fd, book.directory.fd, stat, atime_ns)
 
         try:
-            judgement = self._judge.judge(file, known.digests, self.counts, open_it)
+            judgement = self._judge.judge(
+                file, known.digests, self.counts, open_it, once_more=self._limits.hashes
+            )
         finally:
             for fd in opened:
                 os.close(fd)
+        if judgement.changed:
+            book.waiting += 1
+            self._queue.append(_Waiting(book, known.stat))
+            return
         if judgement.matched:
             self.counts.matched += 1
             if judgement.gone or judgement.again:
@@ -262,9 +291,10 @@ class VolumeScan:
 
     # Files on their way to a worker and back
 
-    def _submit(self, book: DirectoryBook, stat: FileStat, tries: int) -> None:
+    def _submit(self, waiting: _Waiting) -> None:
+        book, stat = waiting.book, waiting.stat
         try:
-            fd, now = book.directory.open(stat.name)
+            fd, now, atime_ns = book.directory.open(stat.name)
         except OSError as e:
             self._fail(self._ref(book, stat), failure_kind(e))
             self._book.forget(book, stat.name)
@@ -278,7 +308,7 @@ class VolumeScan:
         if (now.inode, now.ctime_ns, now.size) != (stat.inode, stat.ctime_ns, stat.size):
             book.whole = False  # the walk's fingerprint is about another state of the file
         self._next_job += 1
-        self._flights[self._next_job] = _Flight(book, fd, now, tries)
+        self._flights[self._next_job] = _Flight(book, fd, now, waiting.tries, waiting.atime_ns or atime_ns)
         self._pool.submit(HashJob(self._next_job, fd, now.size, self._limits.media_only))
 
     def _limit(self, stat: FileStat) -> str:
@@ -298,8 +328,7 @@ class VolumeScan:
         book, file = flight.book, self._ref(flight.book, flight.stat)
         try:
             if result.status == "changed" or not self._unchanged(flight):
-                if flight.tries < _TRIES:
-                    self._queue.append((book, flight.stat, flight.tries + 1))
+                if self._once_more(flight):
                     return
                 self._fail(file, "changed")
                 self._book.forget(book, file.stat.name)
@@ -308,11 +337,21 @@ class VolumeScan:
                 book.whole = False
             elif result.status == "not_media":
                 self._quiet_skip(book, file, "not_media", result.digests)
-            else:
-                self._decide(flight, file, result.digests)
+            elif not self._decide(flight, file, result.digests):
+                return
         finally:
             os.close(flight.fd)
         self._done(book)
+
+    def _once_more(self, flight: _Flight) -> bool:
+        """Queue a file again that changed while we had it; False if that was tried often enough."""
+        if not self._has_tries(flight):
+            return False
+        self._queue.append(_Waiting(flight.book, flight.stat, flight.tries + 1, flight.atime_ns))
+        return True
+
+    def _has_tries(self, flight: _Flight) -> bool:
+        return flight.tries < (_TRIES if self._judge.links.of(flight.fd) is None else _LINKED_TRIES)
 
     def _unchanged(self, flight: _Flight) -> bool:
         """Whether the file is as it was before a worker had it; what the worker says of that is a hint."""
@@ -322,16 +361,25 @@ class VolumeScan:
         self.counts.skipped[reason] = self.counts.skipped.get(reason, 0) + 1
         self._book.remember(book, file.stat, self._clock.now_ns(), FileState.NOT_MEDIA, digests)
 
-    def _decide(self, flight: _Flight, file: FileRef, digests: Digests) -> None:
+    def _decide(self, flight: _Flight, file: FileRef, digests: Digests) -> bool:
+        """Decide about a hashed file; False if it changed meanwhile and is to be hashed again."""
         book = flight.book
         self.counts.hashed += 1
         self.counts.bytes += digests.size
         if digests.media_type == "application/mbox" and not self._volume.mail_ground:
             self._count_mailbox(book, file)
-            return
+            return True
         judgement = self._judge.judge(
-            file, digests, self.counts, lambda: OpenFile(flight.fd, book.directory.fd)
+            file,
+            digests,
+            self.counts,
+            lambda: OpenFile(flight.fd, book.directory.fd, flight.stat, flight.atime_ns),
+            once_more=self._has_tries(flight),
         )
+        if judgement.changed:
+            self.counts.hashed -= 1
+            self._once_more(flight)
+            return False
         if judgement.matched:
             self.counts.matched += 1
         elif digests.problem:
@@ -340,12 +388,13 @@ class VolumeScan:
             self.counts.clean += 1
         if judgement.gone:
             self._book.forget(book, file.stat.name)
-            return
+            return True
         if judgement.again:
             book.whole = False
             # What was hashed is not what is there now, unless only the securing failed.
         state = FileState.LISTED if judgement.matched else self._quiet_state(digests)
         self._book.remember(book, file.stat, self._clock.now_ns(), state, digests)
+        return True
 
     def _count_mailbox(self, book: DirectoryBook, file: FileRef) -> None:
         """With `select: all` a mailbox is only recognised when it is read; its digests are not kept."""

@@ -19,6 +19,8 @@ class Volume:
         mail_ground: the stated ground for looking into mail stores; "" leaves them out.
         customer: pattern with one ``{customer}`` that tells whose a path is; "" for none.
         only: the one file below the root to look at; b"" for all.
+        snapshots: walk directories of snapshots as well.
+        stall_seconds: how long its storage may not answer before a scan ends.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Volume:
     mail_ground: str = ""
     customer: str = ""
     only: bytes = b""
+    snapshots: bool = False
+    stall_seconds: float = 300.0
 
     def shown(self, path: bytes) -> bytes:
         """The absolute path to tell people, for a path below the root."""

@@ -23,7 +23,7 @@ from scanner.model.errors import ScannerError
 from scanner.model.files import DirectoryMet
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded, encode
 from scanner.pipeline.walking import WalkOrder
-from scanner.sources import WalkPolicy, compile_excludes, walk
+from scanner.sources import walk
 from scanner.system.power import die_with_parent, raise_descriptor_limit
 
 # Directories in one message: enough that the cost of a message is spread, few enough that progress moves.
@@ -52,13 +52,7 @@ def _together(events: Iterator[Frame]) -> Iterator[Frame]:
 
 
 def _frames(order: WalkOrder, root_fd: int) -> Iterator[Frame]:
-    policy = WalkPolicy(
-        excludes=compile_excludes(order.exclude, order.root),
-        one_filesystem=order.one_filesystem,
-        mail_ground=order.mail_ground,
-        own=frozenset(order.own),
-        profile=order.profile,
-    )
+    policy = order.policy()
     if not order.catalog:
         yield from _together(walk(root_fd, policy, None, time.time_ns))
         return

@@ -11,10 +11,12 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol
 
-from scanner.model.errors import WorkerError
 from scanner.pipeline.frames import Frame, FrameStream, WalkBroken, WalkEnded
+from scanner.pipeline.stalling import Stuck
+from scanner.sources import WalkPolicy, compile_excludes
 
 _READ_SIZE = 1 << 18  # bytes taken from the socket at a time
 _STOP_SECONDS = 3.0  # a walker may be in the middle of a system call on a slow disk
@@ -28,8 +30,9 @@ class WalkOrder:
         volume, root: which volume.
         catalog: path of the catalog, "" to take every file as new.
         profile: what the catalog's rows must have been made with.
-        exclude, one_filesystem, mail_ground: the operator's wishes.
+        exclude, one_filesystem, mail_ground, snapshots: the operator's wishes.
         own: (device, inode) of directories of ours.
+        own_name, own_owners: see WalkPolicy.
     """
 
     volume: str
@@ -39,7 +42,10 @@ class WalkOrder:
     exclude: tuple[str, ...] = ()
     one_filesystem: bool = True
     mail_ground: str = ""
+    snapshots: bool = False
     own: tuple[tuple[int, int], ...] = ()
+    own_name: bytes = b""
+    own_owners: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able, with bytes as base64."""
@@ -56,7 +62,23 @@ class WalkOrder:
             exclude=tuple(data["exclude"]),
             one_filesystem=data["one_filesystem"],
             mail_ground=data["mail_ground"],
+            snapshots=data["snapshots"],
             own=tuple((int(d), int(i)) for d, i in data["own"]),
+            own_name=base64.b64decode(data["own_name"]),
+            own_owners=tuple(int(uid) for uid in data["own_owners"]),
+        )
+
+    def policy(self) -> WalkPolicy:
+        """The same for the walk."""
+        return WalkPolicy(
+            excludes=compile_excludes(self.exclude, self.root),
+            one_filesystem=self.one_filesystem,
+            mail_ground=self.mail_ground,
+            snapshots=self.snapshots,
+            own=frozenset(self.own),
+            own_name=self.own_name,
+            own_owners=frozenset(self.own_owners),
+            profile=self.profile,
         )
 
 
@@ -71,6 +93,9 @@ class Walker(Protocol):
 
     def read(self) -> Iterator[Frame]: ...
 
+    def activity(self) -> bytes:
+        """A value that changes whenever the walker does anything; see Silence."""
+
     def stop(self) -> None: ...
 
 
@@ -78,9 +103,14 @@ class WalkerProcess:
     """A walker in a process of its own.
 
     The socket's buffer is the back-pressure: a walker that is ahead of the hashing waits in `send`.
+
+    Args:
+        stuck: takes a process that can't be ended.
     """
 
-    def __init__(self, order: WalkOrder, root_fd: int) -> None:
+    def __init__(self, order: WalkOrder, root_fd: int, stuck: Stuck) -> None:
+        self._volume = order.volume
+        self._stuck = stuck
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._ours.setblocking(False)
         self._stream = FrameStream()
@@ -123,8 +153,18 @@ class WalkerProcess:
             self._ended = True
             yield WalkBroken(f"the walker process ended unexpectedly (status {self._process.wait()})")
 
+    def activity(self) -> bytes:
+        """Its state, processor time and context switches, as proc_pid_stat(5) and proc_pid_status(5) tell."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+            status = Path(f"/proc/{self.pid}/status").read_bytes()
+        except OSError:
+            return b""
+        times = stat.rpartition(b")")[2].split()[11:13]
+        return b" ".join((*times, status[status.find(b"voluntary_ctxt_switches") :]))
+
     def stop(self) -> None:
-        """End the process, whatever it is doing, and reap it."""
+        """End the process, whatever it is doing, and reap it; one that can't be ended is left behind."""
         self._ours.close()
         try:
             self._process.wait(_STOP_SECONDS if self._ended else 0.05)
@@ -132,8 +172,8 @@ class WalkerProcess:
             self._process.kill()
             try:
                 self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired as e:
-                raise WorkerError("the walker process can't be killed: its disk does not answer") from e
+            except subprocess.TimeoutExpired:
+                self._stuck.keep(self._volume, self._process)
 
 
 class WalkedAlready:
@@ -150,6 +190,9 @@ class WalkedAlready:
     def read(self) -> Iterator[Frame]:
         if self._events:
             yield self._events.popleft()
+
+    def activity(self) -> bytes:
+        return b""  # never silent
 
     def stop(self) -> None:
         if self._reader >= 0:

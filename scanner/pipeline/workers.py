@@ -6,16 +6,21 @@ scan needs none: without this it would be most of what such a scan costs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from scanner.hashing import HashJob, HashResult, WorkerPool
 
 
 class WorkersWhenNeeded:
-    """A pool, not started yet, that starts with its first job. To be used from one thread, like the pool."""
+    """A pool, not started yet, that starts with its first job. To be used from one thread, like the pool.
 
-    def __init__(self, pool: WorkerPool) -> None:
+    Args:
+        started: told of the sandbox layers in force, once workers are there.
+    """
+
+    def __init__(self, pool: WorkerPool, started: Callable[[frozenset[str]], None] | None = None) -> None:
         self._pool = pool
+        self._tell = started
         self._started = False
 
     @property
@@ -44,7 +49,12 @@ class WorkersWhenNeeded:
         if not self._started:
             self._pool.start()
             self._started = True
+            if self._tell is not None:
+                self._tell(self._pool.layers)
         self._pool.submit(job)
+
+    def prove(self) -> None:
+        self._pool.prove()
 
     def flush(self) -> None:
         self._pool.flush()

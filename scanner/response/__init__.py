@@ -9,11 +9,19 @@ from scanner.response.policy import verdict
 from scanner.response.recovery import RecoveryNote, recover
 from scanner.response.restoring import Restorer
 from scanner.response.room import VaultLimits
-from scanner.response.securing import SecureOutcome, Securer, SecureRequest, SecureResult
+from scanner.response.securing import (
+    DEFAULT_POLICY,
+    SecureOutcome,
+    Securer,
+    SecureRequest,
+    SecureResult,
+    SecuringPolicy,
+)
 from scanner.response.staging import STAGING_NAME, StagingFolder
 from scanner.response.vault import Vault
 
 __all__ = [
+    "DEFAULT_POLICY",
     "STAGING_NAME",
     "Attributes",
     "Brake",
@@ -28,6 +36,7 @@ __all__ = [
     "SecureRequest",
     "SecureResult",
     "Securer",
+    "SecuringPolicy",
     "StagingFolder",
     "Vault",
     "VaultLimits",

@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 
 from scanner.model.names import display
+from scanner.system.inodeflags import flag_words, forbidding_flags, set_forbidding_flags
 
 _ACL = "system.posix_acl_access"
 _NAMESPACES = ("user.", "security.", "trusted.")
@@ -34,6 +35,7 @@ class Attributes:
         links: names the inode had; more than one means that others were left in place.
         xattrs: name and value of each extended attribute that could be read, ACL included.
         xattrs_omitted: how many could not be kept.
+        flags: which of `system.inodeflags` IMMUTABLE and APPEND_ONLY it had.
     """
 
     uid: int
@@ -45,10 +47,14 @@ class Attributes:
     links: int
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     xattrs_omitted: int = 0
+    flags: int = 0
 
 
-def read_attributes(fd: int) -> Attributes:
+def read_attributes(fd: int, atime_ns: int = 0) -> Attributes:
     """Attributes of an open file.
+
+    Args:
+        atime_ns: when it was last read before we did, if that is known; 0 for what it says now.
 
     Raises:
         OSError: fstat failed.
@@ -59,12 +65,13 @@ def read_attributes(fd: int) -> Attributes:
         uid=st.st_uid,
         gid=st.st_gid,
         mode=stat.S_IMODE(st.st_mode),
-        atime_ns=st.st_atime_ns,
+        atime_ns=atime_ns or st.st_atime_ns,
         mtime_ns=st.st_mtime_ns,
         ctime_ns=st.st_ctime_ns,
         links=st.st_nlink,
         xattrs=xattrs,
         xattrs_omitted=omitted,
+        flags=forbidding_flags(fd),
     )
 
 
@@ -119,3 +126,19 @@ def apply_attributes(fd: int, attributes: Attributes) -> tuple[str, ...]:
     os.fchmod(fd, mode)
     os.utime(fd, ns=(attributes.atime_ns, attributes.mtime_ns))
     return tuple(missing)
+
+
+def apply_flags(fd: int, flags: int) -> tuple[str, ...]:
+    """Set IMMUTABLE and APPEND_ONLY, after all else: they forbid renaming too.
+
+    Returns:
+        what the kernel did not let us set, as words.
+    """
+    if not flags:
+        return ()
+    try:
+        set_forbidding_flags(fd, flags)
+        os.fsync(fd)
+    except OSError:
+        return (flag_words(flags),)
+    return ()

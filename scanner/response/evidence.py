@@ -16,6 +16,7 @@ from scanner.response.items import Item
 from scanner.response.places import Place, from_text, identity_at, to_text
 from scanner.response.staging import StagingFolder
 from scanner.response.vault import Vault
+from scanner.system.identity import differ, mark_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class SecureDetails:
         size: bytes, as hashed.
         digests: exact kinds to raw digest, as hashed.
         staging_inode: of the staging folder: another one may not have what this one has.
+        mark: what the inode is beside its number (see `system.identity`), which is given to other files.
+        staging: directory below the root that has the staging folder; b"" is the root itself.
+        flags: IMMUTABLE and APPEND_ONLY, if they are taken off for this: to be set again where it goes back.
+        atime_ns: when it was last read before we did; 0 where that isn't known.
     """
 
     volume: str
@@ -38,6 +43,10 @@ class SecureDetails:
     size: int
     digests: Mapping[str, bytes]
     staging_inode: int
+    mark: str = ""
+    staging: bytes = b""
+    flags: int = 0
+    atime_ns: int = 0
 
     def to_details(self) -> dict[str, str | int | None]:
         details = self.place.details()
@@ -45,6 +54,10 @@ class SecureDetails:
         details["inode"] = self.inode
         details["size"] = self.size
         details["staging_inode"] = self.staging_inode
+        details["mark"] = self.mark
+        details["staging"] = to_text(self.staging)
+        details["flags"] = self.flags
+        details["atime_ns"] = self.atime_ns
         details.update({f"digest_{kind}": digest.hex() for kind, digest in self.digests.items()})
         return details
 
@@ -65,6 +78,11 @@ class SecureDetails:
                 k: bytes.fromhex(str(details[f"digest_{k}"])) for k in EXACT_KINDS if f"digest_{k}" in details
             },
             staging_inode=int(details["staging_inode"] or 0),
+            # Steps of older versions have none of these.
+            mark=str(details.get("mark") or ""),
+            staging=from_text(details.get("staging") or ""),
+            flags=int(details.get("flags") or 0),
+            atime_ns=int(details.get("atime_ns") or 0),
         )
 
 
@@ -99,6 +117,9 @@ def keep_copy(
                 attributes=attributes,
                 digests=digests,
                 secured_ns=vault.now_ns(),
+                inode=details.inode,
+                mark=details.mark,
+                staging=details.staging,
             )
             vault.keep(item)
     except VaultError:
@@ -109,14 +130,26 @@ def keep_copy(
     return item
 
 
-def remove_staged(staging: StagingFolder, token: bytes, identity: tuple[int, int]) -> bool:
+def is_staged(staging: StagingFolder, token: bytes, details: SecureDetails) -> bool:
+    """Whether what lies in staging is the file that was hashed: same device as the folder, inode and mark.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    found = identity_at(staging.fd, token)
+    if found != (staging.identity()[0], details.inode):
+        return False
+    return not differ(details.mark, mark_at(staging.fd, token))
+
+
+def remove_staged(staging: StagingFolder, token: bytes, details: SecureDetails) -> bool:
     """Remove the original from staging, if it is the one; returns whether it is gone, durably.
 
     Raises:
         OSError: it can't be removed.
     """
     found = identity_at(staging.fd, token)
-    if found is not None and found != identity:
+    if found is not None and not is_staged(staging, token, details):
         return False
     if found is not None:
         os.unlink(token, dir_fd=staging.fd)

@@ -18,6 +18,8 @@ from scanner.response.attributes import Attributes
 from scanner.response.places import Place, from_text, to_text
 
 _FORMAT = 1
+# Keys that came later: manifests without them are older, and say nothing of these.
+_LATER_NUMBERS = ("flags",)
 _NUMBERS = ("uid", "gid", "mode", "atime_ns", "mtime_ns", "ctime_ns", "links", "xattrs_omitted")
 
 
@@ -42,6 +44,8 @@ class Item:
         digests: kind to raw digest; always has sha256, which is the name of its object.
         secured_ns: UTC, nanoseconds.
         restored_to: absolute path it was last restored to, None if it never was.
+        inode, mark: which file it was (see `system.identity`); 0 and "" where that isn't on record.
+        staging: directory below the root in which its staging folder was; b"" is the root itself.
     """
 
     id: str
@@ -56,6 +60,9 @@ class Item:
     secured_ns: int
     state: ItemState = ItemState.HELD
     restored_to: bytes | None = None
+    inode: int = 0
+    mark: str = ""
+    staging: bytes = b""
 
     @property
     def place(self) -> Place:
@@ -88,8 +95,11 @@ def encode(item: Item) -> bytes:
         "secured_ns": item.secured_ns,
         "state": item.state.value,
         "restored_to": None if item.restored_to is None else to_text(item.restored_to),
+        "inode": item.inode,
+        "mark": item.mark,
+        "staging": to_text(item.staging),
     }
-    body.update({name: getattr(attributes, name) for name in _NUMBERS})
+    body.update({name: getattr(attributes, name) for name in (*_NUMBERS, *_LATER_NUMBERS)})
     body["checksum"] = _checksum(body)
     return _canonical(body)
 
@@ -100,14 +110,17 @@ def decode(manifest: bytes) -> Item:
     Raises:
         ValueError: it is damaged, or of another format.
     """
-    body = json.loads(manifest)
+    try:
+        body = json.loads(manifest)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(body, dict) or body.get("format") != _FORMAT:
         raise ValueError(f"expected a manifest of format {_FORMAT}")
     checksum = body.pop("checksum", None)
     if checksum != _checksum(body):
         raise ValueError("the checksum is not that of the content")
     try:
-        return _item(body)
+        return _checked(_item(body))
     except (KeyError, TypeError, AttributeError) as e:
         raise ValueError(f"a key is missing or of the wrong type ({e})") from e
 
@@ -131,12 +144,28 @@ def _item(body: dict[str, Any]) -> Item:
         attributes=Attributes(
             xattrs=tuple((from_text(name), from_text(value)) for name, value in body["xattrs"]),
             **{name: body[name] for name in _NUMBERS},
+            **{name: body.get(name, 0) for name in _LATER_NUMBERS},
         ),
         digests=digests,
         secured_ns=body["secured_ns"],
         state=ItemState(body["state"]),
         restored_to=None if restored_to is None else from_text(restored_to),
+        inode=body.get("inode", 0),
+        mark=body.get("mark", ""),
+        staging=from_text(body.get("staging", "")),
     )
+
+
+def _checked(item: Item) -> Item:
+    """The item, if its values have their types: a checksum only says that they are as they were written."""
+    numbers = (item.size, item.secured_ns, *(getattr(item.attributes, name) for name in _NUMBERS))
+    if not all(type(n) is int for n in numbers) or type(item.parent_uid) not in (int, type(None)):
+        raise ValueError("a number is none")
+    if not all(type(text) is str for text in (item.id, item.case_id)):
+        raise ValueError("a text is none")
+    if item.size < 0 or not 0 <= item.attributes.mode <= 0o7777:
+        raise ValueError("a size or a mode can't be")
+    return item
 
 
 def _canonical(body: Mapping[str, object]) -> bytes:

@@ -1,12 +1,13 @@
 """Restoring: an item's content and attributes at its place again, or at another. The vault keeps its copy.
 
- 1. The place is looked at: its directory is reached without following any link, belongs to whom it belonged,
-    and the name is free.
+ 1. The place is looked at: its directory is reached without following any link, lies on the mount it lay on,
+    belongs to whom it belonged, and the name is free.
  2. The intent is on record.
  3. A new file is written where nobody reaches it: in the volume's staging folder; beside the target under a
     name of ours where an operator named the target. Its content is hashed as it is written.
  4. Owner, attributes, mode and times are set on the descriptor; the file is synced.
- 5. It is given its name over nothing (`rename_noreplace`); both directories are synced.
+ 5. It is given its name over nothing (`rename_noreplace`), then the flags that forbid renaming, if it had
+    any; both directories are synced.
  6. The manifest says "restored".
  7. The outcome is on record.
 
@@ -15,6 +16,7 @@ Before 5 nothing is seen of it at the place, and undoing it is removing the new 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,13 +27,13 @@ from scanner.model.errors import VaultError
 from scanner.model.names import display
 from scanner.model.ports import Clock, Ids
 from scanner.model.steps import Step, StepJournal, StepKind, StepState
-from scanner.response.attributes import apply_attributes
+from scanner.response.attributes import apply_attributes, apply_flags
 from scanner.response.copying import fsync_directories
 from scanner.response.items import Item, ItemState
-from scanner.response.places import Place, identity_at, open_root
+from scanner.response.places import Place, from_text, identity_at, open_root, to_text
 from scanner.response.staging import StagingFolder
 from scanner.response.vault import Vault
-from scanner.system.opening import open_directory
+from scanner.system.opening import mount_of, open_directory
 from scanner.system.renaming import rename_noreplace
 
 _ELSEWHERE = "Restore it to another place with --to"
@@ -44,14 +46,16 @@ class RestoreDetails:
 
     Attributes:
         place: where the file is to be.
-        staged: it is written in the volume's staging folder; else beside its place.
+        staged: it is written in a staging folder; else beside its place.
+        staging: directory below the root that has this folder; b"" is the root itself.
     """
 
     place: Place
     staged: bool
+    staging: bytes = b""
 
     def to_details(self) -> dict[str, str | int | None]:
-        return self.place.details() | {"staged": int(self.staged)}
+        return self.place.details() | {"staged": int(self.staged), "staging": to_text(self.staging)}
 
     @classmethod
     def of_details(cls, details: Mapping[str, str | int | None]) -> RestoreDetails:
@@ -60,7 +64,8 @@ class RestoreDetails:
         Raises:
             ValueError, KeyError: they are not those of a restoring step.
         """
-        return cls(Place.of_details(details), bool(details["staged"]))
+        staging = from_text(details.get("staging") or "")
+        return cls(Place.of_details(details), bool(details["staged"]), staging)
 
     def unfinished_name(self, step_id: str) -> bytes:
         """What the new file is called until it is whole."""
@@ -101,10 +106,13 @@ class Restorer:
             raise VaultError(
                 "the item was purged: its content is gone", where=item.id, remedy="Only the record is left"
             )
-        details = RestoreDetails(item.place if to is None else _given(to), staged=to is None)
+        if to is None:
+            details = RestoreDetails(item.place, staged=True, staging=item.staging)
+        else:
+            details = RestoreDetails(_given(to), staged=False)
         with ExitStack() as stack, _refused(details.place):
             parent_fd = self._open_parent(stack, item, details)
-            holder_fd = self._open_holder(stack, details) if details.staged else parent_fd
+            holder_fd = self._open_holder(stack, details, parent_fd) if details.staged else parent_fd
             self._restore(item, details, holder_fd, parent_fd)
         return details.place.path
 
@@ -126,10 +134,19 @@ class Restorer:
         return parent_fd
 
     @staticmethod
-    def _open_holder(stack: ExitStack, details: RestoreDetails) -> int:
+    def _open_holder(stack: ExitStack, details: RestoreDetails, parent_fd: int) -> int:
+        """The staging folder that the item once lay in.
+
+        Raises:
+            OSError: EXDEV where the place lies on another mount by now: it may be anybody's.
+        """
         root_fd = open_root(details.place.root)
         stack.callback(os.close, root_fd)
-        return stack.enter_context(StagingFolder.open(root_fd, details.place.root)).fd
+        above_fd = open_directory(root_fd, details.staging)
+        stack.callback(os.close, above_fd)
+        if mount_of(above_fd) != mount_of(parent_fd):
+            raise OSError(errno.EXDEV, "another file system is mounted there now")
+        return stack.enter_context(StagingFolder.open(above_fd, details.place.root)).fd
 
     def _restore(self, item: Item, details: RestoreDetails, holder_fd: int, parent_fd: int) -> None:
         step = Step(
@@ -143,27 +160,34 @@ class Restorer:
         )
         unfinished = details.unfinished_name(step.id)
         self._journal.begin(step)
+        fd = -1
         try:
-            missing = self._write(item, holder_fd, unfinished)
-            rename_noreplace(holder_fd, unfinished, parent_fd, details.place.name)
-        except (OSError, VaultError):
-            remove_unfinished(holder_fd, unfinished)
-            self._journal.finish(step.id, StepState.UNDONE, "not restored")
-            raise
+            try:
+                fd = _new_file(holder_fd, unfinished)
+                missing = self._write(item, fd)
+                rename_noreplace(holder_fd, unfinished, parent_fd, details.place.name)
+            except (OSError, VaultError):
+                remove_unfinished(holder_fd, unfinished)
+                self._journal.finish(step.id, StepState.UNDONE, "not restored")
+                raise
+            missing += apply_flags(fd, item.attributes.flags)
+        finally:
+            if fd >= 0:
+                os.close(fd)
         fsync_directories([parent_fd, holder_fd])
         self._vault.mark_restored(item.id, details.place.path)
         self._journal.finish(step.id, StepState.DONE, _outcome(missing))
 
-    def _write(self, item: Item, holder_fd: int, name: bytes) -> tuple[str, ...]:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(name, flags, 0o600, dir_fd=holder_fd)
-        try:
-            self._vault.copy_out(item, fd)
-            missing = apply_attributes(fd, item.attributes)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    def _write(self, item: Item, fd: int) -> tuple[str, ...]:
+        self._vault.copy_out(item, fd)
+        missing = apply_attributes(fd, item.attributes)
+        os.fsync(fd)
         return missing
+
+
+def _new_file(holder_fd: int, name: bytes) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(name, flags, 0o600, dir_fd=holder_fd)
 
 
 def _given(to: Path) -> Place:

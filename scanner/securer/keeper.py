@@ -10,12 +10,14 @@ from typing import Protocol
 from scanner.ledger import Ledger
 from scanner.model.ports import Clock, Ids
 from scanner.response import (
+    DEFAULT_POLICY,
     Item,
     RecoveryNote,
     Restorer,
     Securer,
     SecureRequest,
     SecureResult,
+    SecuringPolicy,
     StagingFolder,
     Vault,
     VaultLimits,
@@ -131,12 +133,20 @@ class OwnVault(Vault):
 
     Args:
         owners: tells steps of the living from those of the dead.
+        policy: what the operator allows in securing.
     """
 
     def __init__(
-        self, directory: Path, limits: VaultLimits, clock: Clock, ids: Ids, owners: Callable[[], Owners]
+        self,
+        directory: Path,
+        limits: VaultLimits,
+        clock: Clock,
+        ids: Ids,
+        owners: Callable[[], Owners],
+        policy: SecuringPolicy = DEFAULT_POLICY,
     ) -> None:
         super().__init__(directory, limits, clock)
+        self._policy = policy
         self._own_clock, self._ids, self._owners = clock, ids, owners
 
     @property
@@ -152,7 +162,7 @@ class OwnVault(Vault):
 
     def securing(self, ledger: Ledger) -> Securer:
         owner = self._owners().own(self._ids.new())
-        return Securer(self, ledger, self._own_clock, self._ids, owner)
+        return Securer(self, ledger, self._own_clock, self._ids, owner, self._policy)
 
     def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
         return recover(ledger, self, open_root, self._owners().dead)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 
 from scanner.sources.excludes import Excludes
@@ -23,7 +25,10 @@ class WalkPolicy:
         one_filesystem: other mounts are counted as "mount" and not entered, bind mounts included.
         max_depth: directories this many levels below the root are walked, deeper ones only counted.
         mail_ground: why private mail and chat stores may be looked at; "" leaves them out.
+        snapshots: walk directories of snapshots as well; else they are counted as "snapshot".
         own: (device, inode) of directories of ours: never looked at, whatever their name.
+        own_name, own_owners: directories of ours that may be anywhere: this name, one of these owners and
+            mode 0700 together. b"" for none. Customers can use the name too, and then it is not ours.
         profile: what the catalog's rows were made with; another profile gives other fingerprints.
         racy_ns: a file whose ctime is younger than this when seen could change without showing it.
     """
@@ -32,6 +37,18 @@ class WalkPolicy:
     one_filesystem: bool = True
     max_depth: int = _MAX_DEPTH
     mail_ground: str = ""
+    snapshots: bool = False
     own: frozenset[tuple[int, int]] = frozenset()
+    own_name: bytes = b""
+    own_owners: frozenset[int] = frozenset()
     profile: bytes = b""
     racy_ns: int = _RACY_NS
+
+    def is_own(self, fd: int, name: bytes) -> bool:
+        """Whether an open directory of this name is one of ours."""
+        named = name == self.own_name != b""
+        if not self.own and not named:
+            return False
+        st = os.fstat(fd)
+        ours = named and st.st_uid in self.own_owners and stat.S_IMODE(st.st_mode) & 0o777 == 0o700
+        return ours or (st.st_dev, st.st_ino) in self.own

@@ -31,6 +31,7 @@ from scanner.model.files import (
 from scanner.model.ports import KnownFiles
 from scanner.sources.comparing import Comparison, compare
 from scanner.sources.counting import count_below
+from scanner.sources.crossing import open_other_mount
 from scanner.sources.listing import (
     BLOCK_ENTRIES,
     Block,
@@ -42,6 +43,7 @@ from scanner.sources.listing import (
 )
 from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
 from scanner.sources.policy import WalkPolicy
+from scanner.sources.snapshots import is_snapshots
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
 
 # Things that are no files, met since the last word of them: often enough for a moving progress line.
@@ -108,7 +110,7 @@ class _Walk:
         self._excludes = policy.excludes
         self._file_excludes = policy.excludes if policy.excludes and policy.excludes.files else None
         self._mail_left_out = not policy.mail_ground
-        self._open_child = child_opener(one_mount=policy.one_filesystem)
+        self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
@@ -152,22 +154,32 @@ class _Walk:
         return failures
 
     def _child(self, level: Level, text: str) -> Iterable[WalkEvent]:
+        if not self._policy.snapshots and is_snapshots(text, level.fd):
+            self._others["snapshot"] += 1
+            if level.upcoming is None:
+                level.close()
+            return ()
         name = os.fsencode(text)
         path = self._path(name)
         reason = self._left_out(level, text, path)
         try:
             fd = self._open_child(level.fd, name)
         except OSError as e:
-            return self._not_opened(path, reason, e)
+            if e.errno != errno.EXDEV:
+                return self._not_opened(path, reason, e)
+            try:
+                fd, other = open_other_mount(level.fd, name, self._policy)
+            except OSError as mount_error:
+                return self._not_opened(path, reason, mount_error)
+            if fd < 0:
+                self._others[other] += 1
+                return ()
         finally:
             if level.upcoming is None:
                 level.close()
         return self._enter(fd, name, path, reason)
 
     def _not_opened(self, path: bytes, reason: str, error: OSError) -> Iterable[WalkEvent]:
-        if error.errno == errno.EXDEV:
-            self._others["mount"] += 1
-            return ()
         if reason in _BY_CHOICE:
             return (FilesSkipped(path, reason, 0),)
         return (DirectoryFailed(path, failure_kind(error)),)
@@ -185,9 +197,8 @@ class _Walk:
 
     def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
         """Look at an open directory, or only count it; takes over the descriptor."""
-        if self._policy.own and not reason:
-            st = os.fstat(fd)
-            reason = "own" if (st.st_dev, st.st_ino) in self._policy.own else ""
+        if not reason and self._policy.is_own(fd, name):
+            reason = "own"
         if not reason:
             self._levels.append(Level(fd, name))
             return self._directory(self._levels[-1], path)

@@ -5,21 +5,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 from functools import lru_cache
 
-# System call numbers differ by machine below 424; from 424 on they are the same everywhere.
-_NUMBERS = {
-    "x86_64": {"renameat2": 316, "prctl": 157, "capset": 126, "ioprio_set": 251, "seccomp": 317},
-    "aarch64": {"renameat2": 276, "prctl": 167, "capset": 91, "ioprio_set": 30, "seccomp": 277},
-}
-_COMMON = {
-    "openat2": 437,
-    "close_range": 436,
-    "landlock_create_ruleset": 444,
-    "landlock_add_rule": 445,
-    "landlock_restrict_self": 446,
-}
+from scanner.system.numbers import COMMON, NUMBERS, machine
 
 
 @lru_cache(maxsize=1)
@@ -35,12 +23,10 @@ def number(name: str) -> int:
     Raises:
         OSError: ENOSYS where we don't know it.
     """
-    if name in _COMMON:
-        return _COMMON[name]
     try:
-        return _NUMBERS[platform.machine()][name]
+        return NUMBERS.get(machine(), COMMON)[name]
     except KeyError:
-        raise OSError(errno.ENOSYS, f"no number known for {name} on {platform.machine()}") from None
+        raise OSError(errno.ENOSYS, f"no number known for {name} on {machine()}") from None
 
 
 def syscall(

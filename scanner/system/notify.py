@@ -6,18 +6,17 @@ import os
 import socket
 from collections.abc import Mapping
 
-_DROPPED = frozenset({"WATCHDOG", "STATUS"})  # told again and again
-_WAIT = 5.0  # seconds
+# What comes again by itself may get lost; the rest is worth a moment, which is all an event loop may lose.
+_REPEATED = frozenset({"WATCHDOG", "STATUS"})
+_SECONDS = 2.0
 
 
 def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
     """Send one datagram of KEY=value lines, e.g. ``notify(os.environ, READY=1, STATUS="idle")``.
 
-    Where a service manager does not listen, life signs and states are dropped instead of waited for: whoever
-    tells them has other things to do. READY and the like are waited for a while.
-
     Returns:
-        False when nobody asked to be told (no NOTIFY_SOCKET), the socket is gone, or nobody listens.
+        False when nobody asked to be told (no NOTIFY_SOCKET), the socket is gone, or a manager that is busy
+        did not take the message (its queue holds some ten of them).
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
@@ -26,11 +25,11 @@ def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
         address = "\0" + address[1:]
     message = "".join(f"{key}={value}\n" for key, value in fields.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
-        s.settimeout(0 if fields.keys() <= _DROPPED else _WAIT)
+        s.settimeout(0.0 if fields.keys() <= _REPEATED else _SECONDS)
         try:
             s.connect(address)
             s.sendall(message.encode())
-        except OSError:  # and BlockingIOError, TimeoutError
+        except OSError:
             return False
     return True
 

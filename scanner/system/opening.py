@@ -56,26 +56,29 @@ def have_openat2() -> bool:
     return True
 
 
-def open_directory(root_fd: int, path: bytes) -> int:
+def open_directory(root_fd: int, path: bytes, *, one_mount: bool = False) -> int:
     """Open a directory beneath a root, following no link in any component.
 
     Args:
         root_fd: descriptor of the root directory.
         path: below the root, components joined by b"/"; b"" is the root itself. May be longer than PATH_MAX.
+        one_mount: refuse to cross into another mount, bind mounts of the same file system included.
 
     Raises:
-        OSError: ELOOP for a link in the path, ENOENT, ENOTDIR, EXDEV for "..", EACCES.
+        OSError: ELOOP for a link in the path, ENOENT, ENOTDIR, EXDEV for ".." and for another mount, EACCES.
     """
     if not path:
         return os.open(".", DIRECTORY_FLAGS, dir_fd=root_fd)
     if len(path) < _PATH_MAX and have_openat2():
-        return _openat2(root_fd, path, DIRECTORY_FLAGS, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
+        crossing = _NO_XDEV if one_mount else 0
+        return _openat2(root_fd, path, DIRECTORY_FLAGS, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | crossing)
+    open_child = child_opener(one_mount=one_mount)
     fd = os.dup(root_fd)
     try:
         for component in path.split(b"/"):
             if component in (b"", b".", b".."):
                 raise OSError(errno.EXDEV, "not a plain path below the root")
-            below = os.open(component, DIRECTORY_FLAGS, dir_fd=fd)
+            below = open_child(fd, component)
             os.close(fd)
             fd = below
     except BaseException:
@@ -122,7 +125,33 @@ def mount_id(fd: int) -> int:
     raise OSError(errno.ENOSYS, "the kernel does not tell mount ids")
 
 
-def child_opener(*, one_mount: bool) -> Callable[[int, bytes], int]:
+def mount_below(parent_fd: int, name: bytes) -> int:
+    """The id of the mount on a directory, by its name in an open one; asks nothing of what is mounted.
+
+    Raises:
+        OSError: it is gone, no directory, or /proc is missing.
+    """
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    try:
+        return mount_id(fd)
+    finally:
+        os.close(fd)
+
+
+def mount_of(fd: int) -> tuple[int, int]:
+    """(device, mount id): renames work between directories in which both are the same.
+
+    The device alone does not tell bind mounts apart, the mount id alone no subvolumes of btrfs. Without /proc
+    the mount id is 0.
+    """
+    device = os.fstat(fd).st_dev
+    try:
+        return device, mount_id(fd)
+    except OSError:
+        return device, 0
+
+
+def child_opener(*, one_mount: bool = True) -> Callable[[int, bytes], int]:
     """A fast way to open subdirectories one by one: `open_child(parent_fd, name)`, following no link.
 
     A walk opens every directory of a volume, so what doesn't change from call to call is built once

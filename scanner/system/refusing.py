@@ -25,6 +25,7 @@ _KERNEL = {
     "fsopen": (430, 430), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     "open_by_handle_at": (304, 265), "quotactl": (179, 60), "acct": (163, 89),
+    "listen": (50, 201),
 }  # fmt: skip
 # By path, and so not Landlock's business: what belongs to the same user could be opened to others.
 _ATTRIBUTES = {
@@ -50,7 +51,8 @@ _SET_MODE_FILTER, _TSYNC = 1, 1
 
 
 def refuse(*, network: bool) -> bool:
-    """Refuse new processes, other programs, namespaces, looking into others, and changing owners and modes.
+    """Refuse new processes, other programs, namespaces, looking into others, serving, and changing owners and
+    modes.
 
     Args:
         network: refuse sockets of every sort as well.

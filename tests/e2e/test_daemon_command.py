@@ -27,12 +27,12 @@ class Running:
     manager: socket.socket
     process: subprocess.Popen[bytes] | None = None
 
-    def write(self, every: str = "1s", brake: str = "") -> None:
+    def write(self, every: str = "1s", brake: str = "", http: str = "") -> None:
         self.config.write_text(
             f"volumes: [{{name: web, path: {self.host.tree}}}]\n"
             f"feeds: [{{name: police, url: 'file://{self.host.base}/list.txt', every: {every}}}]\n"
             f"schedule: {{scan_every: {every}}}\n"
-            f"http: {{listen: '127.0.0.1:{self.port}'}}\n{brake}"
+            f"http: {{listen: '127.0.0.1:{self.port}'{http}}}\n{brake}"
         )
 
     def start(self) -> None:
@@ -64,6 +64,16 @@ class Running:
     def get(self, path: str) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    def ask(self, method: str, path: str, token: str) -> tuple[int, str]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", method=method, headers={"Authorization": f"Bearer {token}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -184,3 +194,56 @@ def test_a_list_that_becomes_unusable_keeps_the_last_good_one(daemon: Running) -
     wait_for(lambda: daemon.metric('hostsweep_feed_sync_total{feed="police",result="failed"}') >= 1)
     assert daemon.metric('hostsweep_feed_entries{feed="police",kind="md5"}') == 1
     assert daemon.get("/readyz")[0] == 200
+
+
+def test_with_the_token_a_sync_and_a_scan_start_at_once_and_strangers_learn_nothing(daemon: Running) -> None:
+    host, token = daemon.host, "t0k3n" * 8
+    (host.base / "token").write_text(token)
+    (host.base / "token").chmod(0o600)
+    daemon.write(every="3600s", http=f", token_file: {host.base}/token")
+    host.save("a/good.jpg", picture(2))
+    daemon.start()
+    wait_for(lambda: daemon.metric('hostsweep_scan_last_complete_timestamp_seconds{volume="web"}') > 0)
+    victim = host.save("a/bad.jpg", picture(1))
+    digest = listed(victim).split()[0]
+    host.list_of(listed(victim))
+    assert daemon.ask("POST", "/v1/feeds/police/sync", "wrong" * 8)[0] == 401
+    assert daemon.ask("POST", "/v1/feeds/police/sync", token)[0] == 202
+    wait_for(lambda: daemon.metric('hostsweep_feed_entries{feed="police",kind="sha256"}') == 1)
+    assert victim.exists()
+    assert daemon.ask("POST", "/v1/volumes/web/scan", token)[0] == 202
+    wait_for(lambda: not victim.exists())
+    wait_for(lambda: daemon.metric("hostsweep_quarantine_items") == 1)
+    code, text = daemon.ask("GET", "/v1/status", token)
+    status = json.loads(text)
+    assert code == 200 and status["volumes"][0]["path"] == str(host.tree)
+    printed = json.loads(host.run("status", "--json", config=daemon.config).out)
+    for told in (status, printed):
+        del told["quarantine"]["free_bytes"]  # others write to this disk
+    assert status == printed
+    for path in ("/metrics", "/readyz", "/healthz"):
+        for secret in (str(host.base), "bad.jpg", digest, "list.txt", "file://", token):
+            assert secret not in daemon.get(path)[1]
+    assert daemon.ask("GET", "/v1/status", "wrong" * 8)[0] == 401
+    assert daemon.stop() == 0
+    assert token not in (host.base / "log").read_text()
+
+
+def test_a_token_that_changes_counts_from_the_next_reload_on(daemon: Running) -> None:
+    host, old, new = daemon.host, "old00" * 8, "new11" * 8
+    path = host.base / "token"
+    path.write_text(old)
+    path.chmod(0o600)
+    daemon.write(every="3600s", http=f", token_file: {path}")
+    daemon.start()
+    assert daemon.process is not None
+    path.write_text(new)
+    path.chmod(0o604)  # open to others: the reload is refused, and the old one stays
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.told("READY=1")
+    assert daemon.ask("GET", "/v1/status", old)[0] == 200
+    path.chmod(0o600)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.told("READY=1")
+    assert daemon.ask("GET", "/v1/status", old)[0] == 401
+    assert daemon.ask("GET", "/v1/status", new)[0] == 200

@@ -33,7 +33,7 @@ from scanner.system import landlock
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="needs openssl to make a certificate"
 )
-pytestmark = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+pytestmark = pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 
 NOBODY = (65534, 65534)
 USERS = [None, pytest.param(NOBODY, marks=pytest.mark.root)]

@@ -19,7 +19,7 @@ from scanner.config import Config
 from scanner.daemon import Daemon
 from scanner.model.errors import StorageError
 
-_LONGEST = 0.1  # seconds that anything may hold the loop
+_LONGEST = 0.5  # seconds; a scan on the loop would hold it for all of its seconds, a busy machine for less
 
 
 def _app(tmp_path: Path, config: Config | None = None) -> App:

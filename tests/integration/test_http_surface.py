@@ -17,6 +17,8 @@ from scanner.model.errors import ConfigError
 from scanner.observability import Metrics
 
 READY = Readiness((Check("index", True),))
+# Answers are made anew for every request, so that a test sees what it has just changed.
+UNHURRIED = Limits(fresh_seconds=0)
 
 
 @asynccontextmanager
@@ -27,8 +29,8 @@ async def serving(
     limits: Limits | None = None,
 ) -> AsyncIterator[int]:
     """A server on a free port of this machine."""
-    app = build_application(metrics=metrics, readiness=readiness, health=health)
-    runner = await start(app, Listen("127.0.0.1", 0), limits)
+    app = build_application(metrics=metrics, readiness=readiness, health=health, limits=limits or UNHURRIED)
+    runner = await start(app, Listen("127.0.0.1", 0))
     try:
         yield runner.addresses[0][1]
     finally:
@@ -219,3 +221,35 @@ async def test_ipv6_loopback_is_served_where_the_machine_has_it() -> None:
                 assert answer.status == 200
     finally:
         await runner.cleanup()
+
+
+async def test_an_answer_that_is_costly_is_made_once_for_all_who_ask_at_a_time() -> None:
+    made, go = [0], asyncio.Event()
+
+    async def readiness() -> Readiness:
+        made[0] += 1
+        await go.wait()
+        return READY
+
+    async with serving(readiness=readiness, limits=Limits(fresh_seconds=3600)) as port:
+        asked = [asyncio.create_task(ask(port, "/readyz")) for _ in range(8)]
+        while not made[0]:
+            await asyncio.sleep(0)
+        go.set()
+        assert {a.status for a in await asyncio.gather(*asked)} == {200}
+        assert (await ask(port, "/readyz")).status == 200
+    assert made == [1]
+
+
+async def test_a_failed_answer_is_not_kept_for_others() -> None:
+    answers = iter([RuntimeError("x"), READY])
+
+    def readiness() -> Readiness:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with serving(readiness=readiness, limits=Limits(fresh_seconds=3600)) as port:
+        assert (await ask(port, "/readyz")).status == 500
+        assert (await ask(port, "/readyz")).status == 200

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scanner.feeds.checks import UNSUPPORTED_KINDS, kind_name
+from scanner.feeds.checks import UNSUPPORTED_KINDS, kind_name, shown
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.hashes import KINDS
-from scanner.model.names import display
 
 # `size` and `added` are known so that they may be mapped; nothing here needs their values.
 FIELDS = (*KINDS, "id", "category", "size", "added", "type", "hash")
 _DELIMITERS = ",;\t"
 
-# What is shown of a header in an error; a list without one has hashes there, which are never shown.
-_SHOWN_NAMES, _SHOWN_CHARACTERS = 20, 40
-_LIKE_A_DIGEST = re.compile(r"[0-9A-Za-z+/]{24,}|[0-9A-Fa-f]{16,}")
+_SHOWN_NAMES = 20  # headers in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ class Columns:
     typed: tuple[int, int] | None
 
     def where(self, line: int, column: int) -> str:
-        return f"line {line}, column '{_shown(self.headers[column])}'"
+        return f"line {line}, column '{shown(self.headers[column])}'"
 
 
 def split_header(line: str, delimiter: str | None, mapping: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -77,7 +73,7 @@ def plan(headers: Sequence[str], mapping: Mapping[str, str], line: int) -> Colum
     for column, field in enumerate(fields):
         if field and field in places:
             raise FeedFormatError(
-                f"two columns are '{field}': {_shown(headers[places[field]])} and {_shown(headers[column])}",
+                f"two columns are '{field}': {shown(headers[places[field]])} and {shown(headers[column])}",
                 where=f"line {line}",
                 remedy="Map the right one in the configuration: columns: {its header: " + field + "}",
             )
@@ -134,12 +130,5 @@ def _check_mapping(headers: Sequence[str], mapping: Mapping[str, str], line: int
 
 
 def _listed(headers: Sequence[str]) -> str:
-    names = ", ".join(_shown(h) for h in headers[:_SHOWN_NAMES]) or "nothing"
+    names = ", ".join(shown(h) for h in headers[:_SHOWN_NAMES]) or "nothing"
     return f"{names}, …" if len(headers) > _SHOWN_NAMES else names
-
-
-def _shown(header: str) -> str:
-    if _LIKE_A_DIGEST.search(header):
-        return "(a digest)"
-    text = display(header)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -25,6 +25,7 @@ from scanner.feeds.formats.columns import Columns, plan, split_header
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import LISTED, Entry, ImportCounts
 from scanner.model.hashes import KINDS
+from scanner.model.names import display
 
 # Bytes of one line; lists have some 300. The csv module itself stops at cells of 131,072 characters: that
 # limit belongs to the whole process, so it is left as it is.
@@ -97,7 +98,7 @@ def _next_batch(reader: Iterator[list[str]], lines: _Lines) -> list[list[str]]:
     try:
         return list(islice(reader, _BATCH))
     except csv.Error as e:  # says what is wrong with the quoting, and quotes no cell
-        raise FeedFormatError(f"this is not CSV: {e}", where=f"line {lines.number}") from e
+        raise FeedFormatError(f"this is not CSV: {display(str(e))}", where=f"line {lines.number}") from e
 
 
 class _Rows:

@@ -13,18 +13,17 @@ from typing import Any, BinaryIO
 
 import ijson
 
+from scanner.feeds.checks import shown
 from scanner.feeds.formats.base import FormatOptions
 from scanner.feeds.formats.vics_media import WANTED, Media
 from scanner.model.errors import FeedFormatError
 from scanner.model.feeds import Entry, ImportCounts
-from scanner.model.names import display
 
 _CHUNK = 64 * 1024  # bytes given to the JSON parser at once: it answers with all their events in memory
 # Bytes without a single JSON event: one value this long is no list, and the parser would hold it whole.
 _MAX_VALUE = 16 * 1024 * 1024
 
 _MODEL_NAMES = (b"projectvic", b"vicsdatamodel")
-_SHOWN = 40  # characters of a key in an error
 _Handler = Callable[[str, Any], Entry | None]
 _BEGINS = frozenset({"start_map", "start_array"})
 _ENDS = frozenset({"end_map", "end_array"})
@@ -113,7 +112,7 @@ class _Reader:
         place = ".".join(
             f"{name}[{n}]" if n >= 0 else name for name, n in zip(self._lists, self._at, strict=True)
         )
-        key = display(self._key[:_SHOWN])
+        key = shown(self._key)
         return f"{place}.{key}" if place and key else place or key or "the beginning"
 
     def _beginning(self, event: str, value: Any) -> Entry | None:

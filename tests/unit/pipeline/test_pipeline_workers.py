@@ -7,7 +7,7 @@ import select
 import time
 from pathlib import Path
 
-from scanner.hashing import HashJob, WorkerPool, WorkerSettings
+from scanner.hashing import HashJob, WorkerPool, WorkerSettings, expected_layers
 from scanner.hashing.process import WorkerProcess
 from scanner.pipeline.workers import WorkersWhenNeeded
 
@@ -35,11 +35,12 @@ def test_no_process_is_started_while_there_is_nothing_to_hash() -> None:
 
 def test_first_job_starts_all_workers_and_is_answered(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
-    spawning = Spawning()
-    workers = WorkersWhenNeeded(WorkerPool(WorkerSettings(perceptual=()), 2, spawn=spawning))
+    spawning, told = Spawning(), list[frozenset[str]]()
+    workers = WorkersWhenNeeded(WorkerPool(WorkerSettings(perceptual=()), 2, spawn=spawning), told.append)
     fd = os.open(tmp_path / "file", os.O_RDONLY)
     try:
         workers.submit(HashJob(1, fd, 7, media_only=False))
+        workers.prove()
         workers.flush()
         results = []
         while not results:
@@ -49,5 +50,5 @@ def test_first_job_starts_all_workers_and_is_answered(tmp_path: Path) -> None:
         workers.stop()
         os.close(fd)
     assert spawning.started == 2
-    assert workers.layers
+    assert told == [workers.layers] and workers.layers <= expected_layers(root=True)
     assert results[0].status == "hashed"

@@ -1,0 +1,1 @@
+"""The fuzz targets: one module each; what begins with _ is shared."""
