@@ -124,7 +124,8 @@ def sweep(work: Path) -> None:
 
 
 def become_feeds_owner(directory: Path) -> None:
-    """Become the user to whom a directory belongs, with that user's groups, for good. Needs root.
+    """Become the user to whom a directory belongs, with that user's groups, for good. Needs root, of whose
+    rights that of reading every file is kept.
 
     Raises:
         ConfigError: it is not there yet, or belongs to root.
@@ -147,4 +148,8 @@ def become_feeds_owner(directory: Path) -> None:
         groups = os.getgrouplist(name, st.st_gid)
     except KeyError:
         pass  # a number without a name has no other groups
-    power.drop_user(st.st_uid, st.st_gid, groups)
+    # Hostsweep itself may be installed where only root can read it; the processes it starts give this up too.
+    power.become(st.st_uid, st.st_gid, keep=(power.CAP_DAC_READ_SEARCH,), groups=groups)
+    power.no_new_privs()
+    power.not_dumpable()
+    os.umask(0o077)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from scanner.feeds import Fetched, FetchRequest, FormatOptions
 from scanner.feeds.addresses import masked
-from scanner.model.errors import FeedError, FeedProcessError
+from scanner.model.errors import FeedError, FeedProcessError, StorageError
 from scanner.model.names import display
 from scanner.model.ports import Ids
 from scanner.pipeline import feed_answers
@@ -184,6 +184,12 @@ class FeedProcesses:
                     pass_fds=descriptors,
                     start_new_session=True,
                 )  # fmt: skip
+            except OSError as e:
+                raise StorageError(
+                    f"the process that works on lists can't be started ({e.strerror})",
+                    where=self._python[0],
+                    remedy="Check that this user may run it, and how many processes it may have",
+                ) from e
             finally:
                 os.close(stderr)
             try:
