@@ -36,6 +36,7 @@ log = structlog.get_logger("hostsweep.daemon")
 _STATUS_SECONDS = 10.0  # how often the service manager hears what we are doing
 _FEED_RETRY_SECONDS = 300.0  # after the transport's own retries are used up
 _SCAN_RETRY_SECONDS = 300.0  # after a volume could not be scanned (not mounted, workers dying)
+_LISTS_SECONDS = 3.0  # how often to look whether another service has put a new list into use
 _SHORTEST_WAIT = 1.0  # never spin, whatever is configured
 
 
@@ -62,7 +63,9 @@ class _Wakes:
 
     def __init__(self, app: App) -> None:
         self.volumes = {v.name: asyncio.Event() for v in app.volumes}
-        self.feeds = {name: asyncio.Event() for name in app.feed_names}
+        # Feeds that another service syncs are not ours to wake.
+        feeds = app.feed_names if app.state.feeds_are_ours else ()
+        self.feeds = {name: asyncio.Event() for name in feeds}
 
     def scan(self, volume: str) -> bool:
         return self._set(self.volumes.get(volume))
@@ -168,10 +171,13 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._status(run), name="status")]
-                tasks += [
-                    group.create_task(self._feed(run, name), name=f"feed:{name}")
-                    for name in run.app.feed_names
-                ]
+                if run.app.state.feeds_are_ours:
+                    tasks += [
+                        group.create_task(self._feed(run, name), name=f"feed:{name}")
+                        for name in run.app.feed_names
+                    ]
+                else:
+                    tasks.append(group.create_task(self._lists(run), name="lists"))
                 tasks += [
                     group.create_task(self._volume(run, v.name), name=f"volume:{v.name}")
                     for v in run.app.volumes
@@ -232,6 +238,14 @@ class Daemon:
             log.info("feed_synced", feed=name, result=change.result, entries=change.entries)
             if change.result == "updated":
                 await run.changed.put(change)
+
+    async def _lists(self, run: _Run) -> None:
+        """Look for ever for lists that another service has put into use."""
+        while True:
+            for change in await run.app.lists_from_elsewhere():
+                log.info("feed_synced", feed=change.feed, result=change.result, entries=change.entries)
+                await run.changed.put(change)
+            await asyncio.sleep(_LISTS_SECONDS)
 
     async def _changes(self, run: _Run) -> None:
         """A list changed: swap the index, then match what is already known against what is new."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,13 @@ from scanner.app.lists import FeedChange, ListKeeper, Lists
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
-from scanner.app.state import StateDirectory, StateOwners, default_state_directory
+from scanner.app.state import (
+    StateDirectory,
+    StateOwners,
+    become_feeds_owner,
+    default_state_directory,
+    sweep,
+)
 from scanner.app.vaults import become_owner_of, vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
@@ -76,6 +82,8 @@ class App:
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
         self._http_token = ""
         self._lists: Lists | None = None
+        self._announced: dict[str, Path] = {}  # lists of another service that were told, used yet or not
+        self._syncs_seen: dict[str, Mapping[str, int]] = {}
         self._have_lists = asyncio.Event()
 
     @classmethod
@@ -89,7 +97,8 @@ class App:
         path = (state_dir or config.state_directory or default_state_directory()).absolute()
         # A state directory named on the command line has its own vault, unless the file names one.
         quarantine = config.quarantine.directory or path / "quarantine"
-        return cls(config, StateDirectory(path, quarantine))
+        ours = config.sync.by == "daemon"
+        return cls(config, StateDirectory(path, quarantine, config.feeds_directory, ours))
 
     @property
     def actor(self) -> str:
@@ -169,22 +178,45 @@ class App:
             BusyError: another daemon has it.
         """
         self.state.prepare()
-        try:
-            lock = FileLock.acquire(self.state.daemon_lock)
-        except LockHeld as e:
-            raise BusyError(
-                f"another daemon is running on this state directory (process {e.holder or 'unknown'})",
-                where=str(self.state.path),
-                remedy="Stop it first, or give this one another --state-dir",
-            ) from e
-        except OSError as e:
-            raise StorageError(
-                f"the daemon's lock can't be taken ({e.strerror})",
-                where=str(self.state.daemon_lock),
-                remedy="Look at what stands there: it must be a plain file, made by hostsweep itself",
-            ) from e
-        with lock:
+        remedy = "Stop it first, or give this one another --state-dir"
+        with _only_one(self.state.daemon_lock, "daemon", remedy):
             yield
+
+    @contextmanager
+    def single_syncer(self) -> Iterator[None]:
+        """Hold the feeds' directory as the only service that syncs, and empty its work directory.
+
+        Raises:
+            BusyError: another one has it.
+        """
+        self.state.prepare_feeds()
+        with _only_one(self.state.feeds / ".syncer.lock", "syncing service", "Stop it first"):
+            sweep(self.state.feeds_work)
+            yield
+
+    def take_feeds_in_hand(self) -> None:
+        """Before a command writes to the configured feeds: where a service of its own syncs them, root
+        becomes that service's user for good, so that what is written is the service's too.
+
+        Raises:
+            ConfigError: that user can't be told yet.
+            StorageError: the directory can't be used.
+        """
+        if self.state.feeds_are_ours:
+            self.become_owner()
+            self.state.prepare()
+            return
+        if os.geteuid() == 0:
+            become_feeds_owner(self.state.feeds)
+        self.state.prepare_feeds()
+
+    def check_feeds(self) -> tuple[str, ...]:
+        """Check what syncing needs; returns what is worth a warning.
+
+        Raises:
+            ConfigError: something is missing.
+        """
+        return configuration.check_feeds(self.config)
 
     # One-shot scan
 
@@ -326,7 +358,7 @@ class App:
     async def prepare(self) -> None:
         """Before the daemon is ready: recover, empty the work directory, open the lists."""
         self.state.prepare()
-        await asyncio.to_thread(self._sweep_work)
+        await asyncio.to_thread(sweep, self.state.work)
         await asyncio.to_thread(self.recover, self._daemon_reporter)
         await asyncio.to_thread(self._prepare_vault)
         self._use(await asyncio.to_thread(self.keeper.open))
@@ -345,13 +377,10 @@ class App:
             self._have_lists.set()
         self.note_lists(lists)
 
-    def _sweep_work(self) -> None:
-        for path in self.state.work.iterdir():
-            path.unlink(missing_ok=True)
-
     def take_over(self, old: App) -> None:
         """Go on counting where the app of the former configuration ended."""
         self.metrics = old.metrics
+        self._syncs_seen = old._syncs_seen
         self.owners = old.owners
         self.stuck = old.stuck
 
@@ -426,6 +455,32 @@ class App:
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)
         return change
+
+    async def lists_from_elsewhere(self) -> list[FeedChange]:
+        """What another service has put into use, each list told once; cheap, a small file for each feed."""
+        return await asyncio.to_thread(self._look_at_lists)
+
+    def _look_at_lists(self) -> list[FeedChange]:
+        changes = []
+        used = self._lists.places if self._lists else {}
+        for name in self.feed_names:
+            state = self.keeper.store.state(name)
+            self._count_syncs(name, state.results)
+            if state.last_success_ns:
+                self.metrics.feed_success(name, state.last_success_ns)
+            place = self.keeper.store.current(name)
+            if place is not None and place not in (used.get(name), self._announced.get(name)):
+                self._announced[name] = place
+                changes.append(FeedChange(name, "updated", self.keeper.entries(name)))
+        return changes
+
+    def _count_syncs(self, name: str, results: Mapping[str, int]) -> None:
+        """What was tried before our first look was counted by nobody here, and stays so."""
+        before = self._syncs_seen.get(name, results)
+        for result, number in results.items():
+            for _ in range(number - before.get(result, 0)):
+                self.metrics.feed_synced(name, result)
+        self._syncs_seen[name] = dict(results)
 
     async def swap_index(self) -> Touched | None:
         """Open the lists anew and use them from now on; returns what is new in them."""
@@ -517,6 +572,26 @@ class App:
             state = self.keeper.store.state(feed.name)
             age = (self.clock.now_ns() - (state.last_success_ns or 0)) / 1e9
             self.metrics.feed_overdue(feed.name, age > feed.max_age)
+
+
+@contextmanager
+def _only_one(lock_file: Path, what: str, remedy: str) -> Iterator[None]:
+    try:
+        lock = FileLock.acquire(lock_file)
+    except LockHeld as e:
+        raise BusyError(
+            f"another {what} is running on this directory (process {e.holder or 'unknown'})",
+            where=str(lock_file.parent),
+            remedy=remedy,
+        ) from e
+    except OSError as e:
+        raise StorageError(
+            f"the {what}'s lock can't be taken ({e.strerror})",
+            where=str(lock_file),
+            remedy="Look at what stands there: it must be a plain file, made by hostsweep itself",
+        ) from e
+    with lock:
+        yield
 
 
 async def _in_thread(work: Callable[[], T], stop: threading.Event) -> T:

@@ -6,35 +6,45 @@ import asyncio
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
-from scanner.feeds import FeedStore, FetchRequest, FormatOptions, fetch
+from scanner.feeds import FeedStore, FetchRequest, FormatOptions
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
-from scanner.model.errors import ConfigError, FeedError, FeedRefusedError, StorageError
+from scanner.model.errors import (
+    ConfigError,
+    FeedError,
+    FeedProcessError,
+    FeedRefusedError,
+    SnapshotError,
+    StorageError,
+)
 from scanner.model.feeds import FeedTerms, Polarity
 from scanner.model.ports import Clock, Ids
-from scanner.pipeline.import_process import to_error
-
-if TYPE_CHECKING:
-    import aiohttp
+from scanner.pipeline.feed_answers import ImportAnswer
+from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses, ImportOrder
 
 log = structlog.get_logger("hostsweep.feeds")
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """The lists in use: immutable, so a scan finishes on the ones it began with."""
+    """The lists in use: immutable, so a scan finishes on the ones it began with.
+
+    Attributes:
+        places: the snapshot that was opened for each configured feed which has one.
+    """
 
     index: Index
     feeds: tuple[OpenFeed, ...]
+    places: Mapping[str, Path]
 
     @property
     def terms(self) -> Mapping[str, FeedTerms]:
@@ -70,6 +80,13 @@ class ListKeeper:
         self._clock = clock
         self._ids = ids
         self.store = FeedStore(state.feeds)
+        self._adhoc_store = FeedStore(state.adhoc_feeds)
+
+    @property
+    def _processes(self) -> FeedProcesses:
+        sync = self._config.sync
+        user = sync.process_user if os.geteuid() == 0 else None
+        return FeedProcesses(FeedLimits(user, sync.memory, sync.time_limit), self._ids)
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.
@@ -100,7 +117,7 @@ class ListKeeper:
             StorageError: ours failed.
         """
         feed = self.feed(name)
-        staged = self._state.work / f"{name}-{self._ids.new()}"
+        staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
         with self.store.lock(name):
             try:
                 return await self._sync(feed, staged, accept)
@@ -125,8 +142,7 @@ class ListKeeper:
             bearer_file=feed.bearer_file,
             basic_file=feed.basic_file,
         )
-        async with _session() as session:
-            fetched = await fetch(request, session, staged)
+        fetched = await self._processes.fetch(request, self._state.feeds_work, staged)
         now = self._clock.now_ns()
         if fetched.not_modified or (have_list and fetched.sha256 == state.source_sha256):
             await asyncio.to_thread(
@@ -137,7 +153,10 @@ class ListKeeper:
                 last_modified=fetched.last_modified,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
-        answer = await self.import_source(feed, staged, accept=accept)
+        with opened_list(staged) as descriptor:
+            answer = await self._import(
+                feed, staged, descriptor, self.store, self._state.feeds_work, accept=accept
+            )
         await asyncio.to_thread(
             self.store.record_success,
             feed.name,
@@ -145,59 +164,89 @@ class ListKeeper:
             etag=fetched.etag,
             last_modified=fetched.last_modified,
             source_sha256=fetched.sha256,
-            format=answer["format"],
-            counts=answer["counts"],
+            format=answer.format,
+            counts=asdict(answer.counts),
             origin=_origin(feed),
         )
-        return FeedChange(feed.name, "updated", int(answer["counts"]["entries"]))
+        return FeedChange(feed.name, "updated", answer.counts.entries)
 
-    async def import_file(self, feed: FeedConfig, source: Path, *, accept: bool = False) -> FeedChange:
-        """Import a list from a file by hand, in place of the feed's own source."""
+    async def import_file(
+        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
+    ) -> FeedChange:
+        """Import a list by hand, in place of the feed's own source.
+
+        Args:
+            source: the list's path, for errors.
+            descriptor: of the list, see `opened_list`.
+            accept: take it even if it lost most of its entries.
+
+        Raises:
+            FeedError: the list can't be used.
+            StorageError: the index can't be written.
+        """
+        return await self._import_by_hand(
+            feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
+        )
+
+    async def _import_by_hand(
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        store: FeedStore,
+        work: Path,
+        *,
+        accept: bool = False,
+    ) -> FeedChange:
         now = self._clock.now_ns()
-        answer = await self.import_source(feed, source, accept=accept)
+        answer = await self._import(feed, source, descriptor, store, work, accept=accept)
         await asyncio.to_thread(
-            self.store.record_success,
-            feed.name, now, etag="", last_modified="", source_sha256=answer["sha256"],
-            format=answer["format"], counts=answer["counts"],
+            store.record_success,
+            feed.name, now, etag="", last_modified="", source_sha256=answer.sha256,
+            format=answer.format, counts=asdict(answer.counts),
         )  # fmt: skip
-        return FeedChange(feed.name, "updated", int(answer["counts"]["entries"]))
+        return FeedChange(feed.name, "updated", answer.counts.entries)
 
-    async def import_source(self, feed: FeedConfig, source: Path, *, accept: bool = False) -> dict[str, Any]:
+    async def _import(
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        store: FeedStore,
+        work: Path,
+        *,
+        accept: bool = False,
+    ) -> ImportAnswer:
         """Build a snapshot from a list and make it the feed's current one.
 
         Raises:
-            FeedError: the list can't be used, or lost too much and is not to be accepted so.
-            StorageError: the import process died, or the snapshot can't be written.
+            FeedError: the list can't be used, or the process that reads it died or left nonsense.
+            StorageError: the snapshot can't be written.
         """
-        target = self._state.work / f"{feed.name}-{self._ids.new()}.index"
+        target = work / f"{feed.name}-{self._ids.new()}.index"
         options = FormatOptions(
             columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
         )
+        order = ImportOrder(
+            feed.name, str(source), feed.format, options, self._clock.now_ns(), feed.max_bytes
+        )
         try:
-            answer = await self._import_process(
-                {
-                    "feed": feed.name,
-                    "source": str(source),
-                    "target": str(target),
-                    "format": feed.format,
-                    "options": asdict(options),
-                    "now_ns": self._clock.now_ns(),
-                    "max_bytes": feed.max_bytes,
-                }
-            )
-            self._check_shrinking(feed, answer["counts"], accept)
+            answer = await self._processes.build(order, descriptor, work, target)
+            self._check_shrinking(feed, store, asdict(answer.counts), accept)
             # A candidate is opened and checked before it takes the place of the last good list.
-            await asyncio.to_thread(lambda: Snapshot.open(target).close())
-            await asyncio.to_thread(self.store.promote, feed.name, target)
+            await asyncio.to_thread(_check_candidate, target, feed.name)
+            await asyncio.to_thread(store.promote, feed.name, target)
         finally:
             target.unlink(missing_ok=True)
         return answer
 
-    def _check_shrinking(self, feed: FeedConfig, counts: Mapping[str, Any], accept: bool) -> None:
+    def _check_shrinking(
+        self, feed: FeedConfig, store: FeedStore, counts: Mapping[str, Any], accept: bool
+    ) -> None:
         """A list that lost most of what it had was cut off, is another list, or would blind us on purpose."""
-        if self.store.current(feed.name) is None:
+        if store.current(feed.name) is None:
             return
-        for what, before, after in _sizes(self.store.state(feed.name).counts or {}, counts):
+        for what, before, after in _sizes(store.state(feed.name).counts or {}, counts):
             if before - after <= feed.max_shrink * before:
                 continue
             if accept:
@@ -211,31 +260,6 @@ class ListKeeper:
                 f"`hostsweep feed sync {feed.name} --accept` takes it this once",
             )
 
-    async def _import_process(self, order: dict[str, Any]) -> dict[str, Any]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-m", "scanner.pipeline.import_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TZ", "TMPDIR")},
-        )  # fmt: skip
-        try:
-            out, _ = await process.communicate(json.dumps(order).encode())
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
-        if process.returncode != 0:
-            raise StorageError(
-                f"the process that imports lists ended with status {process.returncode}",
-                where=f"feed {order['feed']}",
-                remedy="The last good list stays in use; see the log for what it said",
-            )
-        answer = json.loads(out)
-        if "error" in answer:
-            error = to_error(answer["error"])
-            raise error
-        return dict(answer["ok"])
-
     # Lists without a configuration
 
     async def adhoc(self, text: str, taken: Sequence[str]) -> OpenFeed:
@@ -248,8 +272,7 @@ class ListKeeper:
         source = Path(text)
         if "://" in text:
             staged = source = self._state.work / f"adhoc-{self._ids.new()}"
-            async with _session() as session:
-                await fetch(FetchRequest(feed=text, url=text), session, staged)
+            await self._processes.fetch(FetchRequest(feed=text, url=text), self._state.work, staged)
         name = unused_name(Path(text.split("?", 1)[0]).name.split(".", 1)[0] or "list", taken)
         try:
             snapshot = await self._adhoc_snapshot(source)
@@ -259,7 +282,12 @@ class ListKeeper:
         return OpenFeed(FeedTerms(name), snapshot)
 
     async def _adhoc_snapshot(self, source: Path) -> Snapshot:
-        digest = await asyncio.to_thread(_file_digest, source)
+        with opened_list(source) as descriptor:
+            return await self._adhoc_opened(source, descriptor)
+
+    async def _adhoc_opened(self, source: Path, descriptor: int) -> Snapshot:
+        store = self._adhoc_store
+        digest = await asyncio.to_thread(_file_digest, source, descriptor)
         store_name = f"adhoc-{digest[:32]}"
         feed = FeedConfig.model_construct(
             name=store_name,
@@ -271,14 +299,19 @@ class ListKeeper:
             hash=None,
             max_bytes=1 << 40,
         )
-        if self.store.current(store_name) is None:
-            await self.import_file(feed, source)
-        path = self.store.current(store_name)
+        if store.current(store_name) is None:
+            await self._import_by_hand(feed, source, descriptor, store, self._state.work)
+        path = store.current(store_name)
         if path is None:
             raise StorageError("an imported list is gone again", where=str(source))
         return await asyncio.to_thread(Snapshot.open, path)
 
     # Opening
+
+    def places(self) -> dict[str, Path]:
+        """The current snapshot of every configured feed that has one; blocking."""
+        found = {feed.name: self.store.current(feed.name) for feed in self._config.feeds}
+        return {name: path for name, path in found.items() if path is not None}
 
     def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
         """Open the current list of every configured feed that has one; blocking.
@@ -286,17 +319,28 @@ class ListKeeper:
         Raises:
             SnapshotError: a list on disk is damaged.
         """
+        places = self.places()
         feeds = list(extra)
         for feed in self._config.feeds:
-            path = self.store.current(feed.name)
-            if path is not None:
-                feeds.append(OpenFeed(terms_of(feed), Snapshot.open(path)))
+            if feed.name in places:
+                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name])
+                feeds.append(OpenFeed(terms_of(feed), snapshot))
         matching = self._config.matching
         thresholds = {
             kind: Threshold(limit.max_distance, limit.min_quality)
             for kind, limit in matching.by_kind().items()
         }
-        return Lists(Index(feeds, thresholds), tuple(feeds))
+        return Lists(Index(feeds, thresholds), tuple(feeds), places)
+
+    def _opened(self, name: str, path: Path) -> tuple[Snapshot, Path]:
+        """The list, or the one that took its place meanwhile: whoever syncs removes all but the last two."""
+        try:
+            return Snapshot.open(path), path
+        except SnapshotError:
+            newer = self.store.current(name)
+            if newer is None or newer == path:
+                raise
+            return Snapshot.open(newer), newer
 
     def entries(self, name: str) -> int:
         """Entries of a feed's current list."""
@@ -304,11 +348,47 @@ class ListKeeper:
         return int(counts.get("entries", 0))
 
 
-def _session() -> aiohttp.ClientSession:
-    """A session for one fetch. aiohttp is imported here, as most runs of hostsweep fetch nothing."""
-    import aiohttp
+def _check_candidate(path: Path, feed: str) -> None:
+    """Open what a confined process has made, in full.
 
-    return aiohttp.ClientSession(trust_env=True)
+    Raises:
+        FeedProcessError: it is not the index of this feed. Our own disk is not to blame.
+    """
+    try:
+        snapshot = Snapshot.open(path)
+    except SnapshotError as e:
+        raise FeedProcessError(
+            f"the process that reads the list left an index that can't be used: {e.what}",
+            where=f"feed {feed}",
+            remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
+        ) from e
+    name = snapshot.meta.feed
+    snapshot.close()
+    if name != feed:
+        raise FeedProcessError(
+            "the process that reads the list left the index of another feed", where=f"feed {feed}"
+        )
+
+
+@contextmanager
+def opened_list(path: Path) -> Iterator[int]:
+    """A list on this machine as a descriptor, which stays good whatever rights are given up.
+
+    Raises:
+        FeedRefusedError: it can't be read.
+    """
+    try:
+        file = path.open("rb", buffering=0)
+    except IsADirectoryError as e:
+        raise FeedRefusedError("this is a directory, expected a hash list", where=str(path)) from e
+    except OSError as e:
+        raise FeedRefusedError(
+            f"the list can't be read ({e.strerror})",
+            where=str(path),
+            remedy="Name a file that exists and may be read",
+        ) from e
+    with file:
+        yield file.fileno()
 
 
 def _sizes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
@@ -332,15 +412,14 @@ def unused_name(wanted: str, taken: Collection[str]) -> str:
     return name
 
 
-def _file_digest(path: Path) -> str:
+def _file_digest(path: Path, descriptor: int) -> str:
+    """SHA-256 in hexadecimal of a list; its descriptor is at the beginning again."""
     try:
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-    except IsADirectoryError as e:
-        raise FeedRefusedError("this is a directory, expected a hash list", where=str(path)) from e
+        with open(descriptor, "rb", closefd=False) as f:
+            digest = hashlib.file_digest(f, "sha256").hexdigest()
+        os.lseek(descriptor, 0, os.SEEK_SET)
     except OSError as e:
         raise FeedRefusedError(
-            f"the list can't be read ({e.strerror})",
-            where=str(path),
-            remedy="Name a file that exists and may be read",
+            f"the list can't be read ({e.strerror})", where=str(path), remedy="Name a regular file"
         ) from e
+    return digest

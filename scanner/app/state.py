@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.model.errors import StorageError
+from scanner.model.errors import ConfigError, StorageError
+from scanner.system import power
 from scanner.system.locking import Owners
 
 
@@ -28,10 +31,15 @@ class StateDirectory:
     Attributes:
         path: absolute.
         quarantine: the vault; by default below `path`, elsewhere if the configuration says so.
+        feeds_directory: where the configured feeds are if not below `path`.
+        feeds_are_ours: False where another service, under another user, syncs them: nothing is written there
+        then.
     """
 
     path: Path
     quarantine: Path
+    feeds_directory: Path | None = None
+    feeds_are_ours: bool = True
 
     @property
     def ledger(self) -> Path:
@@ -43,6 +51,17 @@ class StateDirectory:
 
     @property
     def feeds(self) -> Path:
+        """The configured feeds."""
+        return self.feeds_directory or self.adhoc_feeds
+
+    @property
+    def feeds_work(self) -> Path:
+        """Half-fetched and half-built lists of configured feeds: on the same file system as these."""
+        return self.work if self.feeds_directory is None else self.feeds_directory / ".work"
+
+    @property
+    def adhoc_feeds(self) -> Path:
+        """Lists named on the command line."""
         return self.path / "feeds"
 
     @property
@@ -51,7 +70,7 @@ class StateDirectory:
 
     @property
     def work(self) -> Path:
-        """Half-fetched and half-built lists; emptied at the daemon's start."""
+        """Half-fetched and half-built lists; emptied at the start of whoever syncs."""
         return self.path / "work"
 
     @property
@@ -64,7 +83,18 @@ class StateDirectory:
         Raises:
             StorageError: they can't be made, or belong to somebody else.
         """
-        for directory in (self.path, self.feeds, self.work):
+        for directory in (self.path, self.adhoc_feeds, self.work):
+            self._own(directory)
+        if self.feeds_are_ours:
+            self.prepare_feeds()
+
+    def prepare_feeds(self) -> None:
+        """Make the directories of the configured feeds, and nothing else.
+
+        Raises:
+            StorageError: they can't be made, or belong to somebody else.
+        """
+        for directory in (self.feeds, self.feeds_work):
             self._own(directory)
 
     @staticmethod
@@ -75,7 +105,7 @@ class StateDirectory:
             st = directory.stat()
             if st.st_uid != os.geteuid() and os.geteuid() != 0:
                 raise StorageError(
-                    "the state directory belongs to another user", where=str(directory), remedy=remedy
+                    "this directory belongs to another user", where=str(directory), remedy=remedy
                 )
             if stat.S_IMODE(st.st_mode) & 0o077:
                 directory.chmod(0o700)
@@ -116,3 +146,44 @@ class StateOwners(Owners):
                 where=self._where,
                 remedy="Check free space, permissions and the disk",
             ) from e
+
+
+def sweep(work: Path) -> None:
+    """Remove what dead processes left half done; blocking."""
+    for path in work.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def become_feeds_owner(directory: Path) -> None:
+    """Become the user to whom a directory belongs, with that user's groups, for good. Needs root, of whose
+    rights that of reading every file is kept.
+
+    Raises:
+        ConfigError: it is not there yet, or belongs to root.
+        StorageError: it can't be looked at.
+    """
+    remedy = "Start the service that syncs once (systemctl start hostsweep-feeds), or give it to its user"
+    try:
+        st = directory.stat()
+    except FileNotFoundError:
+        raise ConfigError(
+            "the feeds' directory is not there yet", where=str(directory), remedy=remedy
+        ) from None
+    except OSError as e:
+        raise StorageError(f"it can't be looked at ({e.strerror})", where=str(directory)) from e
+    if st.st_uid == 0:
+        raise ConfigError("the feeds' directory belongs to root", where=str(directory), remedy=remedy)
+    groups = [st.st_gid]
+    try:
+        name = pwd.getpwuid(st.st_uid).pw_name
+        groups = os.getgrouplist(name, st.st_gid)
+    except KeyError:
+        pass  # a number without a name has no other groups
+    # Hostsweep itself may be installed where only root can read it; the processes it starts give this up too.
+    power.become(st.st_uid, st.st_gid, keep=(power.CAP_DAC_READ_SEARCH,), groups=groups)
+    power.no_new_privs()
+    power.not_dumpable()
+    os.umask(0o077)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.app.lists import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import console, print_json, table, time_text
 from scanner.cli.paths import PATH
-from scanner.model.errors import FeedError
+from scanner.model.errors import ConfigError, FeedError
 from scanner.model.times import with_times
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def sync(context: Context, name: str | None, accept: bool, as_json: bool) -> int
     """Fetch one feed or all; a list that can't be used leaves the last good one in use."""
     if accept and not name:
         raise click.UsageError("--accept needs the NAME of a feed: it is a decision about one list.")
-    app = context.app()
+    app = context.app(as_owner=False)
     names = (name,) if name else app.feed_names
     if not names:
         click.echo("No feeds are configured.", err=True)
         return 1
-    app.state.prepare()
+    app.take_feeds_in_hand()
     return max(asyncio.run(_sync(app, each, accept, as_json)) for each in names)
 
 
@@ -113,11 +114,27 @@ async def _sync(app: App, name: str, accept: bool, as_json: bool) -> int:
 @pass_context
 def import_list(context: Context, file: Path, name: str, format_name: str | None, accept: bool) -> int:
     """Import a list from a file by hand (a host without a network)."""
-    app = context.app()
-    app.state.prepare()
+    app = context.app(as_owner=False)
     feed = app.keeper.feed(name)
     if format_name:
         feed = feed.model_copy(update={"format": format_name})
-    change = asyncio.run(app.keeper.import_file(feed, file, accept=accept))
+    with opened_list(file) as descriptor:
+        app.take_feeds_in_hand()
+        change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept))
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
+    return 0
+
+
+@command.command("daemon")
+@pass_context
+def daemon(context: Context) -> int:
+    """Sync all feeds by their schedules until SIGTERM, for sync.by: service. SIGHUP reloads."""
+    from scanner.syncer import Syncer
+
+    if context.config_path is None:
+        raise ConfigError(
+            "the syncing service needs a configuration",
+            remedy="Write /etc/hostsweep/config.yaml or name a file with -c; config/example.yaml is a start",
+        )
+    asyncio.run(Syncer(lambda: context.app(as_owner=False)).run())
     return 0

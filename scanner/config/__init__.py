@@ -3,7 +3,7 @@
 `load` reads and validates, `check_files` looks at what it names on disk, `effective` and `to_yaml` show it.
 """
 
-from scanner.config.checking import check_files, vault_in_reach
+from scanner.config.checking import check_feeds, check_files, vault_in_reach
 from scanner.config.loading import load
 from scanner.config.models import Config, FeedConfig, Hashing, Matching, Origin, VolumeConfig
 from scanner.config.secrets import Secret, read_secret, read_token
@@ -19,6 +19,7 @@ __all__ = [
     "Origin",
     "Secret",
     "VolumeConfig",
+    "check_feeds",
     "check_files",
     "effective",
     "load",

@@ -35,6 +35,42 @@ def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ..
     vault = quarantine or config.quarantine_directory
     problems = [*_volumes(config, vault), *_user(config), *_securer_user(config)]
     warnings = [*_loose_file(config.origin.file), *_open_listen(config)]
+    if config.sync.by == "daemon":  # else none of the daemon's business, and secrets out of its reach
+        of_feeds = _feeds(config)
+        problems += of_feeds[0]
+        warnings += of_feeds[1]
+    if (token := config.http.token_file) is not None:
+        try:
+            warnings += filter(None, [read_token(token).warning])
+        except ConfigError as e:
+            problems.append(Problem(("http", "token_file"), str(e)))
+    if problems:
+        raise error_of(config.origin, problems)
+    return tuple(warnings)
+
+
+def check_feeds(config: Config) -> tuple[str, ...]:
+    """Check what syncing relies on, and nothing else.
+
+    Returns:
+        warnings.
+
+    Raises:
+        ConfigError: a secret or user is missing.
+    """
+    problems, warnings = _feeds(config)
+    if problems:
+        raise error_of(config.origin, problems)
+    return (*_loose_file(config.origin.file), *warnings)
+
+
+def _feeds(config: Config) -> tuple[list[Problem], list[str]]:
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    try:
+        _ = config.sync.process_user
+    except ConfigError as e:
+        problems.append(Problem(("sync", "user"), f"expected a user of this machine without power: {e.what}"))
     for n, feed in enumerate(config.feeds):
         warnings += _feed_warnings(feed)
         for key, path in (("bearer_file", feed.bearer_file), ("basic_file", feed.basic_file)):
@@ -44,14 +80,7 @@ def check_files(config: Config, quarantine: Path | None = None) -> tuple[str, ..
                 warnings += filter(None, [read_secret(path).warning])
             except ConfigError as e:
                 problems.append(Problem(("feeds", n, key), str(e)))
-    if (token := config.http.token_file) is not None:
-        try:
-            warnings += filter(None, [read_token(token).warning])
-        except ConfigError as e:
-            problems.append(Problem(("http", "token_file"), str(e)))
-    if problems:
-        raise error_of(config.origin, problems)
-    return tuple(warnings)
+    return problems, warnings
 
 
 def _volumes(config: Config, vault: Path | None) -> Iterator[Problem]:

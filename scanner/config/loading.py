@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +15,8 @@ from scanner.config.problems import Problem, error_of, from_validation
 from scanner.config.reading import read_regular
 from scanner.config.rules import broken_rules
 from scanner.model.errors import ConfigError
+
+_CREDENTIALS, _FEEDS_CREDENTIALS = "CREDENTIALS_DIRECTORY", "/run/credentials/hostsweep-feeds.service"
 
 
 def load(path: Path, *, environ: Mapping[str, str] | None = None, kinds: Collection[str] = ()) -> Config:
@@ -54,8 +57,9 @@ def _validated(file: str, document: Document, environ: Mapping[str, str], kinds:
         found = "nothing" if document.data is None else "something else"
         text = f"expected keys and values such as 'volumes:' at the top, found {found}"
         raise error_of(origin, [Problem((), text)])
+    context = {"environ": _with_credentials(document.data, environ), "kinds": kinds}
     try:
-        config = Config.model_validate(document.data, context={"environ": environ, "kinds": kinds})
+        config = Config.model_validate(document.data, context=context)
     except ValidationError as e:
         raise error_of(origin, from_validation(e)) from None
     problems = broken_rules(config)
@@ -63,3 +67,12 @@ def _validated(file: str, document: Document, environ: Mapping[str, str], kinds:
         raise error_of(origin, problems)
     config._origin = origin
     return config
+
+
+def _with_credentials(data: dict[str, Any], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Where a service of its own syncs, the secrets of feeds are that service's: everybody else who reads the
+    file has no such directory of his own, and never looks into it. systemd.exec(5) says where it is."""
+    sync = data.get("sync")
+    if isinstance(sync, dict) and sync.get("by") == "service":
+        return {_CREDENTIALS: _FEEDS_CREDENTIALS, **environ}
+    return environ

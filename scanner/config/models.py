@@ -170,6 +170,26 @@ class Hashing(_Part):
         return _user_numbers(self.user, "hashing.user")
 
 
+class Sync(_Part):
+    """Who fetches and reads hash lists, and what the processes that do it may use."""
+
+    by: Literal["daemon", "service"] = "daemon"
+    user: User = "nobody"
+    memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # some 40 million entries
+    time_limit: Seconds = 2 * _HOUR  # 5 GB at 20 Mbit/s take 35 minutes to come, and as long to read
+
+    @property
+    def process_user(self) -> tuple[int, int]:
+        """Numbers of the user and group they run as: our own where we may not choose (not root).
+
+        Raises:
+            ConfigError: there is no such user, or it is root under another name.
+        """
+        if os.geteuid() != 0:
+            return os.geteuid(), os.getegid()
+        return _user_numbers(self.user, "sync.user")
+
+
 class PdqLimit(_Part):
     """When a PDQ hash is a match. 256 bits; unrelated pictures lie around 128 apart."""
 
@@ -244,6 +264,7 @@ class Config(_Part):
 
     volumes: tuple[VolumeConfig, ...] = ()
     feeds: tuple[FeedConfig, ...] = ()
+    sync: Sync = Sync()
     schedule: Schedule = Schedule()
     hashing: Hashing = Hashing()
     matching: Matching = Matching()
@@ -251,6 +272,7 @@ class Config(_Part):
     brake: BrakeConfig = BrakeConfig()
     http: HttpConfig = HttpConfig()
     state_directory: AbsolutePath | None = None
+    feeds_directory: AbsolutePath | None = None  # below the state directory
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 

@@ -22,6 +22,7 @@ def broken_rules(config: Config) -> list[Problem]:
         *(problem for n, volume in enumerate(config.volumes) for problem in _volume(n, volume)),
         *(problem for n, feed in enumerate(config.feeds) for problem in _feed(n, feed)),
         *_own_ground(config),
+        *_sync(config),
         *_securer(config),
     ]
 
@@ -82,12 +83,25 @@ def _feed(n: int, feed: FeedConfig) -> Iterator[Problem]:
 
 def _own_ground(config: Config) -> Iterator[Problem]:
     """Our own directories are never a volume: evidence and lists would be scanned and secured again."""
-    own = {"the vault": config.quarantine_directory, "the state directory": config.state_directory}
+    own = {
+        "the vault": config.quarantine_directory,
+        "the state directory": config.state_directory,
+        "the feeds' directory": config.feeds_directory,
+    }
     for n, volume in enumerate(config.volumes):
         for name, directory in own.items():
             if directory is not None and inside(volume.path, directory):
                 yield Problem(("volumes", n, "path"), f"this is {name} itself or lies in it")
                 break
+
+
+def _sync(config: Config) -> Iterator[Problem]:
+    if config.sync.by == "service" and config.feeds_directory is None:
+        yield Problem(
+            ("sync", "by"),
+            "a service with a user of its own needs a directory of its own: name it in feeds_directory, "
+            "such as /var/lib/hostsweep-feeds",
+        )
 
 
 def _securer(config: Config) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.importer import ImportResult, import_list
 from scanner.feeds.state import FeedState
 from scanner.feeds.store import FeedStore
-from scanner.feeds.transport import Fetched, FetchPolicy, FetchRequest, fetch
+from scanner.feeds.transport import Fetched, FetchPolicy, FetchRequest, Opened, fetch
 
 __all__ = [
     "FeedFormat",
@@ -16,6 +16,7 @@ __all__ = [
     "Fetched",
     "FormatOptions",
     "ImportResult",
+    "Opened",
     "available_formats",
     "fetch",
     "import_list",

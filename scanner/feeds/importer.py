@@ -41,6 +41,7 @@ def import_list(
     *,
     formats: Mapping[str, FeedFormat] | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    descriptor: int | None = None,
 ) -> ImportResult:
     """Read a whole list and hand every entry to `sink`. What the sink got is good only on return: a list
     that is malformed or cut short anywhere raises, and must leave nothing behind.
@@ -49,6 +50,7 @@ def import_list(
         format_name: a format's name, or `auto`.
         formats: all there are; None: ours and those of installed packages.
         max_bytes: most the file, and its content, may have.
+        descriptor: of the open list, where `source` is only its name for errors; closed at the end.
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
@@ -58,7 +60,7 @@ def import_list(
     known = available_formats() if formats is None else formats
     counts = ImportCounts()
     try:
-        with open_list(source, options.encoding, max_bytes) as opened:
+        with open_list(source if descriptor is None else descriptor, options.encoding, max_bytes) as opened:
             chosen = choose(format_name, opened.head, known)
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)

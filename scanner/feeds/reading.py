@@ -140,10 +140,13 @@ class OpenList:
 
 
 @contextmanager
-def open_list(path: Path, encoding: str | None, max_bytes: int = DEFAULT_MAX_BYTES) -> Iterator[OpenList]:
+def open_list(
+    source: Path | int, encoding: str | None, max_bytes: int = DEFAULT_MAX_BYTES
+) -> Iterator[OpenList]:
     """Open a list for reading, forwards and once.
 
     Args:
+        source: its path, or a descriptor of the open file, which is closed at the end.
         encoding: as declared; a byte order mark goes before it.
         max_bytes: of the file, and of its content.
 
@@ -152,12 +155,12 @@ def open_list(path: Path, encoding: str | None, max_bytes: int = DEFAULT_MAX_BYT
         FeedFormatError: its compression or encoding is broken (also while it is read).
     """
     try:
-        file = path.open("rb", buffering=0)
+        file = open(source, "rb", buffering=0)  # noqa: PTH123, SIM115 - maybe a descriptor; closed below
     except OSError as e:
         raise _unreadable(e) from e
     with file:
-        source = _Counted(file, max_bytes, "the list has")
-        yield OpenList(source, _content(io.BufferedReader(source, _BUFFER), encoding, max_bytes))
+        counted = _Counted(file, max_bytes, "the list has")
+        yield OpenList(counted, _content(io.BufferedReader(counted, _BUFFER), encoding, max_bytes))
 
 
 def _unreadable(e: OSError) -> FeedRefusedError:

@@ -97,8 +97,20 @@ def file_tag(st: os.stat_result) -> str:
     return f'"{st.st_ino}-{st.st_size}-{st.st_mtime_ns}-{st.st_ctime_ns}"'
 
 
-def copy_local(source: Path, target: Path, limit: int, known_tag: str) -> tuple[str, int, str] | None:
-    """Copy a local list; blocking.
+def open_local(source: Path) -> int:
+    """Open a local list for `copy_local`; a pipe in its place doesn't hold us up.
+
+    Raises:
+        FeedTransportError: it can't be read.
+    """
+    try:
+        return os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as e:
+        raise _unreadable(e) from e
+
+
+def copy_local(fd: int, target: Path, limit: int, known_tag: str) -> tuple[str, int, str] | None:
+    """Copy a local list from its descriptor, which is closed at the end; blocking.
 
     Returns:
         (tag, bytes, SHA-256 in hexadecimal), or None when the tag is the known one.
@@ -108,10 +120,6 @@ def copy_local(source: Path, target: Path, limit: int, known_tag: str) -> tuple[
         FeedRefusedError: it is too large.
         StorageError: the copy can't be written.
     """
-    try:
-        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as e:
-        raise _unreadable(e) from e
     try:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):

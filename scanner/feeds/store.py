@@ -50,7 +50,8 @@ class FeedStore:
 
     def state(self, name: str) -> FeedState:
         """What is known of a feed. A damaged state is set aside and made anew from the snapshots that are
-        there, with a `warning`: the list stays in use, and is fetched again in any case."""
+        there, with a `warning`: the list stays in use, and is fetched again in any case. On disk that is done
+        by the user alone to whom the directory belongs."""
         path = self._directory(name) / "state.json"
         with storage_errors(path):
             try:
@@ -231,11 +232,14 @@ class FeedStore:
 
     def _recovered(self, name: str, path: Path, why: str) -> FeedState:
         aside = path.with_name("state.json.damaged")
-        with storage_errors(path):
-            path.replace(aside)
         found = [*reversed(self._snapshots(name)), "", ""]
         warning = f"state.json was damaged ({why}) and is set aside as {aside.name}"
-        return self._write(FeedState(name, current=found[0], previous=found[1], warning=warning))
+        made = FeedState(name, current=found[0], previous=found[1], warning=warning)
+        with storage_errors(path):
+            if path.parent.stat().st_uid != os.geteuid():
+                return made  # whoever else reads, only the user who syncs writes here
+            path.replace(aside)
+        return self._write(made)
 
 
 def _sync(path: Path) -> None:

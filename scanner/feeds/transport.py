@@ -17,7 +17,7 @@ from yarl import URL
 from scanner.feeds.addresses import is_loopback, masked, parse, redirected
 from scanner.feeds.credentials import authorization
 from scanner.feeds.reading import DEFAULT_MAX_BYTES
-from scanner.feeds.staging import copy_local, staged, too_large
+from scanner.feeds.staging import copy_local, open_local, staged, too_large
 from scanner.model.errors import FeedError, FeedTransportError
 
 if TYPE_CHECKING:
@@ -99,6 +99,33 @@ class Fetched:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a fetch takes from this machine: to be opened before the process gives up its rights.
+
+    Attributes:
+        source: descriptor of the list where it is a file of this machine.
+        authorization: the header with the secret, "" for none.
+    """
+
+    source: int | None = None
+    authorization: str = ""
+
+    @classmethod
+    def for_request(cls, request: FetchRequest) -> Opened:
+        """Open it; blocking.
+
+        Raises:
+            FeedTransportError: the address is refused, or the local list can't be read.
+            ConfigError: a file with a secret can't be used.
+        """
+        with _told_where(request):
+            url = parse(request.url, insecure=request.insecure)
+            if url.scheme == "file":
+                return cls(source=open_local(Path(unquote(url.raw_path))))
+            return cls(authorization=authorization(request.bearer_file, request.basic_file))
+
+
 class _TryAgainError(Exception):
     """An attempt failed in a way that may pass."""
 
@@ -110,14 +137,19 @@ class _TryAgainError(Exception):
 
 async def fetch(
     request: FetchRequest,
-    session: aiohttp.ClientSession,
+    session: aiohttp.ClientSession | None,
     staging: Path,
     *,
     policy: FetchPolicy | None = None,
     rng: random.Random | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    opened: Opened | None = None,
 ) -> Fetched:
     """Fetch a list into `staging`, which is made anew with mode 0600, and is gone after any error.
+
+    Args:
+        session: needed for all but local lists.
+        opened: where files can't be opened any more, what was opened before; used up.
 
     Raises:
         FeedTransportError: the address is refused, or the list could not be fetched.
@@ -125,12 +157,21 @@ async def fetch(
         ConfigError: a file with a secret can't be used.
         StorageError: the staging file can't be written.
     """
-    transfer = _Transfer(request, session, staging, policy or FetchPolicy())
-    try:
+    with _told_where(request):
         url = parse(request.url, insecure=request.insecure)
         if url.scheme == "file":
-            return await asyncio.to_thread(_fetch_local, request, Path(unquote(url.raw_path)), staging)
+            return await asyncio.to_thread(_fetch_local, request, url, opened, staging)
+        if session is None:
+            raise RuntimeError("a list is fetched from a server with a session")
+        transfer = _Transfer(request, session, staging, policy or FetchPolicy(), opened)
         return await _with_retries(lambda: transfer.run(url), transfer.policy, rng or random.Random(), sleep)
+
+
+@contextmanager
+def _told_where(request: FetchRequest) -> Iterator[None]:
+    """Errors say which list it is about, without what may be secret in its address."""
+    try:
+        yield
     except FeedError as e:
         address = masked(request.url)
         # A list of the command line has no name but its address, which may hold secrets.
@@ -138,8 +179,10 @@ async def fetch(
         raise type(e)(e.what, where=where, remedy=e.remedy) from e
 
 
-def _fetch_local(request: FetchRequest, source: Path, staging: Path) -> Fetched:
-    copied = copy_local(source, staging, request.max_bytes, request.etag)
+def _fetch_local(request: FetchRequest, url: URL, opened: Opened | None, staging: Path) -> Fetched:
+    source = opened.source if opened else None
+    fd = open_local(Path(unquote(url.raw_path))) if source is None else source
+    copied = copy_local(fd, staging, request.max_bytes, request.etag)
     if copied is None:
         return Fetched(None, request.etag, "", not_modified=True)
     tag, size, digest = copied
@@ -173,12 +216,23 @@ class _Transfer:
     """One list from one server into one file."""
 
     def __init__(
-        self, request: FetchRequest, session: aiohttp.ClientSession, staging: Path, policy: FetchPolicy
+        self,
+        request: FetchRequest,
+        session: aiohttp.ClientSession,
+        staging: Path,
+        policy: FetchPolicy,
+        opened: Opened | None,
     ) -> None:
         self._request = request
         self._session = session
         self._staging = staging
         self.policy = policy
+        self._opened = opened
+
+    async def _secret(self) -> str:
+        if self._opened is not None:
+            return self._opened.authorization
+        return await asyncio.to_thread(authorization, self._request.bearer_file, self._request.basic_file)
 
     async def run(self, start: URL) -> Fetched:
         """One attempt, with its redirects.
@@ -222,7 +276,7 @@ class _Transfer:
         if request.last_modified:
             headers["If-Modified-Since"] = request.last_modified
         if url.origin() == start.origin():  # a redirect must not carry the secret elsewhere
-            secret = await asyncio.to_thread(authorization, request.bearer_file, request.basic_file)
+            secret = await self._secret()
             if secret and url.scheme != "https" and not is_loopback(url.host):
                 raise FeedTransportError(
                     "a secret is sent by https:// only", remedy="Use https://, or leave the secret out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +35,15 @@ def write_snapshot(path: Path, parts: Sequence[Part]) -> tuple[str, int]:
         StorageError: the directory can't be written or is full; what stood at `path` still does.
     """
     try:
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        # Beside it and named relative to it: a process without rights may write here, but not look above.
+        name = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             checksum, total = _write(fd, parts)
             os.fsync(fd)
-            Path(name).replace(path)
+            name.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            name.unlink(missing_ok=True)
             raise
         finally:
             os.close(fd)

@@ -4,6 +4,7 @@
     ├── ConfigError              the operator's configuration or command line
     ├── FeedError                a publisher's list: the last good one stays
     │   ├── FeedFormatError      a line or JSON path that is not what the format says
+    │   ├── FeedProcessError     the confined process that fetches or reads it died, hung or lied
     │   ├── FeedRefusedError     readable, but not to be used (empty, ambiguous, too large)
     │   └── FeedTransportError   the list could not be fetched
     ├── SourceError              the customers' file system: skip with a reason, go on
@@ -56,6 +57,11 @@ class FeedError(ScannerError):
 
 class FeedFormatError(FeedError):
     """The list is not what its format says; `where` has the line number or the JSON path."""
+
+
+class FeedProcessError(FeedError):
+    """The process that fetches or reads a list died, hung, or answered what can't be: what it was given is to
+    blame, or what it is confined by. Never our storage, which a hostile list could fake."""
 
 
 class FeedRefusedError(FeedError):

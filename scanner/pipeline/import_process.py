@@ -1,42 +1,38 @@
 """The process that reads one hash list and builds its index: `python -I -m scanner.pipeline.import_process`.
 
-Lists come from outside and may be huge; parsing them in a process of its own keeps the daemon's memory
-and its event loop free, and a list that breaks a parser breaks nothing else. The order comes as JSON on
-stdin, the answer goes as JSON to stdout: {"ok": …} or {"error": …}.
+Lists come from outside and may be huge; parsing them in a process of its own keeps the daemon's memory and
+its event loop free, and a list that takes a parser over gets a process without power: see `feed_confinement`.
+The order comes as JSON on stdin, the list as an open descriptor; the index is written to the current
+directory, and the answer goes as JSON to stdout: {"ok": …} or {"error": …}.
 """
 
 from __future__ import annotations
 
-import json
-import sys
+import codecs
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
 from scanner.index import SnapshotBuilder
-from scanner.model.errors import (
-    ConfigError,
-    FeedError,
-    FeedFormatError,
-    FeedRefusedError,
-    ScannerError,
-    StorageError,
-)
+from scanner.pipeline import feed_confinement
+from scanner.pipeline.feed_child import answer_orders
+from scanner.pipeline.feed_confinement import Confinement
 
-# An error of a kind that isn't here is one of our own storage: it ends the work, never only the feed.
-_ERRORS: dict[str, type[ScannerError]] = {
-    kind.__name__: kind for kind in (ConfigError, FeedError, FeedFormatError, FeedRefusedError)
-}
+INDEX = "index"
+"""Name of the snapshot in the process's directory."""
 
 
 def build(order: dict[str, Any]) -> dict[str, Any]:
-    """Import `order["source"]` and write the snapshot to `order["target"]`.
+    """Give up all power, import the list of `order["descriptor"]` and write the snapshot.
 
     Raises:
         FeedError: the list can't be used.
         StorageError: the snapshot can't be written.
     """
+    for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
+        _load(encoding)
+    feed_confinement.enter(Confinement.of(order["confinement"]), network=False, keep={order["descriptor"]})
     builder = SnapshotBuilder()
     result = import_list(
         Path(order["source"]),
@@ -44,10 +40,11 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
         FormatOptions(**order["options"]),
         builder.add,
         max_bytes=order["max_bytes"],
+        descriptor=order["descriptor"],
     )
     defaults = result.default_categories
-    info = builder.finish(
-        Path(order["target"]),
+    builder.finish(
+        Path(INDEX),
         meta={
             "feed": order["feed"],
             "format": result.format,
@@ -57,28 +54,16 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
             "counts": asdict(result.counts),
         },
     )
-    return {
-        "format": result.format,
-        "sha256": result.sha256,
-        "snapshot": info.id,
-        "counts": asdict(result.counts),
-    }
+    return {"format": result.format, "sha256": result.sha256, "counts": asdict(result.counts)}
 
 
-def to_error(answer: dict[str, Any]) -> ScannerError:
-    """The error that an answer tells of."""
-    kind = _ERRORS.get(answer["kind"], StorageError)
-    return kind(answer["what"], where=answer["where"], remedy=answer["remedy"])
-
-
-def main() -> None:
-    order = json.load(sys.stdin)
+def _load(encoding: str | None) -> None:
+    """Load a codec while it can be: the packages may be out of reach for a user without rights."""
     try:
-        answer: dict[str, Any] = {"ok": build(order)}
-    except ScannerError as e:
-        answer = {"error": {"kind": type(e).__name__, "what": e.what, "where": e.where, "remedy": e.remedy}}
-    json.dump(answer, sys.stdout)
+        codecs.lookup(encoding or "utf-8")
+    except LookupError:
+        pass  # the import says so, in its words
 
 
 if __name__ == "__main__":
-    main()
+    answer_orders(build)

@@ -38,17 +38,17 @@ def raise_descriptor_limit() -> int:
     return wanted
 
 
-def drop_user(uid: int, gid: int) -> None:
-    """Become another user for good: no groups, no capabilities, an empty bounding set. Needs root.
+def drop_user(uid: int, gid: int, groups: Collection[int] = ()) -> None:
+    """Become another user for good: no capabilities, an empty bounding set, no groups but these. Needs root.
 
     Raises:
         OSError: a step was refused; the process must not go on.
     """
-    become(uid, gid, keep=())
+    become(uid, gid, keep=(), groups=groups)
 
 
-def become(uid: int, gid: int, keep: Collection[int]) -> None:
-    """Become another user for good, with these capabilities and no way to others. Needs root.
+def become(uid: int, gid: int, keep: Collection[int], groups: Collection[int] = ()) -> None:
+    """Become another user for good, with these capabilities and groups and no way to others. Needs root.
 
     What is kept is ambient too: programs that this process starts have it as well. To be called before any
     thread is started: capabilities are a thread's own.
@@ -56,7 +56,7 @@ def become(uid: int, gid: int, keep: Collection[int]) -> None:
     Raises:
         OSError: a step was refused; the process must not go on.
     """
-    os.setgroups([])
+    os.setgroups(list(groups))
     for capability in range(64):
         try:
             libc.prctl(_PR_CAPBSET_READ, capability)

@@ -19,6 +19,13 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = "/opt/hostsweep"  # the virtual environment inside, as docs/deployment.md installs it
 
+UNITS = (
+    "hostsweep.service",
+    "hostsweep-feeds.service",
+    "hostsweep-securer.service",
+    "hostsweep-securer.socket",
+)
+
 # systemd and its bus; kill for the unit's ExecReload; Python for hostsweep.
 _PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,python3-venv"
 _TOOLS = ("debootstrap", "unshare", "nsenter", "apt-get", "chroot")
@@ -130,7 +137,12 @@ class Workshop:
             run("chroot", target, *install, "--no-deps", "/src")
             shutil.rmtree(target / "src")
             (target / "usr/local/bin/hostsweep").symlink_to(f"{PROGRAM}/bin/hostsweep")
-            shutil.copy(CHECKOUT / "systemd/hostsweep.service", target / "etc/systemd/system/")
+            for unit in UNITS:
+                shutil.copy(CHECKOUT / "systemd" / unit, target / "etc/systemd/system/")
+            sysusers = target / "usr/lib/sysusers.d"
+            sysusers.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / "systemd/hostsweep.sysusers.conf", sysusers / "hostsweep.conf")
+            run("chroot", target, "systemd-sysusers")
             yield target
         finally:
             shutil.rmtree(target, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from bare_debian import CannotRun, Workshop
 from booted import Machine
 
 _HERE = Path(__file__).parent
-_CACHE = Path("/var/tmp/hostsweep-deploy")
+_CACHE = Path(os.environ.get("DEPLOY_CACHE", "/var/tmp/hostsweep-deploy"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -67,7 +67,7 @@ def test_the_reference_has_every_key_with_its_default(key: str) -> None:
     row = re.search(rf"(?m)^\| `{re.escape(key)}` \| (.+?) \| ", REFERENCE.read_text())
     assert row, f"{key} is missing in docs/configuration.md"
     shown, default = row[1], yaml.safe_load(yaml.safe_dump(Config().model_dump(mode="json")))
-    if key.startswith(("volumes", "feeds")):
+    if key.startswith(("volumes[", "feeds[")):
         item = (
             VolumeConfig(name="n", path=Path("/p"))
             if key[0] == "v"

@@ -1,0 +1,165 @@
+"""What the processes that fetch and read lists answer, checked as the words of an enemy.
+
+Such a process may have been taken over by the server or the list it had to do with. It can then lie about its
+list, as the publisher could anyhow; it must not get anything else past here. JSON, of a bounded length, of
+exactly this shape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from scanner.model.errors import (
+    ConfigError,
+    FeedError,
+    FeedFormatError,
+    FeedProcessError,
+    FeedRefusedError,
+    FeedTransportError,
+    ScannerError,
+)
+from scanner.model.feeds import ImportCounts
+from scanner.model.names import display
+
+# 1000 categories of 1024 characters, each of them six bytes in JSON at worst, are the most an honest one
+# says.
+MAX_ANSWER = 8 << 20
+
+_ERRORS: Mapping[str, type[ScannerError]] = {
+    kind.__name__: kind
+    for kind in (ConfigError, FeedError, FeedFormatError, FeedRefusedError, FeedTransportError)
+}
+_MAX_SENTENCE = 1000  # characters of each part of an error
+_MAX_TAG = 1024  # characters of an ETag or Last-Modified, as the transport keeps them
+_MAX_KEYS = 1001  # different categories and "no category"; kinds and reasons are fewer
+_MAX_KEY = 1024
+_MOST = 1 << 53  # of anything that is counted
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FORMAT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class Nonsense(ValueError):
+    """An answer is not what an honest process says; the text tells in which way, and quotes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAnswer:
+    """As `scanner.feeds.Fetched`, without the path."""
+
+    not_modified: bool
+    etag: str
+    last_modified: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAnswer:
+    """What was imported: the format it was read with, the SHA-256 of the list in hexadecimal, and what it
+    holds."""
+
+    format: str
+    sha256: str
+    counts: ImportCounts
+
+
+def fetched(raw: bytes) -> FetchAnswer:
+    """What a fetch came to.
+
+    Raises:
+        FeedError, ConfigError: as the process says.
+        Nonsense: the answer can't be right.
+    """
+    answer = _ok(raw, {"not_modified", "etag", "last_modified", "bytes", "sha256"})
+    unchanged = answer["not_modified"]
+    if not isinstance(unchanged, bool):
+        raise Nonsense("not_modified is no yes or no")
+    digest = answer["sha256"]
+    if not (digest == "" if unchanged else _is(_SHA256, digest)):
+        raise Nonsense("sha256 is no digest")
+    return FetchAnswer(
+        unchanged, _tag(answer["etag"]), _tag(answer["last_modified"]), _count(answer["bytes"]), digest
+    )
+
+
+def imported(raw: bytes) -> ImportAnswer:
+    """What an import came to.
+
+    Raises:
+        FeedError, ConfigError: as the process says.
+        Nonsense: the answer can't be right.
+    """
+    answer = _ok(raw, {"format", "sha256", "counts"})
+    if not _is(_FORMAT, answer["format"]):
+        raise Nonsense("format is no name")
+    if not _is(_SHA256, answer["sha256"]):
+        raise Nonsense("sha256 is no digest")
+    return ImportAnswer(answer["format"], answer["sha256"], _counts(answer["counts"]))
+
+
+def _ok(raw: bytes, keys: set[str]) -> dict[str, Any]:
+    try:
+        answer = json.loads(raw)
+    except (ValueError, RecursionError) as e:
+        raise Nonsense("it is no JSON") from e
+    if not isinstance(answer, dict) or len(answer) != 1:
+        raise Nonsense("it is neither a result nor an error")
+    if "error" in answer:
+        raise _error(answer["error"])
+    result = answer.get("ok")
+    if not isinstance(result, dict) or result.keys() != keys:
+        raise Nonsense("it has not the fields of a result")
+    return result
+
+
+def _error(told: object) -> ScannerError:
+    if not isinstance(told, dict) or told.keys() != {"kind", "what", "where", "remedy"}:
+        raise Nonsense("it has not the fields of an error")
+    if not all(isinstance(part, str) for part in told.values()):
+        raise Nonsense("its error is no text")
+    # An error of another kind, of storage say, would stop more than this feed.
+    kind = _ERRORS.get(told["kind"], FeedProcessError)
+    what, where, remedy = (_sentence(told[key]) for key in ("what", "where", "remedy"))
+    return kind(what or "it failed without a reason", where=where, remedy=remedy)
+
+
+def _sentence(text: str) -> str:
+    shown = display(text[: _MAX_SENTENCE + 1])
+    return shown if len(shown) <= _MAX_SENTENCE else f"{shown[:_MAX_SENTENCE]}…"
+
+
+def _is(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _tag(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TAG or not (value.isascii() and value.isprintable()):
+        raise Nonsense("a tag is no short line of text")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise Nonsense("a count is no number")
+    return value
+
+
+def _counts(value: object) -> ImportCounts:
+    names = {field.name for field in fields(ImportCounts)}
+    if not isinstance(value, dict) or value.keys() != names:
+        raise Nonsense("it has not the fields of counts")
+    entries = _count(value.pop("entries"))
+    if not entries:
+        raise Nonsense("it tells of a list without entries")
+    return ImportCounts(entries, **{name: _numbers(numbers) for name, numbers in value.items()})
+
+
+def _numbers(value: object) -> dict[str, int]:
+    if not isinstance(value, dict) or len(value) > _MAX_KEYS:
+        raise Nonsense("counts are no numbers by name")
+    # Names are the list's own words: harmless for a terminal, whoever shows them.
+    return {display(str(key)[:_MAX_KEY]): _count(number) for key, number in value.items()}

@@ -1,0 +1,277 @@
+"""Starting the confined processes that fetch and read lists, and believing them no more than needed.
+
+One process for each fetch and one for each import, each in a folder of its own: who meets the network parses
+nothing, and who parses meets no network. A process that dies, hangs, floods its pipe, answers nonsense or
+leaves something odd is a FeedProcessError: that feed fails, and its last good list stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scanner.feeds import Fetched, FetchRequest, FormatOptions
+from scanner.feeds.addresses import masked
+from scanner.model.errors import FeedError, FeedProcessError, StorageError
+from scanner.model.names import display
+from scanner.model.ports import Ids
+from scanner.pipeline import feed_answers
+from scanner.pipeline.feed_answers import MAX_ANSWER, ImportAnswer, Nonsense
+from scanner.pipeline.feed_confinement import Confinement
+from scanner.pipeline.feed_workplace import Workplace
+
+T = TypeVar("T")
+
+_FETCH_MEMORY = 2 << 30  # bytes of address space: most of it stacks of threads that look up names
+# An index is smaller than its list, but for the search tables of perceptual hashes, which are up to twice as
+# large.
+_INDEX_BY_LIST = 4
+_INDEX_SLACK = 64 << 20  # and what every index has, however short
+_READ = 64 << 10  # bytes read of an answer at a time
+_TAIL = 300  # characters of what a process said last
+_PIPE = 1 << 16  # bytes a pipe holds
+
+# Of our environment only this. Proxies and certificates are the fetching process's business; the rest keeps
+# numpy and the C library from starting threads and heaps that count as address space.
+_PASSED_ON = ("PATH", "LANG", "TZ")
+_PASSED_TO_FETCH = (
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+_SET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLimits:
+    """What the processes get.
+
+    Attributes:
+        user: numbers of the user and group they become when we are root; None: they stay as we are.
+        memory: bytes of address space for reading a list.
+        seconds: for a whole fetch, with its retries, and for a whole import.
+    """
+
+    user: tuple[int, int] | None
+    memory: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOrder:
+    """A list to be read.
+
+    Attributes:
+        feed: its name, which the index carries.
+        source: what the list is called in errors.
+        format, options: as `import_list` has them.
+        now_ns: the time the index carries.
+        max_bytes: most the list, and its content, may have.
+    """
+
+    feed: str
+    source: str
+    format: str
+    options: FormatOptions
+    now_ns: int
+    max_bytes: int
+
+
+class FeedProcesses:
+    """Fetches and imports in processes without power.
+
+    Args:
+        python: how a module of ours is run: this, `-m`, its name.
+    """
+
+    def __init__(
+        self, limits: FeedLimits, ids: Ids, *, python: Sequence[str] = (sys.executable, "-I")
+    ) -> None:
+        self._limits = limits
+        self._ids = ids
+        self._python = tuple(python)
+
+    async def fetch(self, request: FetchRequest, work: Path, target: Path) -> Fetched:
+        """Fetch a list into `target`.
+
+        Args:
+            work: our own directory, closed to others, for the process's folder.
+
+        Raises:
+            FeedError, ConfigError, StorageError: as `scanner.feeds.fetch` does.
+        """
+        told: dict[str, Any] = asdict(request)
+        for key in ("bearer_file", "basic_file"):
+            told[key] = told[key] and str(told[key])
+        order = {"request": told}
+        # A list of the command line has no name but its address, which may hold secrets.
+        where = masked(request.url) if "://" in request.feed else f"feed {request.feed}"
+        with _told_where(where), self._place(work) as place:
+            raw = await self._run(
+                "scanner.pipeline.fetch_process", order, place, _FETCH_MEMORY, request.max_bytes
+            )
+            answer = _checked(feed_answers.fetched, raw)
+            if answer.not_modified:
+                if not (request.etag or request.last_modified):
+                    raise FeedProcessError("the process says that a list is unchanged which we don't have")
+                return Fetched(None, answer.etag, answer.last_modified, not_modified=True)
+            digest = await asyncio.to_thread(place.take, "list", target, request.max_bytes)
+            if digest != answer.sha256:
+                await asyncio.to_thread(target.unlink)
+                raise FeedProcessError("the process left another list than it says")
+        return Fetched(target, answer.etag, answer.last_modified, bytes=answer.bytes, sha256=answer.sha256)
+
+    async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
+        """Read a list and write its index to `target`, which is yet to be opened and checked.
+
+        Args:
+            descriptor: of the open list.
+            work: our own directory, closed to others, for the process's folder.
+
+        Raises:
+            FeedError, ConfigError: the list can't be used.
+            StorageError: the index can't be written.
+        """
+        told = {**asdict(order), "descriptor": descriptor}
+        limit = order.max_bytes * _INDEX_BY_LIST + _INDEX_SLACK
+        with _told_where(order.source), self._place(work) as place:
+            raw = await self._run(
+                "scanner.pipeline.import_process", told, place, self._limits.memory, limit, (descriptor,)
+            )
+            answer = _checked(feed_answers.imported, raw)
+            await asyncio.to_thread(place.take, "index", target, limit)
+        return answer
+
+    def _place(self, work: Path) -> Workplace:
+        return Workplace(work, f"process-{self._ids.new()}", self._other_user and self._other_user[0])
+
+    @property
+    def _other_user(self) -> tuple[int, int] | None:
+        return self._limits.user if os.geteuid() == 0 else None
+
+    async def _run(
+        self,
+        module: str,
+        order: Mapping[str, Any],
+        place: Workplace,
+        memory: int,
+        file_size: int,
+        descriptors: Sequence[int] = (),
+    ) -> bytes:
+        """The raw answer of a process that ended as it should."""
+        confinement = Confinement(
+            os.getpid(), self._other_user, memory, int(self._limits.seconds) + 1, file_size
+        )
+        message = json.dumps({**order, "confinement": asdict(confinement)}).encode()
+        # Not blocking: a process that talks too much goes unheard, and is read once, at its end.
+        errors, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._python, "-m", module,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=stderr,
+                    cwd=place.path,
+                    env=_environment(fetch=not descriptors),
+                    pass_fds=descriptors,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as e:
+                raise StorageError(
+                    f"the process that works on lists can't be started ({e.strerror})",
+                    where=self._python[0],
+                    remedy="Check that this user may run it, and how many processes it may have",
+                ) from e
+            finally:
+                os.close(stderr)
+            try:
+                async with asyncio.timeout(self._limits.seconds):
+                    answer = await _conversation(process, message)
+            except TimeoutError as e:
+                raise FeedProcessError(
+                    f"it took longer than {self._limits.seconds:.0f} s",
+                    remedy="The last good list stays in use. If it is that large, raise sync.time_limit",
+                ) from e
+            finally:
+                await _end(process)
+            if process.returncode != 0:
+                raise _died(process.returncode or 0, _last_words(errors))
+            return answer
+        finally:
+            os.close(errors)
+
+
+async def _conversation(process: asyncio.subprocess.Process, message: bytes) -> bytes:
+    assert process.stdin is not None and process.stdout is not None
+    with suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(message)
+        await process.stdin.drain()
+    process.stdin.close()
+    answer = bytearray()
+    while data := await process.stdout.read(_READ):
+        answer += data
+        if len(answer) > MAX_ANSWER:
+            raise FeedProcessError(f"the process answers more than {MAX_ANSWER} bytes")
+    await process.wait()
+    return bytes(answer)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what still runs of it, and wait."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the leader is not reaped, so the number is still its own
+    await process.wait()
+
+
+def _checked(parse: Callable[[bytes], T], raw: bytes) -> T:
+    try:
+        return parse(raw)
+    except Nonsense as e:
+        raise FeedProcessError(
+            f"the process gave an answer that can't be right: {e}",
+            remedy="It may have been taken over by what it was given: tell the publisher",
+        ) from e
+
+
+@contextmanager
+def _told_where(where: str) -> Iterator[None]:
+    """Errors of a process itself, which can't know what it was about, say which list it is."""
+    try:
+        yield
+    except FeedError as e:
+        e.where = e.where or where
+        raise
+
+
+def _died(status: int, said: str) -> FeedProcessError:
+    how = f"ended with status {status}"
+    if status < 0:
+        with suppress(ValueError):
+            how = f"was ended by {signal.Signals(-status).name}"
+    text = f"the process that works on the list {how}"
+    return FeedProcessError(
+        f"{text}; it said last: {said}" if said else text,
+        remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
+    )
+
+
+def _last_words(errors: int) -> str:
+    try:
+        said = os.read(errors, _PIPE)
+    except BlockingIOError:
+        return ""
+    return display(said.strip().replace(b"\n", b" | "))[-_TAIL:]
+
+
+def _environment(*, fetch: bool) -> dict[str, str]:
+    names = (*_PASSED_ON, *(_PASSED_TO_FETCH if fetch else ()))
+    return {**{name: os.environ[name] for name in names if name in os.environ}, **_SET}

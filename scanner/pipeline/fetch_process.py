@@ -1,0 +1,70 @@
+"""The process that fetches one hash list: `python -I -m scanner.pipeline.fetch_process`.
+
+It talks to a server of somebody else's, so it gives up all power but that of connecting (see
+`feed_confinement`) once it has opened what this machine gives to a fetch: the file with the secret, or the
+list where it is a local file. The order comes as JSON on stdin; the list is written to the current directory,
+and the answer goes as JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+# What the first thread and the first look-up of a host load, when that may be out of reach.
+import concurrent.futures.thread  # noqa: F401
+import encodings.idna  # noqa: F401
+import importlib
+from pathlib import Path
+from typing import Any
+
+from scanner.feeds import Fetched, FetchRequest, Opened, fetch
+from scanner.pipeline import feed_confinement
+from scanner.pipeline.feed_child import answer_orders
+from scanner.pipeline.feed_confinement import Confinement
+
+LIST = "list"
+"""Name of what was fetched in the process's directory."""
+
+
+def run(order: dict[str, Any]) -> dict[str, Any]:
+    """Open what is needed, give up all power, and fetch.
+
+    Raises:
+        FeedError, ConfigError, StorageError: as `fetch` does.
+    """
+    request = _request(order["request"])
+    opened = Opened.for_request(request)
+    if opened.source is None:  # a local list needs none of it, and it is most of all loading
+        importlib.import_module("aiohttp")
+    feed_confinement.enter(
+        Confinement.of(order["confinement"]),
+        network=opened.source is None,
+        keep=() if opened.source is None else {opened.source},
+    )
+    fetched = asyncio.run(_fetch(request, opened))
+    return {
+        "not_modified": fetched.not_modified,
+        "etag": fetched.etag,
+        "last_modified": fetched.last_modified,
+        "bytes": fetched.bytes,
+        "sha256": fetched.sha256,
+    }
+
+
+async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
+    if opened.source is not None:
+        return await fetch(request, None, Path(LIST), opened=opened)
+    import aiohttp
+
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        return await fetch(request, session, Path(LIST), opened=opened)
+
+
+def _request(told: dict[str, Any]) -> FetchRequest:
+    for key in ("bearer_file", "basic_file"):
+        told[key] = None if told[key] is None else Path(told[key])
+    return FetchRequest(**told)
+
+
+if __name__ == "__main__":
+    answer_orders(run)
