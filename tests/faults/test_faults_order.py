@@ -122,6 +122,7 @@ ORDERS: dict[str, tuple[list[Event], list[Event], list[Event]]] = {
 # Syncs that no rule needs, and why they are made nevertheless.
 SPARE = {
     ("restore_elsewhere", "elsewhere"): "target and holder are one directory, which is synced twice",
+    ("feed_first", "list"): "the state is written once more at the end, which syncs the directory again",
     ("feed_second", "list"): "the state is written once more at the end, which syncs the directory again",
     ("purge", "items"): "each manifest is synced; once more for those of a purge that was cut short",
     ("ledger_new", "state"): "SQLite syncs the directory again with its first commit",
