@@ -6,12 +6,17 @@ import os
 import socket
 from collections.abc import Mapping
 
+# Said once, so worth a wait; all else comes again, and must not hold the event loop of whoever says it.
+_TURNS = frozenset({"READY", "RELOADING", "STOPPING"})
+_TURN_SECONDS = 5.0  # for a service manager that is busy
+
 
 def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
     """Send one datagram of KEY=value lines, e.g. ``notify(os.environ, READY=1, STATUS="idle")``.
 
     Returns:
-        False when nobody asked to be told (no NOTIFY_SOCKET) or the socket is gone.
+        False when nobody asked to be told (no NOTIFY_SOCKET), the socket is gone, or nobody reads it: what
+        is repeated anyway is not waited for.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
@@ -20,6 +25,7 @@ def notify(environ: Mapping[str, str], **fields: str | int) -> bool:
         address = "\0" + address[1:]
     message = "".join(f"{key}={value}\n" for key, value in fields.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        s.settimeout(_TURN_SECONDS if _TURNS & fields.keys() else 0.0)
         try:
             s.connect(address)
             s.sendall(message.encode())

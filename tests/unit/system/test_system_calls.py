@@ -114,3 +114,12 @@ def test_a_process_has_one_token_however_often_it_asks(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     assert [owners.own(str(n)) for n in range(20)] == [first] * 20
     assert len(os.listdir("/proc/self/fd")) == before and not owners.dead(first)
+
+
+def test_a_service_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        told = [notify({"NOTIFY_SOCKET": address}, WATCHDOG=1) for _ in range(2000)]
+    assert told[0]
+    assert not told[-1]
