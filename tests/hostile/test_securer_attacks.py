@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import select
 import signal
 import socket
 import subprocess
@@ -352,3 +355,60 @@ def test_the_allowance_counts_a_day_and_what_failed_apart_from_what_was_kept() -
 
 def test_the_customer_still_owns_his_directories(host: SecurerHost) -> None:
     assert (host.volume / "kept").stat().st_uid == CUSTOMER
+
+
+def test_a_name_that_is_swapped_all_the_time_never_brings_another_file_into_the_vault(
+    host: SecurerHost,
+) -> None:
+    """A customer changes a listed file for an innocent one, and for a link, while it is secured."""
+    listed, innocent = host.save("swapped/a.jpg"), host.save("swapped/b.jpg", b"innocent")
+    secret = host.base / "roots-secret"
+    secret.write_bytes(b"secret")
+    items = set(host.items())
+    child = os.fork()
+    if child == 0:
+        try:
+            swap(listed, innocent, secret)
+        finally:
+            os._exit(0)
+    found: list[str] = []
+    try:
+        while len(found) < 40 or ("secured" not in found and len(found) < 400):
+            try:
+                found.append(outcome(host.secure(listed, digests={"sha256": SHA256}))[0])
+            except KeyError:  # it could not be opened at this moment
+                found.append("missed")
+            if found[-1] == "secured":
+                listed.with_name("fresh").write_bytes(b"illegal by its list")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert "secured" in found and {"raced", "changed", "vanished"} & set(found), "nobody raced"
+    new = set(host.items()) - items
+    assert len(new) == found.count("secured")
+    objects = [p.read_bytes() for p in (host.vault / "objects").rglob("*") if p.is_file()]
+    assert b"innocent" not in objects and b"secret" not in objects
+    assert secret.read_bytes() == b"secret"
+    assert b"innocent" in [p.read_bytes() for p in listed.parent.iterdir() if p.is_file()]
+    assert host.staged() == []
+
+
+SHA256 = hashlib.sha256(b"illegal by its list").digest()
+
+
+def swap(listed: Path, innocent: Path, secret: Path) -> None:
+    aside, fresh = listed.with_name("aside"), listed.with_name("fresh")
+    while True:
+        for source, target in ((listed, aside), (innocent, listed), (listed, innocent), (aside, listed),
+                               (fresh, listed)):  # fmt: skip
+            try:
+                if not target.exists():
+                    source.rename(target)
+            except FileNotFoundError:
+                pass
+        try:
+            listed.symlink_to(secret)
+            listed.unlink()
+        except OSError:
+            pass
+        select.select([], [], [], random.uniform(0, 0.05))  # about as long as a question takes
