@@ -143,6 +143,8 @@ class Workshop:
             sysusers.mkdir(parents=True, exist_ok=True)
             shutil.copy(CHECKOUT / "systemd/hostsweep.sysusers.conf", sysusers / "hostsweep.conf")
             run("chroot", target, "systemd-sysusers")
+            tmpfiles = target / "usr/lib/tmpfiles.d/hostsweep.conf"
+            shutil.copy(CHECKOUT / "systemd/hostsweep.tmpfiles.conf", tmpfiles)
             yield target
         finally:
             shutil.rmtree(target, ignore_errors=True)

@@ -128,6 +128,7 @@ def service(machine: Machine) -> Iterator[Service]:
     made = Service(machine, machine.now())
     for directory in ("/srv/www", "/etc/hostsweep", LISTS):
         machine.path(directory).mkdir(exist_ok=True)
+    machine.run("systemd-tmpfiles", "--create", "hostsweep.conf")
     made.list_(b"a content that no test ever puts on the disk")
     yield made
     machine.try_("systemctl", "stop", *ALL)

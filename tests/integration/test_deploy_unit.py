@@ -97,6 +97,8 @@ def test_the_configuration_of_the_split_service_is_valid_and_fits_the_units() ->
     assert str(config.quarantine.directory) == state[SECURER]
     assert str(config.quarantine.securer) == socket["Socket"]["ListenSequentialPacket"]
     assert config.quarantine.securer_user == socket["Socket"]["SocketUser"] == values(DAEMON, "User")[0]
+    made = (UNITS / "hostsweep.tmpfiles.conf").read_text()
+    assert all(f"\nd {directory} 0700 " in made for directory in state.values())
     users = (UNITS / "hostsweep.sysusers.conf").read_text()
     for unit in (DAEMON, FEEDS):
         assert f"\nu {values(unit, 'User')[0]} " in users
