@@ -66,6 +66,13 @@ def _whole(found: Mapping[str, Any], key: str) -> int:
     return value
 
 
+def _object(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = found[key]
+    if not isinstance(value, dict):
+        raise TypeError(f"{key} is no object")
+    return value
+
+
 def text_key(text: str) -> bytes:
     """A text as a column to look up by; keeps names that are no UTF-8 (surrogate escapes) apart."""
     return text.encode("utf-8", "surrogatepass")
@@ -139,7 +146,7 @@ def read_digests(found: Mapping[str, Any]) -> Digests:
         return Digests(
             size=_whole(found, "size"),
             media_type=_text(found, "media_type"),
-            exact={kind: bytes.fromhex(value) for kind, value in found["exact"].items()},
+            exact={kind: bytes.fromhex(value) for kind, value in _object(found, "exact").items()},
             perceptual=tuple(
                 PerceptualHash(
                     _text(p, "kind"), _text(p, "view"), bytes.fromhex(p["value"]), _whole(p, "quality")
