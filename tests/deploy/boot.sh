@@ -50,7 +50,6 @@ case "$1" in
     mknod -m 0666 dev/urandom c 1 9
     mknod -m 0666 dev/tty c 5 0
     hostname bare
-    mount --move . / # and not only a chroot, within which the kernel makes no user namespace (PrivateUsers=)
     exec env -i container=docker PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         chroot . /lib/systemd/systemd --system --unit=multi-user.target
     ;;
