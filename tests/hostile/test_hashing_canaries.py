@@ -153,10 +153,10 @@ def test_file_that_takes_over_every_worker_fails_alone(files: Files) -> None:
 
 
 def test_answers_of_a_worker_that_dies_before_its_canary_are_not_believed_either(files: Files) -> None:
-    pool = WorkerPool(WorkerSettings(perceptual=()), 2)
+    pool = WorkerPool(WorkerSettings(perceptual=(), canary_every=32), 2)
     pool.start()
     try:
-        found = put_through(pool, [files.job(b"%d" % n) for n in range(600)], victim=200)
+        found = put_through(pool, [files.job(b"%d" % n) for n in range(600)], victim=1)
     finally:
         pool.stop()
     assert pool.restarts["crash"] == 1 and len(found) == 600
