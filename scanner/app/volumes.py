@@ -13,7 +13,6 @@ from scanner.app.scanning import resolve_path
 from scanner.config import VolumeConfig
 from scanner.model.names import display
 from scanner.pipeline.volume import Volume
-from scanner.system.mounts import is_remote, type_at
 
 
 def volume_of(config: VolumeConfig) -> Volume:
@@ -29,11 +28,6 @@ def volume_of(config: VolumeConfig) -> Volume:
         snapshots=config.snapshots,
         stall_seconds=config.stall_limit,
     )
-
-
-def _real(path: bytes) -> bytes:
-    """A path with its links resolved, unless looking at it could hold us up for ever."""
-    return path if is_remote(type_at(path)) else os.path.realpath(path)
 
 
 def volumes_for(paths: Sequence[Path], configured: Sequence[Volume]) -> list[Volume]:
