@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scanner import config as configuration
+from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
 from scanner.app.lists import FeedChange, ListKeeper, Lists
 from scanner.app.recovering import recover_steps
@@ -21,11 +22,10 @@ from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
 from scanner.app.state import (
     StateDirectory,
     StateOwners,
-    become_feeds_owner,
     default_state_directory,
     sweep,
 )
-from scanner.app.vaults import become_owner_of, vault_for
+from scanner.app.vaults import vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
