@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from scanner.app import App, FeedChange
+from scanner.app.service import Service
+from scanner.app.surface import Surface, http_token
 from scanner.http import start
 from scanner.model.errors import (
     BusyError,
@@ -44,7 +46,7 @@ _SHORTEST_WAIT = 1.0  # never spin, whatever is configured
 class _Run:
     """What the tasks of one run share."""
 
-    app: App
+    service: Service
     wakes: _Wakes
     end: asyncio.Event = field(default_factory=asyncio.Event)
     reload: bool = False
@@ -52,6 +54,10 @@ class _Run:
     stop_work: threading.Event = field(default_factory=threading.Event)
     doing: dict[str, str] = field(default_factory=dict)
     scanning: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    @property
+    def app(self) -> App:
+        return self.service.app
 
 
 class _Wakes:
@@ -100,31 +106,32 @@ class Daemon:
             ScannerError: the state directory is in use, the configuration is wrong at the start, our own
                 storage failed, or a side task died.
         """
-        app = self._checked()
-        with app.single_daemon():
+        surface = self._checked()
+        with surface.service.app.single_daemon():
             self._install_signals()
-            while True:
-                reload = await self._serve(app)
-                if not reload:
-                    break
-                app = self._reloaded(app)
+            while await self._serve(surface):
+                surface = self._reloaded(surface)
             notify(os.environ, STOPPING=1, STATUS="stopping")
             log.info("daemon_stopped")
 
-    def _checked(self) -> App:
+    def _checked(self) -> Surface:
+        """What is to be served by the configuration of now.
+
+        Raises:
+            ConfigError: something is wrong with it.
+        """
         app = self._load()
         for warning in app.check():
             log.warning("configuration", text=warning)
-        app.http_token()
-        return app
+        return Surface(Service(app), http_token(app.config))
 
-    def _reloaded(self, app: App) -> App:
+    def _reloaded(self, old: Surface) -> Surface:
         try:
             fresh = self._checked()
         except ScannerError as e:
             log.error("reload_refused", error=str(e))
-            return app
-        fresh.take_over(app)
+            return old
+        fresh.service.take_over(old.service)
         log.info("reloaded")
         return fresh
 
@@ -152,13 +159,14 @@ class Daemon:
 
     # One run
 
-    async def _serve(self, app: App) -> bool:
+    async def _serve(self, surface: Surface) -> bool:
         """Serve with one configuration. Returns whether to go on with a new one."""
-        run = self._run = _Run(app, _Wakes(app))
+        app = surface.service.app
+        run = self._run = _Run(surface.service, _Wakes(app))
         if self._stopping:
             return False
-        await app.prepare()
-        server = await start(app.http_application(run.wakes), app.config.http.listen)
+        await run.service.prepare()
+        server = await start(surface.application(run.wakes), app.config.http.listen)
         try:
             notify(os.environ, READY=1, STATUS="running")
             log.info("daemon_ready", listen=str(app.config.http.listen), volumes=len(app.volumes))
@@ -215,7 +223,7 @@ class Daemon:
 
     async def _status(self, run: _Run) -> None:
         while True:
-            await run.app.refresh_gauges()
+            await run.service.refresh_gauges()
             doing = "; ".join(run.doing.values()) or "waiting"
             notify(os.environ, STATUS=doing)
             await asyncio.sleep(_STATUS_SECONDS)
@@ -242,7 +250,7 @@ class Daemon:
     async def _lists(self, run: _Run) -> None:
         """Look for ever for lists that another service has put into use."""
         while True:
-            for change in await run.app.lists_from_elsewhere():
+            for change in await run.service.lists_from_elsewhere():
                 log.info("feed_synced", feed=change.feed, result=change.result, entries=change.entries)
                 await run.changed.put(change)
             await asyncio.sleep(_LISTS_SECONDS)
@@ -251,12 +259,12 @@ class Daemon:
         """A list changed: swap the index, then match what is already known against what is new."""
         while True:
             change = await run.changed.get()
-            news = await run.app.swap_index()
-            log.info("index_swapped", feed=change.feed, index=run.app.index_id[:16])
+            news = await run.service.swap_index()
+            log.info("index_swapped", feed=change.feed, index=run.service.index_id[:16])
             for volume in run.app.volumes:
                 run.doing["rematch"] = f"matching known files of {volume.name}"
                 try:
-                    counts = await run.app.act_on_known(volume.name, news, run.stop_work)
+                    counts = await run.service.act_on_known(volume.name, news, run.stop_work)
                     log.info(
                         "known_files_matched", volume=volume.name, hits=counts.matched, secured=counts.secured
                     )
@@ -270,7 +278,7 @@ class Daemon:
         every = run.app.config.quarantine.retry_every
         while True:
             await asyncio.sleep(max(every, _SHORTEST_WAIT))
-            await run.app.lists_loaded()
+            await run.service.lists_loaded()
             for volume in run.app.volumes:
                 lock = run.scanning[volume.name]
                 if not lock.locked():
@@ -281,7 +289,7 @@ class Daemon:
     async def _retry(run: _Run, name: str) -> None:
         run.doing["retry"] = f"securing what is left of {name}"
         try:
-            counts = await run.app.retry_unsecured(name, run.stop_work)
+            counts = await run.service.retry_unsecured(name, run.stop_work)
         except (SourceError, ConfigError, WorkerError) as e:
             log.error("retry_failed", volume=name, error=str(e))
         else:
@@ -294,13 +302,13 @@ class Daemon:
         """Scan one volume for ever. A volume that fails is tried again; our own storage failing is fatal."""
         wake = run.wakes.volumes[name]
         while True:
-            await self._sleep(await run.app.scan_due_in(name), wake)
-            await run.app.lists_loaded()
+            await self._sleep(await run.service.scan_due_in(name), wake)
+            await run.service.lists_loaded()
             wake.clear()
             run.doing[name] = f"scanning {name}"
             try:
                 async with run.scanning[name]:
-                    counts = await run.app.scan_volume(name, run.stop_work)
+                    counts = await run.service.scan_volume(name, run.stop_work)
             except (SourceError, ConfigError, WorkerError) as e:
                 run.app.metrics.error("scan", "failed")
                 log.error("scan_failed", volume=name, error=str(e))
