@@ -1,4 +1,4 @@
-"""The app: everything a command, the daemon or the HTTP surface can ask of hostsweep."""
+"""The app: what is built from a configuration, and what commands ask of it; the daemon adds a `Service`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from scanner.app.alone import only_one
 from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
 from scanner.app.figures import note_lists, note_scan, note_vault
-from scanner.app.lists import FeedChange, ListKeeper, Lists
+from scanner.app.importing import FeedChange
+from scanner.app.lists import ListKeeper, Lists
+from scanner.app.pools import worker_pool
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import MetricsReporter
-from scanner.app.scanning import Scanner, ScanResult, Tools, worker_pool
+from scanner.app.scanning import Scanner, ScanResult
 from scanner.app.state import (
     StateDirectory,
     StateOwners,
@@ -27,6 +29,7 @@ from scanner.app.state import (
     sweep,
 )
 from scanner.app.threads import in_thread
+from scanner.app.tools import Tools
 from scanner.app.vaults import vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
@@ -283,7 +286,7 @@ class App:
         opened: list[OpenFeed] = []
         for text in feeds:
             taken = [*self.feed_names, *(o.terms.name for o in opened)]
-            opened.append(await self.keeper.adhoc(text, taken))
+            opened.append(await self.keeper.adhoc.open(text, taken))
         lists = await asyncio.to_thread(self.keeper.open, opened)
         if needed and not lists.feeds:
             raise FeedError(

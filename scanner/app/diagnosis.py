@@ -16,8 +16,8 @@ from pathlib import Path
 
 from scanner.app import cases
 from scanner.app.app import App
+from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.reporters import MetricsReporter
-from scanner.app.scanning import missing_layers, worker_pool
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.errors import ScannerError

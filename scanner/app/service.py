@@ -9,7 +9,8 @@ from pathlib import Path
 
 from scanner.app.app import App
 from scanner.app.figures import note_lists, note_overdue
-from scanner.app.lists import FeedChange, Lists
+from scanner.app.importing import FeedChange
+from scanner.app.lists import Lists
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner
 from scanner.app.state import sweep

@@ -230,6 +230,7 @@ async def test_what_had_no_room_alerts_keeps_its_place_and_is_secured_once_there
         update={"quarantine": place.app.config.quarantine.model_copy(update={"max_size": None})}
     )
     roomy.app = App(config, place.app.state)
+    roomy.service = Service(roomy.app)
     await roomy.use_list()
     again = await roomy.service.retry_unsecured("web", threading.Event())
     assert (again.files, again.hashed, again.secured) == (1, again.hashed, 1)
