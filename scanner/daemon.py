@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,18 +18,17 @@ from dataclasses import dataclass, field
 import structlog
 
 from scanner.app import App, FeedChange
+from scanner.app.running import Life, first_of, start_watchdog, sync_once
 from scanner.app.service import Service
 from scanner.app.surface import Surface, http_token
 from scanner.http import start
 from scanner.model.errors import (
-    BusyError,
     ConfigError,
-    FeedError,
     ScannerError,
     SourceError,
     WorkerError,
 )
-from scanner.system.notify import notify, watchdog_seconds
+from scanner.system.notify import notify
 
 log = structlog.get_logger("hostsweep.daemon")
 
@@ -49,7 +46,6 @@ class _Run:
     service: Service
     wakes: _Wakes
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    reload: bool = False
     changed: asyncio.Queue[FeedChange] = field(default_factory=asyncio.Queue)
     stop_work: threading.Event = field(default_factory=threading.Event)
     doing: dict[str, str] = field(default_factory=dict)
@@ -58,6 +54,10 @@ class _Run:
     @property
     def app(self) -> App:
         return self.service.app
+
+    def finish(self) -> None:
+        self.stop_work.set()
+        self.end.set()
 
 
 class _Wakes:
@@ -96,8 +96,7 @@ class Daemon:
 
     def __init__(self, load: Callable[[], App]) -> None:
         self._load = load
-        self._run: _Run | None = None
-        self._stopping = False
+        self._life = Life()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -108,7 +107,7 @@ class Daemon:
         """
         surface = self._checked()
         with surface.service.app.single_daemon():
-            self._install_signals()
+            self._life.listen()
             while await self._serve(surface):
                 surface = self._reloaded(surface)
             notify(os.environ, STOPPING=1, STATUS="stopping")
@@ -135,35 +134,14 @@ class Daemon:
         log.info("reloaded")
         return fresh
 
-    # Signals
-
-    def _install_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
-
-    def _on_stop(self) -> None:
-        self._stopping = True
-        if self._run is not None:
-            self._run.reload = False
-            self._run.stop_work.set()
-            self._run.end.set()
-
-    def _on_reload(self) -> None:
-        if self._run is not None and not self._stopping:
-            notify(os.environ, RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
-            self._run.reload = True
-            self._run.stop_work.set()
-            self._run.end.set()
-
     # One run
 
     async def _serve(self, surface: Surface) -> bool:
         """Serve with one configuration. Returns whether to go on with a new one."""
         app = surface.service.app
-        run = self._run = _Run(surface.service, _Wakes(app))
-        if self._stopping:
+        run = _Run(surface.service, _Wakes(app))
+        self._life.begin(run.finish)
+        if self._life.stopping:
             return False
         await run.service.prepare()
         server = await start(surface.application(run.wakes), app.config.http.listen)
@@ -173,7 +151,7 @@ class Daemon:
             await self._tasks(run)
         finally:
             await server.cleanup()
-        return run.reload
+        return self._life.reload
 
     async def _tasks(self, run: _Run) -> None:
         try:
@@ -192,14 +170,12 @@ class Daemon:
                 ]
                 tasks.append(group.create_task(self._changes(run), name="changes"))
                 tasks.append(group.create_task(self._retries(run), name="retries"))
-                seconds = watchdog_seconds(os.environ)
-                if seconds is not None:
-                    tasks.append(group.create_task(self._watchdog(run, seconds), name="watchdog"))
+                tasks += start_watchdog(group)
                 await run.end.wait()
                 for task in tasks:
                     task.cancel()
         except BaseExceptionGroup as failed:
-            first = _first(failed)
+            first = first_of(failed)
             log.error("task_failed", error=str(first), kind=type(first).__name__)
             if isinstance(first, ScannerError):
                 raise first from failed
@@ -215,12 +191,6 @@ class Daemon:
         except TimeoutError:
             return
 
-    async def _watchdog(self, run: _Run, seconds: float) -> None:
-        """Says that the event loop turns; a loop that hangs is restarted by the service manager."""
-        while True:
-            notify(os.environ, WATCHDOG=1)
-            await asyncio.sleep(seconds)
-
     async def _status(self, run: _Run) -> None:
         while True:
             await run.service.refresh_gauges()
@@ -234,17 +204,10 @@ class Daemon:
         while True:
             await self._sleep(run.app.feed_due_in(name), wake)
             wake.clear()
-            run.doing[name] = f"syncing feed {name}"
-            try:
-                change = await run.app.sync_feed(name)
-            except (FeedError, ConfigError, BusyError) as e:
-                log.warning("feed_sync_failed", feed=name, error=str(e))
+            change = await sync_once(run.app, name, run.doing, log)
+            if change is None:
                 await self._sleep(_FEED_RETRY_SECONDS * random.uniform(0.8, 1.2), wake)
-                continue
-            finally:
-                run.doing.pop(name, None)
-            log.info("feed_synced", feed=name, result=change.result, entries=change.entries)
-            if change.result == "updated":
+            elif change.result == "updated":
                 await run.changed.put(change)
 
     async def _lists(self, run: _Run) -> None:
@@ -324,10 +287,3 @@ class Daemon:
                 errors=counts.errors,
                 complete=counts.complete,
             )
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real exception of a group, for one clear sentence."""
-    for e in group.exceptions:
-        return _first(e) if isinstance(e, BaseExceptionGroup) else e
-    return group
