@@ -20,11 +20,12 @@ from scanner.model.errors import SourceError, VaultError
 from scanner.model.outcomes import ScanCounts
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
+from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.retrying import events_of, unsecured_paths
-from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
+from scanner.pipeline.scan import Hashers, VolumeScan
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker
 from scanner.pipeline.workers import WorkersWhenNeeded
