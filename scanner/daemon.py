@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,16 +18,17 @@ from dataclasses import dataclass, field
 import structlog
 
 from scanner.app import App, FeedChange
+from scanner.app.running import Life, first_of, start_watchdog, sync_once
+from scanner.app.service import Service
+from scanner.app.surface import Surface, http_token
 from scanner.http import start
 from scanner.model.errors import (
-    BusyError,
     ConfigError,
-    FeedError,
     ScannerError,
     SourceError,
     WorkerError,
 )
-from scanner.system.notify import notify, watchdog_seconds
+from scanner.system.notify import notify
 
 log = structlog.get_logger("hostsweep.daemon")
 
@@ -44,14 +43,21 @@ _SHORTEST_WAIT = 1.0  # never spin, whatever is configured
 class _Run:
     """What the tasks of one run share."""
 
-    app: App
+    service: Service
     wakes: _Wakes
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    reload: bool = False
     changed: asyncio.Queue[FeedChange] = field(default_factory=asyncio.Queue)
     stop_work: threading.Event = field(default_factory=threading.Event)
     doing: dict[str, str] = field(default_factory=dict)
     scanning: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    @property
+    def app(self) -> App:
+        return self.service.app
+
+    def finish(self) -> None:
+        self.stop_work.set()
+        self.end.set()
 
 
 class _Wakes:
@@ -90,8 +96,7 @@ class Daemon:
 
     def __init__(self, load: Callable[[], App]) -> None:
         self._load = load
-        self._run: _Run | None = None
-        self._stopping = False
+        self._life = Life()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -100,72 +105,53 @@ class Daemon:
             ScannerError: the state directory is in use, the configuration is wrong at the start, our own
                 storage failed, or a side task died.
         """
-        app = self._checked()
-        with app.single_daemon():
-            self._install_signals()
-            while True:
-                reload = await self._serve(app)
-                if not reload:
-                    break
-                app = self._reloaded(app)
+        surface = self._checked()
+        with surface.service.app.single_daemon():
+            self._life.listen()
+            while await self._serve(surface):
+                surface = self._reloaded(surface)
             notify(os.environ, STOPPING=1, STATUS="stopping")
             log.info("daemon_stopped")
 
-    def _checked(self) -> App:
+    def _checked(self) -> Surface:
+        """What is to be served by the configuration of now.
+
+        Raises:
+            ConfigError: something is wrong with it.
+        """
         app = self._load()
         for warning in app.check():
             log.warning("configuration", text=warning)
-        app.http_token()
-        return app
+        return Surface(Service(app), http_token(app.config))
 
-    def _reloaded(self, app: App) -> App:
+    def _reloaded(self, old: Surface) -> Surface:
         try:
             fresh = self._checked()
         except ScannerError as e:
             log.error("reload_refused", error=str(e))
-            return app
-        fresh.take_over(app)
+            return old
+        fresh.service.take_over(old.service)
         log.info("reloaded")
         return fresh
 
-    # Signals
-
-    def _install_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
-
-    def _on_stop(self) -> None:
-        self._stopping = True
-        if self._run is not None:
-            self._run.reload = False
-            self._run.stop_work.set()
-            self._run.end.set()
-
-    def _on_reload(self) -> None:
-        if self._run is not None and not self._stopping:
-            notify(os.environ, RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
-            self._run.reload = True
-            self._run.stop_work.set()
-            self._run.end.set()
-
     # One run
 
-    async def _serve(self, app: App) -> bool:
+    async def _serve(self, surface: Surface) -> bool:
         """Serve with one configuration. Returns whether to go on with a new one."""
-        run = self._run = _Run(app, _Wakes(app))
-        if self._stopping:
+        app = surface.service.app
+        run = _Run(surface.service, _Wakes(app))
+        self._life.begin(run.finish)
+        if self._life.stopping:
             return False
-        await app.prepare()
-        server = await start(app.http_application(run.wakes), app.config.http.listen)
+        await run.service.prepare()
+        server = await start(surface.application(run.wakes), app.config.http.listen)
         try:
             notify(os.environ, READY=1, STATUS="running")
             log.info("daemon_ready", listen=str(app.config.http.listen), volumes=len(app.volumes))
             await self._tasks(run)
         finally:
             await server.cleanup()
-        return run.reload
+        return self._life.reload
 
     async def _tasks(self, run: _Run) -> None:
         try:
@@ -184,14 +170,12 @@ class Daemon:
                 ]
                 tasks.append(group.create_task(self._changes(run), name="changes"))
                 tasks.append(group.create_task(self._retries(run), name="retries"))
-                seconds = watchdog_seconds(os.environ)
-                if seconds is not None:
-                    tasks.append(group.create_task(self._watchdog(run, seconds), name="watchdog"))
+                tasks += start_watchdog(group)
                 await run.end.wait()
                 for task in tasks:
                     task.cancel()
         except BaseExceptionGroup as failed:
-            first = _first(failed)
+            first = first_of(failed)
             log.error("task_failed", error=str(first), kind=type(first).__name__)
             if isinstance(first, ScannerError):
                 raise first from failed
@@ -207,15 +191,9 @@ class Daemon:
         except TimeoutError:
             return
 
-    async def _watchdog(self, run: _Run, seconds: float) -> None:
-        """Says that the event loop turns; a loop that hangs is restarted by the service manager."""
-        while True:
-            notify(os.environ, WATCHDOG=1)
-            await asyncio.sleep(seconds)
-
     async def _status(self, run: _Run) -> None:
         while True:
-            await run.app.refresh_gauges()
+            await run.service.refresh_gauges()
             doing = "; ".join(run.doing.values()) or "waiting"
             notify(os.environ, STATUS=doing)
             await asyncio.sleep(_STATUS_SECONDS)
@@ -226,23 +204,16 @@ class Daemon:
         while True:
             await self._sleep(run.app.feed_due_in(name), wake)
             wake.clear()
-            run.doing[name] = f"syncing feed {name}"
-            try:
-                change = await run.app.sync_feed(name)
-            except (FeedError, ConfigError, BusyError) as e:
-                log.warning("feed_sync_failed", feed=name, error=str(e))
+            change = await sync_once(run.app, name, run.doing, log)
+            if change is None:
                 await self._sleep(_FEED_RETRY_SECONDS * random.uniform(0.8, 1.2), wake)
-                continue
-            finally:
-                run.doing.pop(name, None)
-            log.info("feed_synced", feed=name, result=change.result, entries=change.entries)
-            if change.result == "updated":
+            elif change.result == "updated":
                 await run.changed.put(change)
 
     async def _lists(self, run: _Run) -> None:
         """Look for ever for lists that another service has put into use."""
         while True:
-            for change in await run.app.lists_from_elsewhere():
+            for change in await run.service.lists_from_elsewhere():
                 log.info("feed_synced", feed=change.feed, result=change.result, entries=change.entries)
                 await run.changed.put(change)
             await asyncio.sleep(_LISTS_SECONDS)
@@ -251,12 +222,12 @@ class Daemon:
         """A list changed: swap the index, then match what is already known against what is new."""
         while True:
             change = await run.changed.get()
-            news = await run.app.swap_index()
-            log.info("index_swapped", feed=change.feed, index=run.app.index_id[:16])
+            news = await run.service.swap_index()
+            log.info("index_swapped", feed=change.feed, index=run.service.index_id[:16])
             for volume in run.app.volumes:
                 run.doing["rematch"] = f"matching known files of {volume.name}"
                 try:
-                    counts = await run.app.act_on_known(volume.name, news, run.stop_work)
+                    counts = await run.service.act_on_known(volume.name, news, run.stop_work)
                     log.info(
                         "known_files_matched", volume=volume.name, hits=counts.matched, secured=counts.secured
                     )
@@ -270,7 +241,7 @@ class Daemon:
         every = run.app.config.quarantine.retry_every
         while True:
             await asyncio.sleep(max(every, _SHORTEST_WAIT))
-            await run.app.lists_loaded()
+            await run.service.lists_loaded()
             for volume in run.app.volumes:
                 lock = run.scanning[volume.name]
                 if not lock.locked():
@@ -281,7 +252,7 @@ class Daemon:
     async def _retry(run: _Run, name: str) -> None:
         run.doing["retry"] = f"securing what is left of {name}"
         try:
-            counts = await run.app.retry_unsecured(name, run.stop_work)
+            counts = await run.service.retry_unsecured(name, run.stop_work)
         except (SourceError, ConfigError, WorkerError) as e:
             log.error("retry_failed", volume=name, error=str(e))
         else:
@@ -294,13 +265,13 @@ class Daemon:
         """Scan one volume for ever. A volume that fails is tried again; our own storage failing is fatal."""
         wake = run.wakes.volumes[name]
         while True:
-            await self._sleep(await run.app.scan_due_in(name), wake)
-            await run.app.lists_loaded()
+            await self._sleep(await run.service.scan_due_in(name), wake)
+            await run.service.lists_loaded()
             wake.clear()
             run.doing[name] = f"scanning {name}"
             try:
                 async with run.scanning[name]:
-                    counts = await run.app.scan_volume(name, run.stop_work)
+                    counts = await run.service.scan_volume(name, run.stop_work)
             except (SourceError, ConfigError, WorkerError) as e:
                 run.app.metrics.error("scan", "failed")
                 log.error("scan_failed", volume=name, error=str(e))
@@ -316,10 +287,3 @@ class Daemon:
                 errors=counts.errors,
                 complete=counts.complete,
             )
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real exception of a group, for one clear sentence."""
-    for e in group.exceptions:
-        return _first(e) if isinstance(e, BaseExceptionGroup) else e
-    return group

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from scanner.app import App
-from scanner.model.errors import BusyError, ConfigError, FeedError, ScannerError
-from scanner.system.notify import notify, watchdog_seconds
+from scanner.app.running import Life, first_of, start_watchdog, sync_once
+from scanner.model.errors import ConfigError, ScannerError
+from scanner.system.notify import notify
 
 log = structlog.get_logger("hostsweep.syncer")
 
@@ -36,7 +35,6 @@ class _Run:
 
     app: App
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    reload: bool = False
     doing: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
@@ -52,8 +50,7 @@ class Syncer:
     def __init__(self, load: Callable[[], App], rng: random.Random | None = None) -> None:
         self._load = load
         self._rng = rng or random.Random()
-        self._run: _Run | None = None
-        self._stopping = False
+        self._life = Life()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -65,10 +62,7 @@ class Syncer:
         app = self._checked()
         app.take_feeds_in_hand()
         with app.single_syncer():
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._on_stop)
-            loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+            self._life.listen()
             while await self._serve(app):
                 app = self._reloaded(app)
             notify(os.environ, STOPPING=1, STATUS="stopping")
@@ -98,24 +92,13 @@ class Syncer:
         log.info("reloaded")
         return fresh
 
-    def _on_stop(self) -> None:
-        self._stopping = True
-        if self._run is not None:
-            self._run.reload = False
-            self._run.end.set()
-
-    def _on_reload(self) -> None:
-        if self._run is not None and not self._stopping:
-            notify(os.environ, RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
-            self._run.reload = True
-            self._run.end.set()
-
     # One run
 
     async def _serve(self, app: App) -> bool:
         """Serve with one configuration. Returns whether to go on with a new one."""
-        run = self._run = _Run(app)
-        if self._stopping:
+        run = _Run(app)
+        self._life.begin(run.end.set)
+        if self._life.stopping:
             return False
         notify(os.environ, READY=1, STATUS="running")
         log.info("syncer_ready", feeds=len(app.feed_names))
@@ -123,23 +106,15 @@ class Syncer:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._status(run), name="status")]
                 tasks += [group.create_task(self._feed(run, n), name=f"feed:{n}") for n in app.feed_names]
-                seconds = watchdog_seconds(os.environ)
-                if seconds is not None:
-                    tasks.append(group.create_task(self._watchdog(seconds), name="watchdog"))
+                tasks += start_watchdog(group)
                 await run.end.wait()
                 for task in tasks:
                     task.cancel()
         except* ScannerError as failed:
-            first = _first(failed)
+            first = first_of(failed)
             log.error("task_failed", error=str(first), kind=type(first).__name__)
             raise first from failed
-        return run.reload
-
-    async def _watchdog(self, seconds: float) -> None:
-        """Says that the event loop turns; a loop that hangs is restarted by the service manager."""
-        while True:
-            notify(os.environ, WATCHDOG=1)
-            await asyncio.sleep(seconds)
+        return self._life.reload
 
     async def _status(self, run: _Run) -> None:
         while True:
@@ -156,24 +131,11 @@ class Syncer:
             if due > 0:
                 due += self._rng.uniform(0, every * _JITTER)
             await asyncio.sleep(max(due, _SHORTEST_WAIT))
-            run.doing[name] = f"syncing feed {name}"
-            try:
-                change = await run.app.sync_feed(name)
-            except (FeedError, ConfigError, BusyError) as e:
-                log.warning("feed_sync_failed", feed=name, error=str(e))
+            if await sync_once(run.app, name, run.doing, log) is None:
                 run.failed.add(name)
                 wait = min(_RETRY_SECONDS * 2**failures, _LONGEST_RETRY)
                 failures = min(failures + 1, 10)
                 await asyncio.sleep(wait * self._rng.uniform(0.8, 1.2))
-                continue
-            finally:
-                run.doing.pop(name, None)
-            failures = 0
-            run.failed.discard(name)
-            log.info("feed_synced", feed=name, result=change.result, entries=change.entries)
-
-
-def _first(group: BaseExceptionGroup[ScannerError]) -> ScannerError:
-    """The first real exception of a group, for one clear sentence."""
-    e = group.exceptions[0]
-    return _first(e) if isinstance(e, BaseExceptionGroup) else e
+            else:
+                failures = 0
+                run.failed.discard(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scanner.app.app import App, ScanOutcome
-    from scanner.app.lists import FeedChange
+    from scanner.app.importing import FeedChange
 
 __all__ = ["App", "FeedChange", "ScanOutcome"]
 
@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(
-        importlib.import_module("scanner.app.lists" if name == "FeedChange" else "scanner.app.app"), name
+        importlib.import_module("scanner.app.importing" if name == "FeedChange" else "scanner.app.app"), name
     )

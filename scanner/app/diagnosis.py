@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scanner.app import cases
 from scanner.app.app import App
+from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.reporters import MetricsReporter
-from scanner.app.scanning import missing_layers, worker_pool
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.errors import ScannerError
@@ -168,7 +169,7 @@ def _canary(app: App) -> Finding:
         )
         if outcome.counts.secured != 1 or place.exists():
             return Finding("detection", False, "a canary that is on a list was not found and secured")
-        small.restore(small.vault.items()[0].id, None)
+        cases.restore(small, small.vault.items()[0].id, None)
         if place.read_bytes() != picture:
             return Finding("detection", False, "the canary did not come back as it was")
         return Finding("detection", True, "a canary was found, secured and restored")

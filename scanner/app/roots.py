@@ -11,7 +11,7 @@ from scanner.system.mounts import is_remote, type_at
 def root_of(config: VolumeConfig) -> bytes:
     """The root's absolute path without links: the same wherever it is asked for, as the securer compares it.
 
-    Links stay where looking at them could hold us up for ever: on storage that may have stopped answering.
+    Links stay where looking at the path could hold us up for ever: on a file system that may stop answering.
     """
     path = os.fsencode(config.path)
     return path if is_remote(type_at(path)) else os.path.realpath(path)

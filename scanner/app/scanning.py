@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from scanner.app.lists import Lists
-from scanner.app.state import StateDirectory
+from scanner.app.pools import missing_layers, worker_pool
+from scanner.app.tools import Tools, profile
+from scanner.app.volumes import open_root
+from scanner.app.walks import order_of, walker_for
 from scanner.catalog import Catalog, RowKey, VolumeCatalog
-from scanner.config import Config
-from scanner.hashing import WorkerPool, WorkerSettings, expected_layers
 from scanner.ledger import Ledger
-from scanner.model.errors import ConfigError, SourceError, VaultError
-from scanner.model.files import DirectoryFailed, DirectoryMet, FileStat
+from scanner.model.errors import SourceError, VaultError
 from scanner.model.outcomes import ScanCounts
-from scanner.model.ports import Clock, Ids
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
+from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.retrying import events_of, unsecured_paths
-from scanner.pipeline.scan import Hashers, ScanLimits, VolumeScan
-from scanner.pipeline.stalling import Stuck
+from scanner.pipeline.scan import Hashers, VolumeScan
 from scanner.pipeline.volume import Volume
-from scanner.pipeline.walking import WalkedAlready, Walker, WalkerProcess, WalkOrder
+from scanner.pipeline.walking import WalkedAlready, Walker
 from scanner.pipeline.workers import WorkersWhenNeeded
-from scanner.response import STAGING_NAME, Brake, BrakeLimits
-from scanner.securer import Keeper
+from scanner.response import Brake, BrakeLimits
 from scanner.sources import has_snapshots
-from scanner.system.locking import Owners
 from scanner.system.mounts import is_remote, type_at
 from scanner.system.power import raise_descriptor_limit
 from scanner.system.probing import stuck_in
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every scan is built from; handed in, never looked up."""
-
-    config: Config
-    state: StateDirectory
-    clock: Clock
-    ids: Ids
-    owners: Owners
-    vault: Keeper
-    actor: str
-    stuck: Stuck
 
 
 @dataclass(slots=True)
@@ -77,13 +58,6 @@ class ScanResult:
         for counts in self.volumes.values():
             total.add(counts)
         return total
-
-
-def profile(config: Config) -> bytes:
-    """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
-    hashing = config.hashing
-    said = "|".join(["1", hashing.select, *sorted(hashing.exact), "/", *sorted(hashing.perceptual)])
-    return hashlib.blake2b(said.encode(), digest_size=8).digest()
 
 
 class Scanner:
@@ -238,7 +212,7 @@ class Scanner:
         if not volume.only:
             known = catalog.volume(volume.name, volume.root, profile(self._tools.config))
             self._rematch(known, None)
-        walker = self._walker(volume, root_fd)
+        walker = walker_for(self._tools, volume, root_fd, full=self._full)
         scan = self._run(volume, root_fd, ledger, known, walker, pool)
         counts = scan.counts
         if known is not None and counts.directories_failed == 0 and not counts.interrupted:
@@ -264,14 +238,43 @@ class Scanner:
         Args:
             only_hits: every file told of was a hit before, so their share says nothing to the brake.
         """
-        config = self._tools.config
+        judge = self._judge(volume, root_fd, ledger, only_hits=only_hits)
+        hashing = self._tools.config.hashing
+        scan = VolumeScan(
+            volume=volume,
+            root_fd=root_fd,
+            walker=walker,
+            pool=pool,
+            judge=judge,
+            book=CatalogBook(known, one_mount=volume.one_filesystem),
+            reporter=self._reporter,
+            clock=self._tools.clock,
+            limits=ScanLimits(hashing.select == "media", hashing.max_file_size),
+            stop=self._stop,
+        )
+        scan.run()
+        LinkHunt(
+            volume=volume,
+            root_fd=root_fd,
+            known=known,
+            policy=order_of(self._tools, volume, full=self._full).policy(),
+            judge=judge,
+            counts=scan.counts,
+            ledger=ledger,
+            reporter=self._reporter,
+            clock=self._tools.clock,
+            stop=self._stop,
+        ).run()
+        return scan
+
+    def _judge(self, volume: Volume, root_fd: int, ledger: Ledger, *, only_hits: bool) -> Judge:
         securing = self._securing(volume, root_fd, ledger)
-        limits = config.brake
+        limits = self._tools.config.brake
         brake = Brake(
             BrakeLimits(limits.max_hits, 1.0 if only_hits else limits.max_share, limits.share_after),
             engaged=ledger.brake() is not None,
         )
-        judge = Judge(
+        return Judge(
             volume=volume,
             matcher=self._lists.index,
             terms=self._lists.terms,
@@ -284,32 +287,6 @@ class Scanner:
             clock=self._tools.clock,
             ids=self._tools.ids,
         )
-        scan = VolumeScan(
-            volume=volume,
-            root_fd=root_fd,
-            walker=walker,
-            pool=pool,
-            judge=judge,
-            book=CatalogBook(known, one_mount=volume.one_filesystem),
-            reporter=self._reporter,
-            clock=self._tools.clock,
-            limits=ScanLimits(config.hashing.select == "media", config.hashing.max_file_size),
-            stop=self._stop,
-        )
-        scan.run()
-        LinkHunt(
-            volume=volume,
-            root_fd=root_fd,
-            known=known,
-            policy=self._order(volume).policy(),
-            judge=judge,
-            counts=scan.counts,
-            ledger=ledger,
-            reporter=self._reporter,
-            clock=self._tools.clock,
-            stop=self._stop,
-        ).run()
-        return scan
 
     def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:
         if not self._quarantine:
@@ -329,37 +306,6 @@ class Scanner:
             self._reporter.note("no_staging", volume=volume.name, reason=str(e))
         return vault.securing(ledger)
 
-    def _walker(self, volume: Volume, root_fd: int) -> Walker:
-        if volume.only:
-            return WalkedAlready([_single(root_fd, volume.only)])
-        return WalkerProcess(self._order(volume), root_fd, self._tools.stuck)
-
-    def _order(self, volume: Volume) -> WalkOrder:
-        return WalkOrder(
-            volume=volume.name,
-            root=volume.root,
-            catalog="" if self._full else str(self._tools.state.catalog),
-            profile=profile(self._tools.config),
-            exclude=volume.exclude,
-            one_filesystem=volume.one_filesystem,
-            mail_ground=volume.mail_ground,
-            snapshots=volume.snapshots,
-            own=self._own(),
-            own_name=STAGING_NAME.encode(),
-            own_owners=(0, os.geteuid()),
-        )
-
-    def _own(self) -> tuple[tuple[int, int], ...]:
-        """Our own directories, by identity: a customer's folder of the same name is not ours."""
-        found = []
-        for path in (self._tools.state.path, self._tools.state.quarantine):
-            try:
-                st = path.stat()
-            except OSError:
-                continue  # not there, or behind another user's closed directory: no walk enters it either
-            found.append((st.st_dev, st.st_ino))
-        return tuple(found)
-
     def _ledger(self) -> Ledger:
         return Ledger.open(self._tools.state.ledger, actor=self._tools.actor, clock=self._tools.clock)
 
@@ -372,36 +318,6 @@ class Scanner:
             yield catalog
         finally:
             catalog.close()
-
-
-def worker_pool(config: Config, workers: int | None = None) -> WorkerPool:
-    """A pool of hashing workers as configured, not started yet."""
-    hashing = config.hashing
-    uid, gid = hashing.worker_user
-    settings = WorkerSettings(
-        exact=tuple(hashing.exact),
-        perceptual=tuple(hashing.perceptual),
-        uid=uid,
-        gid=gid,
-        address_space=hashing.memory,
-        max_bytes=hashing.max_file_size,
-        base_seconds=hashing.time_limit,
-        layers=expected_layers(root=os.geteuid() == 0) if hashing.sandbox == "required" else frozenset(),
-    )
-    return WorkerPool(settings, workers or hashing.worker_count)
-
-
-def missing_layers(layers: frozenset[str]) -> tuple[str, ...]:
-    """The layers of the workers' sandbox that should be in force and aren't."""
-    return tuple(sorted(expected_layers(root=os.geteuid() == 0) - layers))
-
-
-def _single(root_fd: int, name: bytes) -> DirectoryMet | DirectoryFailed:
-    try:
-        st = os.stat(name, dir_fd=root_fd, follow_symlinks=False)
-    except OSError:
-        return DirectoryFailed(name, "vanished")
-    return DirectoryMet(path=b"", changed=(FileStat.of(name, st),))
 
 
 def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
@@ -419,46 +335,3 @@ def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
         "interrupted": counts.interrupted,
         "unsecured": counts.unsecured,
     }
-
-
-@contextmanager
-def open_root(volume: Volume) -> Iterator[int]:
-    """The volume's root as a descriptor; everything else is opened beneath it.
-
-    Raises:
-        ConfigError: there is no such directory.
-        SourceError: it can't be read.
-    """
-    where = os.fsdecode(volume.root)
-    try:
-        fd = os.open(volume.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            "there is no such directory",
-            where=f"volume {volume.name}",
-            remedy=f"Expected {where}: is it mounted?",
-        ) from None
-    except OSError as e:
-        raise SourceError(
-            f"{where} can't be opened ({e.strerror})",
-            where=f"volume {volume.name}",
-            remedy="Run as root, or give the user CAP_DAC_READ_SEARCH",
-        ) from e
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def resolve_path(path: Path) -> bytes:
-    """The absolute path of a root, links resolved, as bytes.
-
-    Raises:
-        ConfigError: it isn't there.
-    """
-    try:
-        return os.fsencode(path.resolve(strict=True))
-    except (OSError, RuntimeError) as e:
-        raise ConfigError(
-            "there is no such path", where=str(path), remedy="Name a directory or file that exists"
-        ) from e

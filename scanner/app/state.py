@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.model.errors import ConfigError, StorageError
-from scanner.system import power
+from scanner.model.errors import StorageError
 from scanner.system.locking import Owners
 
 
@@ -155,35 +153,3 @@ def sweep(work: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def become_feeds_owner(directory: Path) -> None:
-    """Become the user to whom a directory belongs, with that user's groups, for good. Needs root, of whose
-    rights that of reading every file is kept.
-
-    Raises:
-        ConfigError: it is not there yet, or belongs to root.
-        StorageError: it can't be looked at.
-    """
-    remedy = "Start the service that syncs once (systemctl start hostsweep-feeds), or give it to its user"
-    try:
-        st = directory.stat()
-    except FileNotFoundError:
-        raise ConfigError(
-            "the feeds' directory is not there yet", where=str(directory), remedy=remedy
-        ) from None
-    except OSError as e:
-        raise StorageError(f"it can't be looked at ({e.strerror})", where=str(directory)) from e
-    if st.st_uid == 0:
-        raise ConfigError("the feeds' directory belongs to root", where=str(directory), remedy=remedy)
-    groups = [st.st_gid]
-    try:
-        name = pwd.getpwuid(st.st_uid).pw_name
-        groups = os.getgrouplist(name, st.st_gid)
-    except KeyError:
-        pass  # a number without a name has no other groups
-    # Hostsweep itself may be installed where only root can read it; the processes it starts give this up too.
-    power.become(st.st_uid, st.st_gid, keep=(power.CAP_DAC_READ_SEARCH,), groups=groups)
-    power.no_new_privs()
-    power.not_dumpable()
-    os.umask(0o077)

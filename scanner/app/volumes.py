@@ -1,17 +1,17 @@
-"""Which volumes a scan is about: those of the configuration, or made from paths on the command line."""
+"""Which volumes a scan is about: the configured ones, or made from paths that are named; their roots."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from scanner.app.lists import unused_name
 from scanner.app.roots import root_of
-from scanner.app.scanning import resolve_path
 from scanner.config import VolumeConfig
-from scanner.model.names import display
+from scanner.model.errors import ConfigError, SourceError
+from scanner.model.names import display, unused_name
 from scanner.pipeline.volume import Volume
 
 
@@ -37,7 +37,7 @@ def volumes_for(paths: Sequence[Path], configured: Sequence[Volume]) -> list[Vol
         ConfigError: a path isn't there.
     """
     volumes: list[Volume] = []
-    for path in dict.fromkeys(resolve_path(p) for p in paths):
+    for path in dict.fromkeys(_resolve(p) for p in paths):
         taken = {v.name for v in (*configured, *volumes)}
         volumes.append(_volume_for(path, configured, taken))
     return volumes
@@ -55,3 +55,46 @@ def _volume_for(path: bytes, configured: Sequence[Volume], taken: Collection[str
         return Volume(name=name, root=root, only=only)
     below = root[len(above.root.rstrip(b"/")) + 1 :]
     return replace(above, name=name, root=root, shown_as=above.shown(below), only=only)
+
+
+@contextmanager
+def open_root(volume: Volume) -> Iterator[int]:
+    """The volume's root as a descriptor; everything else is opened beneath it.
+
+    Raises:
+        ConfigError: there is no such directory.
+        SourceError: it can't be read.
+    """
+    where = os.fsdecode(volume.root)
+    try:
+        fd = os.open(volume.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            "there is no such directory",
+            where=f"volume {volume.name}",
+            remedy=f"Expected {where}: is it mounted?",
+        ) from None
+    except OSError as e:
+        raise SourceError(
+            f"{where} can't be opened ({e.strerror})",
+            where=f"volume {volume.name}",
+            remedy="Run as root, or give the user CAP_DAC_READ_SEARCH",
+        ) from e
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _resolve(path: Path) -> bytes:
+    """The absolute path of a root, links resolved, as bytes.
+
+    Raises:
+        ConfigError: it isn't there.
+    """
+    try:
+        return os.fsencode(path.resolve(strict=True))
+    except (OSError, RuntimeError) as e:
+        raise ConfigError(
+            "there is no such path", where=str(path), remedy="Name a directory or file that exists"
+        ) from e

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.app.lists import opened_list
+from scanner.app.importing import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import console, print_json, table, time_text

@@ -121,8 +121,9 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
 @pass_context
 def resolve(context: Context, case_id: str, verdict: str, note: str) -> int:
     """Close a case. A false positive is restored, and never secured again."""
-    app = context.app()
-    restored = app.resolve(case_id, CaseState(verdict), note)
+    from scanner.app import cases  # loaded late: it brings everything that scanning needs
+
+    restored = cases.resolve(context.app(), case_id, CaseState(verdict), note)
     click.echo(
         f"Case resolved as {verdict}." + (f" The file is back at {display(restored)}." if restored else "")
     )

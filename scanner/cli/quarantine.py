@@ -96,7 +96,9 @@ def show(context: Context, item_id: str, as_json: bool) -> int:
 @pass_context
 def restore(context: Context, item_id: str, to: Path | None) -> int:
     """Bring an item back with owner, mode, times and attributes. The vault keeps its copy."""
-    place = context.app(as_owner=False).restore(item_id, to)
+    from scanner.app import cases  # loaded late: it brings everything that scanning needs
+
+    place = cases.restore(context.app(as_owner=False), item_id, to)
     click.echo(
         f"Restored to {display(place)}. It is secured again at the next scan unless its case is resolved."
     )

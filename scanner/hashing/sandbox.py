@@ -22,6 +22,7 @@ from pathlib import Path
 
 from scanner.hashing import policy
 from scanner.system import landlock, power, seccomp
+from scanner.system.descriptors import close_all_but
 
 # 32 jobs of one message and as many as may wait in the socket, the standard streams, the socket, slack.
 _DESCRIPTORS = 128
@@ -63,13 +64,7 @@ class Orphaned(Exception):
 
 
 def _close_descriptors(c: Confinement) -> bool:
-    keep = {0, 1, 2, c.socket_fd}
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the listing's own descriptor
+    close_all_but({0, 1, 2, c.socket_fd})
     return True
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import unicodedata
+from collections.abc import Collection
 
 # Characters that act on the reader's terminal or reorder what is read: Unicode categories Cc
 # (C0, DEL, C1), Cf (bidi, zero width), Zl and Zp (line separators), Cs (surrogates), Co, Cn.
@@ -45,3 +46,12 @@ def json_fields(raw: bytes, key: str = "path") -> dict[str, str]:
         return {key: raw.decode("utf-8")}
     except UnicodeDecodeError:
         return {key: display(raw), f"{key}_base64": base64.b64encode(raw).decode("ascii")}
+
+
+def unused_name(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, or it with the first number that makes it new."""
+    name, n = wanted, 1
+    while name in taken:
+        n += 1
+        name = f"{wanted}-{n}"
+    return name

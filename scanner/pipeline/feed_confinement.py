@@ -22,6 +22,7 @@ from typing import Any
 
 import scanner
 from scanner.system import landlock, power, refusing
+from scanner.system.descriptors import close_all_but
 
 _DESCRIPTORS = 256  # connections, their look-ups and threads; far fewer are in use
 # Shared libraries, which imports and name resolution load late.
@@ -76,7 +77,7 @@ def enter(confinement: Confinement, *, network: bool, keep: Collection[int] = ()
         OSError: a layer was refused; the process must not go on.
         Orphaned: there is nobody to work for.
     """
-    _close_all_but({0, 1, 2, *keep})
+    close_all_but({0, 1, 2, *keep})
     os.umask(0o077)
     _limit(confinement)
     layers = ["limits"]
@@ -95,15 +96,6 @@ def enter(confinement: Confinement, *, network: bool, keep: Collection[int] = ()
     if refusing.refuse(network=not network):
         layers.append("seccomp")
     return tuple(layers)
-
-
-def _close_all_but(keep: Collection[int]) -> None:
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the listing's own descriptor
 
 
 def _limit(confinement: Confinement) -> None:

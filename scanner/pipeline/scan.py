@@ -36,10 +36,12 @@ from scanner.model.ports import Clock
 from scanner.pipeline.book import CatalogBook, DirectoryBook
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded
 from scanner.pipeline.judging import Judge, OpenFile
+from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.links import known_as
 from scanner.pipeline.opening import failure_kind
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.stalling import Silence
+from scanner.pipeline.tally import Tally
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import Walker
 
@@ -48,9 +50,6 @@ _QUEUE_FILES = 4096
 _WAIT_SECONDS = 0.2  # the longest wait in poll: how soon a stop is noticed and progress told
 _TRIES = 2  # a file that changes while it is read or secured is read once more
 _LINKED_TRIES = 8  # the same, where it changes because we secure its other names one after the other
-# A sparse file claims more than it holds: reading its holes would hold up all others.
-_SPARSE_SIZE = 1 << 30  # bytes; smaller ones are read, whatever they hold
-_SPARSE_SHARE = 8  # claimed size over stored size
 
 
 class Hashers(Protocol):
@@ -68,19 +67,6 @@ class Hashers(Protocol):
     def flush(self) -> None: ...
 
     def poll(self, now: float) -> list[HashResult]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ScanLimits:
-    """What a scan takes on.
-
-    Attributes:
-        media_only: leave out what isn't a picture or a video by content.
-        max_file_size: bytes; larger files are skipped as "too_large".
-    """
-
-    media_only: bool = True
-    max_file_size: int = 16 << 30
 
 
 @dataclass(slots=True)
@@ -127,7 +113,6 @@ class VolumeScan:
         self._pool = pool
         self._judge = judge
         self._book = book
-        self._reporter = reporter
         self._clock = clock
         self._limits = limits
         self._stop = stop
@@ -137,7 +122,8 @@ class VolumeScan:
         self._next_job = 0
         self._walk_ended = False
         self._broken: ScannerError | None = None
-        self.counts = ScanCounts()
+        self._tally = Tally(volume, reporter)
+        self.counts = self._tally.counts
         self.met_directories: set[bytes] = set()
 
     def run(self) -> ScanCounts:
@@ -154,7 +140,7 @@ class VolumeScan:
                 self._step()
         finally:
             self._close()
-        self._progress()
+        self._tally.progress(len(self._queue), len(self._flights))
         if self._broken is not None:
             raise self._broken
         return self.counts
@@ -172,10 +158,7 @@ class VolumeScan:
         for result in self._pool.poll(time.monotonic()):
             self._take(result)
         self._book.commit(time.monotonic())
-        self._progress()
-
-    def _progress(self) -> None:
-        self._reporter.progress(self._volume.name, self.counts, len(self._queue), len(self._flights))
+        self._tally.progress(len(self._queue), len(self._flights))
 
     def _wait(self) -> None:
         """Sleep until a worker answers, the walker has something we have room for, or a moment went by."""
@@ -207,18 +190,16 @@ class VolumeScan:
             case Cached():
                 self.met_directories.update(frame.paths)
                 counts.directories += len(frame.paths)
-                self._count_known(frame.clean, frame.not_media)
+                self._tally.known(frame.clean, frame.not_media)
             case FilesSkipped():
                 counts.files += frame.files
                 if frame.files:
-                    self._skip(frame.path, frame.reason, frame.files)
+                    self._tally.skip(frame.path, frame.reason, frame.files)
             case DirectoryFailed():
-                counts.directories_failed += 1
                 self.met_directories.add(frame.path)
-                self._reporter.error(self._volume.name, self._volume.shown(frame.path), frame.kind)
+                self._tally.directory_failed(frame.path, frame.kind)
             case OthersMet():
-                for kind, n in frame.counts.items():
-                    counts.other[kind] = counts.other.get(kind, 0) + n
+                self._tally.others(frame.counts)
             case WalkEnded():
                 self._walk_ended = True
             case WalkBroken():
@@ -230,7 +211,7 @@ class VolumeScan:
         if met.last:
             self.counts.directories += 1
         self.met_directories.add(met.path)
-        self._count_known(met.clean, met.not_media)
+        self._tally.known(met.clean, met.not_media)
         if met.cached and not met.known:
             return
         book = self._book.directory(self._root_fd, met.path)
@@ -243,12 +224,6 @@ class VolumeScan:
         for known in met.known:
             self._take_known(book, known)
         self._book.done(book)
-
-    def _count_known(self, clean: int, not_media: int) -> None:
-        self.counts.files += clean + not_media
-        self.counts.unchanged += clean
-        if not_media:
-            self.counts.skipped["not_media"] = self.counts.skipped.get("not_media", 0) + not_media
 
     def _take_known(self, book: DirectoryBook, known: KnownFile) -> None:
         """An unchanged file whose digests are matched again, without reading it."""
@@ -278,7 +253,7 @@ class VolumeScan:
             if judgement.gone:
                 self._book.forget(book, known.stat.name)
         elif known.digests.problem:
-            self._fail(file, known.digests.problem)
+            self._tally.fail(file, known.digests.problem)
         else:
             self.counts.unchanged += 1
         state = FileState.LISTED if judgement.matched else self._quiet_state(known.digests)
@@ -292,11 +267,11 @@ class VolumeScan:
         try:
             fd, now, atime_ns = book.directory.open(stat.name)
         except OSError as e:
-            self._fail(self._ref(book, stat), failure_kind(e))
+            self._tally.fail(self._ref(book, stat), failure_kind(e))
             self._book.forget(book, stat.name)
             self._done(book)
             return
-        reason = self._limit(now)
+        reason = self._limits.refuses(now)
         if reason:
             os.close(fd)
             self._count_skip(book, now, reason)
@@ -307,15 +282,8 @@ class VolumeScan:
         self._flights[self._next_job] = _Flight(book, fd, now, waiting.tries, waiting.atime_ns or atime_ns)
         self._pool.submit(HashJob(self._next_job, fd, now.size, self._limits.media_only))
 
-    def _limit(self, stat: FileStat) -> str:
-        if stat.size > self._limits.max_file_size:
-            return "too_large"
-        if stat.size > _SPARSE_SIZE and stat.blocks * 512 * _SPARSE_SHARE < stat.size:
-            return "sparse"
-        return ""
-
     def _count_skip(self, book: DirectoryBook, stat: FileStat, reason: str) -> None:
-        self._skip(self._ref(book, stat).path, reason, 1)
+        self._tally.skip(self._ref(book, stat).path, reason, 1)
         book.whole = False
         self._done(book)
 
@@ -326,10 +294,10 @@ class VolumeScan:
             if result.status == "changed" or not self._unchanged(flight):
                 if self._once_more(flight):
                     return
-                self._fail(file, "changed")
+                self._tally.fail(file, "changed")
                 self._book.forget(book, file.stat.name)
             elif result.status == "failed" or result.digests is None:
-                self._fail(file, result.kind or "io")
+                self._tally.fail(file, result.kind or "io")
                 book.whole = False
             elif result.status == "not_media":
                 self._quiet_skip(book, file, "not_media", result.digests)
@@ -379,7 +347,7 @@ class VolumeScan:
         if judgement.matched:
             self.counts.matched += 1
         elif digests.problem:
-            self._fail(file, digests.problem)
+            self._tally.fail(file, digests.problem)
         else:
             self.counts.clean += 1
         if judgement.gone:
@@ -394,22 +362,12 @@ class VolumeScan:
 
     def _count_mailbox(self, book: DirectoryBook, file: FileRef) -> None:
         """With `select: all` a mailbox is only recognised when it is read; its digests are not kept."""
-        self._skip(file.path, "mail_store", 1)
+        self._tally.skip(file.path, "mail_store", 1)
         book.whole = False
 
     @staticmethod
     def _quiet_state(digests: Digests) -> FileState:
         return FileState.UNDECODABLE if digests.problem else FileState.CLEAN
-
-    # Outcomes
-
-    def _skip(self, path: bytes, reason: str, files: int) -> None:
-        self.counts.skipped[reason] = self.counts.skipped.get(reason, 0) + files
-        self._reporter.skipped(self._volume.name, self._volume.shown(path), reason, files)
-
-    def _fail(self, file: FileRef, kind: str) -> None:
-        self.counts.failed[kind] = self.counts.failed.get(kind, 0) + 1
-        self._reporter.error(self._volume.name, self._volume.shown(file.path), kind)
 
     def _done(self, book: DirectoryBook) -> None:
         book.waiting -= 1
@@ -422,10 +380,7 @@ class VolumeScan:
 
     def _interrupt(self) -> None:
         """Files that were met and not finished are skipped, and the scan says that it is not complete."""
-        self.counts.interrupted = True
-        left = len(self._queue) + len(self._flights)
-        if left:
-            self.counts.skipped["interrupted"] = self.counts.skipped.get("interrupted", 0) + left
+        self._tally.interrupted(len(self._queue) + len(self._flights))
 
     def _close(self) -> None:
         self._walker.stop()

@@ -1,4 +1,4 @@
-"""Passing open descriptors between processes, over SOCK_SEQPACKET.
+"""Open descriptors: closing those not needed, and passing them between processes over SOCK_SEQPACKET.
 
 One message is one set of descriptors. socket.recv_fds of Python 3.11 ignores its flags, which would leave
 the descriptors inheritable, so recvmsg is used directly.
@@ -9,9 +9,19 @@ from __future__ import annotations
 import array
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 MAX_DESCRIPTORS = 64  # of the kernel's 253 (SCM_MAX_FD); the cost per descriptor is flat from 32 on
+
+
+def close_all_but(keep: Collection[int]) -> None:
+    """Close every descriptor of this process but these; to be called while it has one thread."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the listing's own descriptor
 
 
 def send(sock: socket.socket, message: bytes, descriptors: Sequence[int] = ()) -> None:

@@ -1,9 +1,10 @@
 """seccomp: a filter of system calls, assembled from rules that are data.
 
 A program of classic BPF (seccomp(2), linux/filter.h) looks at each call's number and first 32 bits of its
-arguments. Whatever no rule names kills the process: not the thread, which could leave a lock held. Calls
-that a rule allows without looking at arguments cost nothing more from Linux 5.11 on (the kernel keeps a
-bitmap of them); before, the first rules are the fastest.
+arguments. What no rule names kills the process (not the thread, which could leave a lock held), or is let
+through: a list of what is allowed, or of what is refused. Calls that a rule allows without looking at
+arguments cost nothing more from Linux 5.11 on (the kernel keeps a bitmap of them); before, the first rules
+are the fastest.
 """
 
 from __future__ import annotations
@@ -71,10 +72,18 @@ class Rule:
     error: int = 0
 
 
-def assemble(rules: Sequence[Rule], arch: str) -> bytes:
-    """The BPF program of an allow list: struct sock_filter, 8 bytes each.
+class Otherwise(Enum):
+    """What becomes of a call that no rule decides about."""
 
-    Calls that the machine does not have (`open` on aarch64) are left out.
+    KILL = _KILL_PROCESS
+    ALLOW = _ALLOW
+
+
+def assemble(rules: Sequence[Rule], arch: str, otherwise: Otherwise = Otherwise.KILL) -> bytes:
+    """The BPF program of a list of rules: struct sock_filter, 8 bytes each.
+
+    Calls that the machine does not have (`open` on aarch64) are left out. Calls of another machine or under
+    the numbers of x32, which would mean something else, kill the process in any case.
 
     Raises:
         OSError: ENOSYS, the machine is not known.
@@ -94,22 +103,22 @@ def assemble(rules: Sequence[Rule], arch: str) -> bytes:
         if all(call not in numbers for numbers in NUMBERS.values()):
             raise ValueError(f"no number is known for {call}")
         if call in NUMBERS[arch]:
-            block = _block([rule for rule in rules if rule.call == call])
+            block = _block([rule for rule in rules if rule.call == call], otherwise)
             program += [_instruction(_JUMP_EQUAL, 0, len(block), NUMBERS[arch][call]), *block]
-    program.append(_instruction(_RETURN, k=_KILL_PROCESS))
+    program.append(_instruction(_RETURN, k=otherwise.value))
     if len(program) > _MOST_INSTRUCTIONS:
         raise ValueError("a filter with too many rules")
     return b"".join(program)
 
 
-def _block(rules: Sequence[Rule]) -> list[bytes]:
+def _block(rules: Sequence[Rule], otherwise: Otherwise) -> list[bytes]:
     """What decides about one call; never falls out at its end."""
     block: list[bytes] = []
     for rule in rules:
         block += _decide(rule)
         if not rule.arguments:
             return block
-    return [*block, _instruction(_RETURN, k=_KILL_PROCESS)]
+    return [*block, _instruction(_RETURN, k=otherwise.value)]
 
 
 def _decide(rule: Rule) -> list[bytes]:
@@ -145,7 +154,7 @@ def available() -> bool:
 
 
 def install(rules: Sequence[Rule]) -> bool:
-    """Filter the system calls of all threads of this process, for good. Sets no_new_privs.
+    """Filter the system calls of all threads of this process by an allow list, for good. Sets no_new_privs.
 
     Returns:
         False where the kernel or the machine has no such filter: nothing was given up then.
@@ -155,7 +164,16 @@ def install(rules: Sequence[Rule]) -> bool:
     """
     if not available():
         return False
-    program = assemble(rules, machine())
+    load(assemble(rules, machine()))
+    return True
+
+
+def load(program: bytes) -> None:
+    """Put a program into force for all threads of this process, for good. Sets no_new_privs.
+
+    Raises:
+        OSError: ENOSYS, the kernel has no filters; any other: it refused, and the process must not go on.
+    """
     code = ctypes.create_string_buffer(program, len(program))
     head = ctypes.create_string_buffer(struct.pack("<H6xQ", len(program) // 8, ctypes.addressof(code)), 16)
     power.no_new_privs()
@@ -167,4 +185,3 @@ def install(rules: Sequence[Rule]) -> bool:
     )
     if stray:  # not an error to the kernel: the number of a thread with another filter
         raise OSError(errno.EBUSY, f"{os.strerror(errno.EBUSY)}: a thread has a filter of its own")
-    return True

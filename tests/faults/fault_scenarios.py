@@ -11,6 +11,7 @@ from typing import Any
 from fault_site import CONTENT, FEED, MATCH, Site, digests_of
 from fault_tracer import Event, Fault, mark, run, strike
 
+from scanner.app import cases
 from scanner.catalog import Catalog, DirectoryRecord
 from scanner.ledger import Ledger
 from scanner.model.files import FileStat, FileState, KnownFile
@@ -126,7 +127,7 @@ def _secured(site: Site) -> None:
 def _resolved(site: Site) -> None:
     _secured(site)
     (case,) = _cases(site)
-    site.app().resolve(case.id, CaseState.CONFIRMED, "seen")
+    cases.resolve(site.app(), case.id, CaseState.CONFIRMED, "seen")
 
 
 def _cases(site: Site) -> tuple[Case, ...]:
@@ -136,7 +137,7 @@ def _cases(site: Site) -> tuple[Case, ...]:
 
 def _false_positive(site: Site) -> None:
     (case,) = _cases_of(site)
-    site.app().resolve(case.id, CaseState.FALSE_POSITIVE, "a mistake of the list")
+    cases.resolve(site.app(), case.id, CaseState.FALSE_POSITIVE, "a mistake of the list")
 
 
 def _cases_of(site: Site) -> tuple[Case, ...]:

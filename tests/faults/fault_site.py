@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scanner.app import cases
 from scanner.app.app import App
 from scanner.app.lists import Lists
+from scanner.app.service import Service
 from scanner.app.state import StateDirectory
 from scanner.catalog import Catalog
 from scanner.config import Config
@@ -190,7 +192,7 @@ class Site:
 
     def start(self) -> None:
         """A fresh start, as the daemon does it: whatever was left is put in order."""
-        asyncio.run(self.app().prepare())
+        asyncio.run(Service(self.app()).prepare())
 
     # What is done
 
@@ -235,7 +237,7 @@ class Site:
     def restore(self, to: Path | None = None) -> None:
         app = self.app()
         (item,) = app.vault.items()
-        app.restore(item.id, to)
+        cases.restore(app, item.id, to)
 
     def order(self, source: Path, target: Path) -> dict[str, Any]:
         """What the importing process is told."""

@@ -21,7 +21,7 @@ import pytest
 from aiohttp import web
 
 from scanner.app import App, lists
-from scanner.app.lists import opened_list
+from scanner.app.importing import opened_list
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.feeds import FetchRequest, FormatOptions

@@ -76,7 +76,7 @@ def test_a_scan_whose_walker_hangs_ends_incomplete_with_a_clear_error_and_the_ne
     volumes = tuple(_volume(n, tmp_path) for n in ("dead", "alive"))
     app = App(Config(volumes=volumes), StateDirectory(tmp_path / "state", tmp_path / "state" / "quarantine"))
     app.state.prepare()
-    monkeypatch.setattr("scanner.app.scanning.WalkerProcess", Stopped)
+    monkeypatch.setattr("scanner.app.walks.WalkerProcess", Stopped)
     scanner = Scanner(app.tools, app.keeper.open(), Reporters([]), threading.Event(), quarantine=False)
     with pytest.raises(SourceError, match="volume dead: its storage has not answered for 1 s"):
         scanner.scan([app.volume("dead")])

@@ -15,7 +15,9 @@ from PIL import Image
 from scanner.app import App
 from scanner.app.reporters import MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult
+from scanner.app.service import Service
 from scanner.app.state import StateDirectory
+from scanner.app.surface import Surface
 from scanner.config import Config, VolumeConfig
 from scanner.daemon import Daemon
 from scanner.model.errors import StorageError
@@ -59,11 +61,6 @@ async def test_a_held_event_loop_would_be_noticed(caplog: pytest.LogCaptureFixtu
     assert [r.message for r in caplog.records if "Executing" in r.message]
 
 
-class _DyingApp(App):
-    async def refresh_gauges(self) -> None:
-        raise StorageError("the disk is gone", where="here")
-
-
 async def test_scans_that_hang_leave_threads_for_everything_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,21 +75,29 @@ async def test_scans_that_hang_leave_threads_for_everything_else(
     monkeypatch.setattr(Scanner, "scan", hang)
     volumes = tuple(VolumeConfig(name=f"v{n}", path=tmp_path) for n in range(40))
     app = _app(tmp_path, Config(volumes=volumes))
-    await app.prepare()
-    scans = [asyncio.create_task(app.scan_volume(v.name, threading.Event())) for v in app.volumes]
+    service = Service(app)
+    await service.prepare()
+    scans = [asyncio.create_task(service.scan_volume(v.name, threading.Event())) for v in app.volumes]
     try:
         async with asyncio.timeout(60):
             while len(begun) < len(scans):
                 await asyncio.sleep(0)
-            assert not (await app._readiness()).ready
+            assert not (await Surface(service, "").readiness()).ready
     finally:
         go.set()
         await asyncio.gather(*scans)
 
 
-async def test_a_side_task_that_fails_stops_the_daemon_loudly(tmp_path: Path) -> None:
+async def test_a_side_task_that_fails_stops_the_daemon_loudly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = Config.model_validate({"http": {"listen": "127.0.0.1:0"}})
-    app = _DyingApp(config, StateDirectory(tmp_path / "state", tmp_path / "state" / "quarantine"))
+    app = _app(tmp_path, config)
+
+    async def die(service: Service) -> None:
+        raise StorageError("the disk is gone", where="here")
+
+    monkeypatch.setattr(Service, "refresh_gauges", die)
     with pytest.raises(StorageError, match="the disk is gone"):
         await asyncio.wait_for(Daemon(lambda: app).run(), 10)
 

@@ -16,6 +16,7 @@ from racing import in_own_mounts, mount
 import scanner.pipeline.opening as opening
 from scanner.app import App
 from scanner.app.reporters import LogReporter
+from scanner.app.service import Service
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.ledger import Ledger
@@ -80,6 +81,7 @@ class Place:
             }
         )
         self.app = App(config, StateDirectory(base / "state", base / "state" / "quarantine"))
+        self.service = Service(self.app)
 
     def name(self, *contents: bytes) -> None:
         self.list.write_text("".join(f"{hashlib.sha256(c).hexdigest()}  x\n" for c in contents))
@@ -99,7 +101,7 @@ class Place:
 
     async def use_list(self) -> None:
         """Load the list as the daemon does after a sync."""
-        self.app._use(await self.app.lists_for([str(self.list)], needed=True))
+        self.service._use(await self.app.lists_for([str(self.list)], needed=True))
 
     def cases(self, **which: Any) -> dict[bytes, Case]:
         with self.app.ledger(read_only=True) as ledger:
@@ -159,7 +161,7 @@ async def test_a_new_list_secures_all_known_names_and_copies_without_a_walk(plac
     link(first, place.tree / "e/not-in-the-catalog.jpg")
     place.name(LISTED)
     await place.use_list()
-    counts = await place.app.act_on_known("web", None, threading.Event())
+    counts = await place.service.act_on_known("web", None, threading.Event())
     assert place.left() == []
     assert counts.secured == 5
     assert {c.action for c in place.cases().values()} == {Action.QUARANTINED}
@@ -219,7 +221,7 @@ async def test_what_had_no_room_alerts_keeps_its_place_and_is_secured_once_there
     assert b"hostsweep_unsecured_cases 1.0" in place.app.metrics.render()
 
     await place.use_list()
-    again = await place.app.retry_unsecured("web", threading.Event())
+    again = await place.service.retry_unsecured("web", threading.Event())
     assert (again.files, again.secured) == (1, 0), "only the unsecured case's file is looked at"
 
     roomy = Place.__new__(Place)
@@ -228,12 +230,13 @@ async def test_what_had_no_room_alerts_keeps_its_place_and_is_secured_once_there
         update={"quarantine": place.app.config.quarantine.model_copy(update={"max_size": None})}
     )
     roomy.app = App(config, place.app.state)
+    roomy.service = Service(roomy.app)
     await roomy.use_list()
-    again = await roomy.app.retry_unsecured("web", threading.Event())
+    again = await roomy.service.retry_unsecured("web", threading.Event())
     assert (again.files, again.hashed, again.secured) == (1, again.hashed, 1)
     assert place.left() == ["a/innocent.jpg"]
     assert place.cases(unsecured=True) == {}
-    assert (await roomy.app.retry_unsecured("web", threading.Event())).files == 0
+    assert (await roomy.service.retry_unsecured("web", threading.Event())).files == 0
 
 
 async def test_a_retry_hashes_what_changed_since_and_passes_over_what_is_gone(tmp_path: Path) -> None:
@@ -246,7 +249,7 @@ async def test_a_retry_hashes_what_changed_since_and_passes_over_what_is_gone(tm
     replaced.unlink()
     replaced.symlink_to(tmp_path / "list.txt")
     await place.use_list()
-    counts = await place.app.retry_unsecured("web", threading.Event())
+    counts = await place.service.retry_unsecured("web", threading.Event())
     assert (counts.files, counts.clean, counts.matched) == (1, 1, 0)
 
 
@@ -300,10 +303,10 @@ async def test_the_daemon_retries_by_itself_and_leaves_a_volume_in_scan_to_its_s
         return ScanCounts()
 
     monkeypatch.setattr(daemon, "_SHORTEST_WAIT", 0.0)
-    monkeypatch.setattr(place.app, "retry_unsecured", retry, raising=False)
+    monkeypatch.setattr(place.service, "retry_unsecured", retry)
     object.__setattr__(place.app.config.quarantine, "retry_every", 0.001)
     await place.use_list()
-    run = daemon._Run(place.app)
+    run = daemon._Run(place.service, daemon._Wakes(place.app))
     task = asyncio.create_task(daemon.Daemon(lambda: place.app)._retries(run))
     await asyncio.wait_for(twice.wait(), 10)
     async with run.scanning["web"]:
@@ -333,7 +336,7 @@ def test_files_on_other_mounts_are_secured_if_they_belong_to_the_volume(
         asyncio.run(place.scan())
         place.name(LISTED)
         asyncio.run(place.use_list())
-        known = asyncio.run(place.app.act_on_known("web", None, threading.Event()))
+        known = asyncio.run(place.service.act_on_known("web", None, threading.Event()))
         first = place.listed_left()
         link(place.put("m/d/four.jpg"), place.tree / "m/five.jpg")
         counts = asyncio.run(place.scan())

@@ -106,15 +106,20 @@ def test_an_innocent_file_at_the_name_goes_back_and_the_hashed_one_has_its_flag_
     assert (flags(evil), flags(place)) == (IMMUTABLE, 0)
 
 
+def house_with_immutable_file(base: Path) -> tuple[House, Path]:
+    house = House.build(base)
+    house.write("d/a.jpg", b"picture")
+    path = house.root / "d" / "a.jpg"
+    set_flags(path, IMMUTABLE)
+    return house, path
+
+
 def test_a_kill_at_any_step_leaves_it_in_place_with_its_flag_or_in_the_vault(
     tmp_path: Path, place: Path
 ) -> None:
     cleared = 0
     for point in itertools.count(1):
-        house = House.build(tmp_path / str(point))
-        house.write("d/a.jpg", b"picture")
-        path = house.root / "d" / "a.jpg"
-        set_flags(path, IMMUTABLE)
+        house, path = house_with_immutable_file(tmp_path / str(point))
         with unsynced():
             killed = dies_at(point, lambda house=house: house.secure("d/a.jpg", policy=CLEAR))
             cleared += path.exists() and not flags(path)
@@ -138,10 +143,7 @@ def test_a_kill_at_any_step_of_a_restore_leaves_no_restored_file_without_its_fla
 ) -> None:
     bare = 0
     for point in itertools.count(1):
-        house = House.build(tmp_path / str(point))
-        house.write("d/a.jpg", b"picture")
-        path = house.root / "d" / "a.jpg"
-        set_flags(path, IMMUTABLE)
+        house, path = house_with_immutable_file(tmp_path / str(point))
         with unsynced():
             item_id = house.secure("d/a.jpg", policy=CLEAR).quarantine_id
             killed = dies_at(point, lambda house=house, i=item_id: house.restorer().restore(i, None))

@@ -1,0 +1,84 @@
+"""Lists named on the command line: without a configuration, kept by their content for the next time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from scanner.app.importing import Importer, opened_list
+from scanner.app.state import StateDirectory
+from scanner.config import FeedConfig
+from scanner.feeds import FeedStore, FetchRequest
+from scanner.index import OpenFeed, Snapshot
+from scanner.model.errors import FeedRefusedError, StorageError
+from scanner.model.feeds import FeedTerms
+from scanner.model.names import unused_name
+
+
+class AdhocLists:
+    """Fetches, imports and opens them."""
+
+    def __init__(self, importer: Importer, state: StateDirectory) -> None:
+        self._importer = importer
+        self._state = state
+        self._store = FeedStore(state.adhoc_feeds)
+
+    async def open(self, text: str, taken: Sequence[str]) -> OpenFeed:
+        """A list named on the command line: a file or a URL, its format detected; kept for the next time.
+
+        Raises:
+            FeedError: it can't be used.
+        """
+        staged: Path | None = None
+        source = Path(text)
+        if "://" in text:
+            staged = source = self._state.work / f"adhoc-{self._importer.ids.new()}"
+            await self._importer.processes.fetch(FetchRequest(feed=text, url=text), self._state.work, staged)
+        name = unused_name(Path(text.split("?", 1)[0]).name.split(".", 1)[0] or "list", taken)
+        try:
+            snapshot = await self._snapshot(source)
+        finally:
+            if staged is not None:
+                staged.unlink(missing_ok=True)
+        return OpenFeed(FeedTerms(name), snapshot)
+
+    async def _snapshot(self, source: Path) -> Snapshot:
+        with opened_list(source) as descriptor:
+            return await self._opened(source, descriptor)
+
+    async def _opened(self, source: Path, descriptor: int) -> Snapshot:
+        store = self._store
+        digest = await asyncio.to_thread(_file_digest, source, descriptor)
+        store_name = f"adhoc-{digest[:32]}"
+        feed = FeedConfig.model_construct(
+            name=store_name,
+            max_shrink=1.0,
+            format="auto",
+            columns={},
+            delimiter=None,
+            encoding=None,
+            hash=None,
+            max_bytes=1 << 40,
+        )
+        if store.current(store_name) is None:
+            await self._importer.by_hand(feed, source, descriptor, store, self._state.work)
+        path = store.current(store_name)
+        if path is None:
+            raise StorageError("an imported list is gone again", where=str(source))
+        return await asyncio.to_thread(Snapshot.open, path)
+
+
+def _file_digest(path: Path, descriptor: int) -> str:
+    """SHA-256 in hexadecimal of a list; its descriptor is at the beginning again."""
+    try:
+        with open(descriptor, "rb", closefd=False) as f:
+            digest = hashlib.file_digest(f, "sha256").hexdigest()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError as e:
+        raise FeedRefusedError(
+            f"the list can't be read ({e.strerror})", where=str(path), remedy="Name a regular file"
+        ) from e
+    return digest

@@ -1,0 +1,48 @@
+"""What goes into the metrics, and from where."""
+
+from __future__ import annotations
+
+from scanner.app.lists import ListKeeper, Lists
+from scanner.app.scanning import ScanResult
+from scanner.config import Config
+from scanner.hashing import expected_layers
+from scanner.model.errors import VaultError
+from scanner.observability import Metrics
+from scanner.securer import Keeper
+
+
+def note_scan(metrics: Metrics, result: ScanResult, now_ns: int) -> None:
+    """A finished scan."""
+    for name, counts in result.volumes.items():
+        metrics.scan_finished(name, result.seconds.get(name, 0.0), complete=counts.complete, now_ns=now_ns)
+    if result.layers is not None:
+        metrics.workers(result.restarts, result.layers, expected_layers(root=True))
+
+
+def note_lists(metrics: Metrics, lists: Lists, keeper: ListKeeper, configured: tuple[str, ...]) -> None:
+    """The lists in use; when they were last synced is known of those configured."""
+    for feed in lists.feeds:
+        name = feed.terms.name
+        metrics.feed_entries(name, feed.snapshot.counts)
+        if name in configured:
+            metrics.feed_success(name, keeper.store.state(name).last_success_ns)
+
+
+def note_vault(metrics: Metrics, unsecured: int, vault: Keeper) -> None:
+    """The vault, and how many hits are not in it that should be."""
+    try:
+        items, size, free = vault.figures()
+    except VaultError:
+        if not vault.separate:
+            raise
+        # The vault's figures stay as they were; readiness says that the securer is missing.
+        metrics.unsecured(unsecured)
+        return
+    metrics.vault(items, size, free, unsecured)
+
+
+def note_overdue(metrics: Metrics, config: Config, keeper: ListKeeper, now_ns: int) -> None:
+    """Feeds whose last good sync is too long ago."""
+    for feed in config.feeds:
+        age = (now_ns - (keeper.store.state(feed.name).last_success_ns or 0)) / 1e9
+        metrics.feed_overdue(feed.name, age > feed.max_age)

@@ -1,0 +1,34 @@
+"""What every scan is built from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from scanner.app.state import StateDirectory
+from scanner.config import Config
+from scanner.model.ports import Clock, Ids
+from scanner.pipeline.stalling import Stuck
+from scanner.securer import Keeper
+from scanner.system.locking import Owners
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Handed in, never looked up."""
+
+    config: Config
+    state: StateDirectory
+    clock: Clock
+    ids: Ids
+    owners: Owners
+    vault: Keeper
+    actor: str
+    stuck: Stuck
+
+
+def profile(config: Config) -> bytes:
+    """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
+    hashing = config.hashing
+    said = "|".join(["1", hashing.select, *sorted(hashing.exact), "/", *sorted(hashing.perceptual)])
+    return hashlib.blake2b(said.encode(), digest_size=8).digest()
