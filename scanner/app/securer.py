@@ -125,10 +125,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _recover(house: Household) -> None:
-    with house.record("securer") as ledger:
-        for note in house.vault.recover(ledger):
-            ledger.note(f"{note.kind} {note.step_id}: {note.text}", "", house.clock.now_ns(), note.case_id)
-            log.warning("recovered", case=note.case_id, outcome=note.text)
+    for note in house.recover():
+        log.warning("recovered", case=note.case_id, outcome=note.text)
     house.vault.tidy()
 
 

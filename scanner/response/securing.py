@@ -67,6 +67,10 @@ _KINDS = {
 }
 
 
+# Said, with the name it has there, where a file could not be put back: its step stays open.
+KEPT_IN_STAGING = "kept in staging as"
+
+
 @dataclass(frozen=True, slots=True)
 class SecureRequest:
     """One hashed file that is to be secured. All descriptors stay the caller's.
@@ -299,7 +303,7 @@ class Securer:
             return self._undo(job, step, SecureResult(SecureOutcome.CHANGED, "changed", text), item)
         except NotDiscardedError as e:
             # Put back now, it might be in its place and in the vault: recovery decides by what is there then.
-            return SecureResult.failed("io", f"{e}; it is kept in staging as {step.id}")
+            return SecureResult.failed("io", f"{e}; it is {KEPT_IN_STAGING} {step.id}")
         except VaultFullError as e:
             return self._undo(job, step, SecureResult.failed("vault_full", str(e)))
         except (VaultError, SourceError) as e:
@@ -341,7 +345,7 @@ class Securer:
             if identity_at(job.staging.fd, token) is not None:
                 put_back(job.staging, token, job.request.directory_fd, job.request.name)
         except OSError as e:
-            kept = f"it could not be put back ({_text(e)}) and is kept in staging as {step.id}"
+            kept = f"it could not be put back ({_text(e)}) and is {KEPT_IN_STAGING} {step.id}"
             return replace(result, text=f"{text}; {kept}".lstrip("; "))
         missing = apply_flags(job.request.fd, SecureDetails.of_step(step).flags)
         if missing:

@@ -97,6 +97,10 @@ class Owners:
         """
         return next(iter(self._held), None) or self.claim(token)
 
+    def ours(self, token: str) -> bool:
+        """Whether this process holds the token."""
+        return token in self._held
+
     def dead(self, token: str) -> bool:
         """Whether no living process holds the token. Our own tokens are alive."""
         if token in self._held:
