@@ -324,6 +324,7 @@ class App:
                     raise
                 # Hits stay in their place and are told as such; the securer may be back at any time.
                 reporter.note("securer_unreachable", reason=str(e))
+            self.owners.sweep({step.owner for step in ledger.open_steps()})
 
     # Cases and the vault
 

@@ -161,7 +161,9 @@ def test_a_securer_killed_in_the_middle_is_asked_again_when_it_is_back(host: Sec
     host.kill()
     assert host.staged() and not path.exists(), "killed too late to show anything"
     assert not whole_in_vault(host, digest)
+    assert len(os.listdir(host.vault / "owners")) == 1
     host.start()  # puts it back, and is then asked again
+    assert len(os.listdir(host.vault / "owners")) == 1, "the dead one's token is still there"
     thread.join(60)
     assert said[0]["answer"]["outcome"] == "secured"
     assert (path.exists(), host.staged(), len(host.items())) == (False, [], 1)

@@ -425,6 +425,26 @@ async def test_the_steps_of_other_living_processes_are_never_tried_again(
     assert is_innocent(name)
 
 
+async def test_a_start_removes_the_tokens_of_the_dead_that_no_open_step_names(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = place.put("a/one.jpg")
+    with monkeypatch.context() as patch:
+        take_name_when_displaced(name, patch)
+        await place.scan()
+    (named,) = place.app.state.owners.iterdir()
+    content = named.read_text()
+    place.app.owners.release()
+    for token in (named, named.with_name("dead")):
+        token.write_text(content)
+    other = App(place.app.config, place.app.state)
+    other.recover(place.reporter)
+    assert list(other.state.owners.iterdir()) == [named], "its step can't be ended: the name is taken"
+    name.unlink()
+    other.recover(place.reporter)
+    assert is_innocent(name) and list(other.state.owners.iterdir()) == []
+
+
 async def test_a_file_that_is_put_back_by_a_retry_is_not_said_to_be_secured(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
