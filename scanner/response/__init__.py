@@ -12,6 +12,7 @@ from scanner.response.room import VaultLimits
 from scanner.response.securing import (
     DEFAULT_POLICY,
     KEPT_IN_STAGING,
+    LEFT_IN_STAGING,
     SecureOutcome,
     Securer,
     SecureRequest,
@@ -24,6 +25,7 @@ from scanner.response.vault import Vault
 __all__ = [
     "DEFAULT_POLICY",
     "KEPT_IN_STAGING",
+    "LEFT_IN_STAGING",
     "STAGING_NAME",
     "Attributes",
     "Brake",

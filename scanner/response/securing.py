@@ -67,8 +67,10 @@ _KINDS = {
 }
 
 
-# Said, with the name it has there, where a file could not be put back: its step stays open.
+# Said where a step stays open: of a file that could not be put back, with the name it has there; and of an
+# original that is in the vault and could not be removed.
 KEPT_IN_STAGING = "kept in staging as"
+LEFT_IN_STAGING = "could not be removed from staging"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +332,7 @@ class Securer:
             self._journal.finish(step.id, StepState.DONE, "secured")
         else:
             # Out of everybody's reach and safe in the vault; the step stays open, so recovery tries again.
-            text = f"the original could not be removed from staging{why}"
+            text = f"the original {LEFT_IN_STAGING}{why}"
         left = os.fstat(fd).st_nlink - (not gone)
         return SecureResult(SecureOutcome.SECURED, "secured", text, step.quarantine_id, max(left, 0))
 

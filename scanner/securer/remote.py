@@ -20,6 +20,7 @@ from scanner.model.ports import Clock
 from scanner.model.steps import StepKind, StepState
 from scanner.response import (
     KEPT_IN_STAGING,
+    LEFT_IN_STAGING,
     Item,
     ItemState,
     Problem,
@@ -247,7 +248,19 @@ class RemoteVault:
         ]
         cases = (case for case in _unanswered(ledger) if take(case.id))
         notes += [note for case in cases if (note := self._what_became(case)) is not None]
+        secured = (case for case in ledger.secured_saying(LEFT_IN_STAGING) if take(case.id))
+        notes += [note for case in secured if (note := self._is_back(case)) is not None]
         return notes
+
+    def _is_back(self, case: Case) -> RecoveryNote | None:
+        """Whether a secured file was put back: somebody wrote to the original that was left in staging."""
+        answer = self.outcome(case.id, 0)
+        undone = finished(answer["state"]) is StepState.UNDONE
+        if not undone or answer["quarantine_id"] != case.quarantine_id:
+            return None
+        text = "undone: the file was written to since, and is back"
+        step_id, item_id = answer["step_id"], case.quarantine_id
+        return RecoveryNote(step_id, StepKind.SECURE, case.id, item_id, StepState.UNDONE, False, text)
 
     def _what_became(self, case: Case) -> RecoveryNote | None:
         died = case.reason == SECURING  # else the answer was lost, and the case was written after the step

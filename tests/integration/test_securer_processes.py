@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from scanner.model.hashes import Digests
 from scanner.model.matches import Action, Case, CaseState, Match
 from scanner.model.ports import SystemClock
 from scanner.pipeline.reporting import Reporters
-from scanner.response import KEPT_IN_STAGING, SecureRequest
+from scanner.response import KEPT_IN_STAGING, LEFT_IN_STAGING, SecureRequest
 from scanner.securer import RemoteVault
 from scanner.system import power
 from scanner.system.inhand import InHand
@@ -359,6 +360,32 @@ def test_what_a_securer_ended_later_reaches_the_ledger_of_whoever_asked(host: Se
         retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
         found = ledger.get(CASE)
     assert (found.action, found.quarantine_id) == (Action.QUARANTINED, vault.items()[0].id)
+
+
+def test_a_secured_file_that_a_securer_put_back_later_is_told_as_unsecured(host: SecurerHost) -> None:
+    """Its original could not be removed from staging, and was written to since: here it goes back at once."""
+    host.start()
+    path = large(host)
+    digests = digests_of(open_regular(os.open(path.parent, DIRECTORY_FLAGS), b"a.bin")[0])
+    with open(path, "r+b", buffering=0) as writer:
+        thread, said = in_thread(lambda: secure(host, path))
+        until(host.being_copied)
+        writer.write(b"other bytes")
+        thread.join(60)
+    assert said[0]["outcome"] == "changed"
+    vault, in_hand = vault_of(host), InHand()
+    item_id = vault.outcome(CASE, 0)["quarantine_id"]
+    case = replace(
+        _kept_case(host, digests), action=Action.QUARANTINED, reason=f"list: the original {LEFT_IN_STAGING}"
+    )
+    with Ledger.open(host.state / "ledger.sqlite", actor="test", clock=SystemClock()) as ledger:
+        ledger.open_case(case)
+        for quarantine_id, action in (("0" * 32, Action.QUARANTINED), (item_id, Action.FAILED)):
+            ledger.set_action(CASE, Action.QUARANTINED, case.reason, quarantine_id, 2)
+            retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
+            assert ledger.get(CASE).action is action
+        retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
+        assert ledger.get(CASE).reason == "undone when it was tried again"
 
 
 def _kept_case(host: SecurerHost, digests: Digests) -> Case:
