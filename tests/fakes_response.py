@@ -154,7 +154,7 @@ class House:
         return Restorer(self.vault, self.journal, FixedClock(), SystemIds(), OWNER)
 
     def recover(self) -> list[RecoveryNote]:
-        return recover(self.journal, self.vault, open_root, lambda owner: owner == OWNER)
+        return recover(self.journal, self.vault, open_root, lambda step: step.owner == OWNER)
 
     def staged(self) -> list[str]:
         folder = self.root / ".hostsweep-staging"

@@ -378,7 +378,7 @@ class Defender:
             done += self._round()
             if done and done % HARVEST == 0:
                 self.harvest()
-                recover(self.journal, self.vault, open_root, lambda owner: owner == OWNER)
+                recover(self.journal, self.vault, open_root, lambda step: step.owner == OWNER)
                 self.harvest()
             if done == rounds:
                 return
@@ -486,7 +486,7 @@ class Defender:
         """After the attack: free names until every open step is ended. Returns what had to be freed."""
         freed: Counter[str] = Counter()
         for n in range(4 * len(self.journal.open_steps()) + 4):
-            for note in recover(self.journal, self.vault, open_root, lambda owner: owner == OWNER):
+            for note in recover(self.journal, self.vault, open_root, lambda step: step.owner == OWNER):
                 freed[str(note.state)] += 1
                 if note.state is StepState.INTENT:
                     assert re.search("taken|written to since|not what was hashed", note.text), note.text

@@ -46,6 +46,7 @@ from scanner.observability import Metrics
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
+from scanner.system.inhand import InHand
 from scanner.system.opening import hard_links_protected
 
 
@@ -72,6 +73,7 @@ class App:
         self.volumes = tuple(volume_of(v) for v in config.volumes)
         self.owners = StateOwners(state.owners)
         self.stuck = Stuck()
+        self.in_hand = InHand()  # cases that a thread of this process works on
         self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become
         self.keeper = ListKeeper(config, state, self.clock, self.ids)
@@ -141,6 +143,7 @@ class App:
         self.metrics = old.metrics
         self.owners = old.owners
         self.stuck = old.stuck
+        self.in_hand = old.in_hand
 
     # Stores
 
@@ -267,7 +270,15 @@ class App:
     @property
     def tools(self) -> Tools:
         return Tools(
-            self.config, self.state, self.clock, self.ids, self.owners, self.vault, self.actor, self.stuck
+            self.config,
+            self.state,
+            self.clock,
+            self.ids,
+            self.owners,
+            self.vault,
+            self.actor,
+            self.stuck,
+            self.in_hand,
         )
 
     async def lists_for(self, feeds: Sequence[str], *, needed: bool) -> Lists:
@@ -316,12 +327,13 @@ class App:
         """Finish or undo what dead processes left, and bring their cases up to date."""
         with self.ledger() as ledger:
             try:
-                recover_steps(ledger, self.vault, reporter, self.clock)
+                recover_steps(ledger, self.vault, reporter, self.clock, self.in_hand)
             except VaultError as e:
                 if not self.vault.separate:
                     raise
                 # Hits stay in their place and are told as such; the securer may be back at any time.
                 reporter.note("securer_unreachable", reason=str(e))
+            self.owners.sweep({step.owner for step in ledger.open_steps()})
 
     # Feeds
 

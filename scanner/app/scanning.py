@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from scanner.app.lists import Lists
 from scanner.app.pools import missing_layers, worker_pool
+from scanner.app.recovering import retry_steps
 from scanner.app.tools import Tools, profile
 from scanner.app.volumes import open_root
 from scanner.app.walks import order_of, walker_for
@@ -110,12 +111,19 @@ class Scanner:
                 counts = self._one(volume, root_fd, ledger, catalog, pool)
                 result.volumes[volume.name] = counts
                 result.seconds[volume.name] = time.monotonic() - started
+                self._try_steps_again(ledger, volume)
             result.restarts = dict(pool.restarts)
             if "lied" in result.restarts:
                 # Their files were hashed again by others, or failed as "distrusted".
                 self._reporter.note("workers_lied", workers=result.restarts["lied"])
             result.layers = pool.layers
         return result
+
+    def _try_steps_again(self, ledger: Ledger, volume: Volume) -> None:
+        """What had to stay in staging: perhaps its place is free by now."""
+        if self._quarantine:
+            tools = self._tools
+            retry_steps(ledger, tools.vault, self._reporter, tools.clock, tools.in_hand, volume.name)
 
     def _note_layers(self, layers: frozenset[str]) -> None:
         missing = missing_layers(layers)
@@ -145,7 +153,8 @@ class Scanner:
             return self._run(volume, root_fd, ledger, known, walker, pool).counts
 
     def retry(self, volume: Volume) -> ScanCounts:
-        """Judge the files again that were to be secured and could not be, and only these.
+        """End steps that had to stay open, then judge the files again that could not be secured, and only
+        these.
 
         What the catalog knows is not read again; what changed since is hashed.
 
@@ -155,6 +164,7 @@ class Scanner:
         raise_descriptor_limit()
         with ExitStack() as stack:
             ledger = stack.enter_context(self._ledger())
+            self._try_steps_again(ledger, volume)
             paths = unsecured_paths(ledger, volume)
             if not paths or self._stop.is_set():
                 return ScanCounts(interrupted=self._stop.is_set())
@@ -286,6 +296,7 @@ class Scanner:
             reporter=self._reporter,
             clock=self._tools.clock,
             ids=self._tools.ids,
+            in_hand=self._tools.in_hand,
         )
 
     def _securing(self, volume: Volume, root_fd: int, ledger: Ledger) -> Securing | None:

@@ -103,7 +103,7 @@ def household(
         try:
             volumes = {v.name: root_of(v) for v in config.volumes}
             house = Household(own, vault / "ledger.sqlite", volumes, clock, Allowance(config.brake.max_hits))
-            _recover(house)
+            _recover(house, owners)
             house.recall()
             yield house
         finally:
@@ -124,12 +124,12 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _recover(house: Household) -> None:
-    with house.record("securer") as ledger:
-        for note in house.vault.recover(ledger):
-            ledger.note(f"{note.kind} {note.step_id}: {note.text}", "", house.clock.now_ns(), note.case_id)
-            log.warning("recovered", case=note.case_id, outcome=note.text)
+def _recover(house: Household, owners: Owners) -> None:
+    for note in house.recover():
+        log.warning("recovered", case=note.case_id, outcome=note.text)
     house.vault.tidy()
+    with house.record("securer") as ledger:
+        owners.sweep({step.owner for step in ledger.open_steps()})
 
 
 def _listening(fd: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +119,7 @@ class StateOwners(Owners):
     """Tokens of processes in the state directory; what goes wrong with it is a StorageError.
 
     Raises:
-        StorageError: from `own` and `dead`: the directory can't be read or written.
+        StorageError: from `own`, `dead` and `sweep`: the directory can't be read or written.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -133,6 +133,10 @@ class StateOwners(Owners):
     def dead(self, token: str) -> bool:
         with self._told():
             return super().dead(token)
+
+    def sweep(self, named: Collection[str]) -> int:
+        with self._told():
+            return super().sweep(named)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from scanner.config import Config
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.stalling import Stuck
 from scanner.securer import Keeper
+from scanner.system.inhand import InHand
 from scanner.system.locking import Owners
 
 
@@ -25,6 +26,7 @@ class Tools:
     vault: Keeper
     actor: str
     stuck: Stuck
+    in_hand: InHand
 
 
 def profile(config: Config) -> bytes:

@@ -2,11 +2,15 @@
 
 Plain synchronous code without a thread of its own: the caller waits for `fileno` (an epoll descriptor,
 which can itself be waited for) until `deadline`, and calls `poll`. Nothing here blocks but `start`, `stop`
-and the fork of a replacement.
+and the fork of a spare worker.
 
 Workers are expected to crash, hang and lie. The file that was current then is blamed; the jobs behind it
 go to other workers; no job is lost or answered twice. What a worker answers is handed on only when it has
 proved itself after it (`scanner.hashing.trust`).
+
+A worker takes half a second to start, on a busy machine two. So one more than there is work for waits, ready
+and locked in, and takes the place of the first that is lost; then the next one is started. It has no jobs,
+and is blamed for none.
 """
 
 from __future__ import annotations
@@ -32,6 +36,10 @@ _QUEUE = 2 * frames.MAX_JOBS  # jobs a worker holds: one message to work on, one
 _QUEUE_BYTES = 64 << 20
 _STARTS = 3  # workers that die one after the other before they are ready: it is not chance
 _UNREAPED = 4  # killed workers, per worker, that do not go: they hang in the kernel, on storage that is gone
+# A spare costs the start of a worker and its memory (some 60 MB of its own), which a few files don't repay:
+# it is started once the pool is this old, or has lost a worker.
+_SPARE_SECONDS = 5.0
+_SPARE_AGAIN_SECONDS = 60.0  # after a spare that died unused: something else is wrong then
 _STOP_SECONDS = 1.0  # time to end by themselves, and again to be reaped after the kill
 
 
@@ -60,6 +68,8 @@ class WorkerPool:
         self._clock = clock
         self._epoll = select.epoll()
         self._slots: dict[int, Slot] = {}
+        self._spare: Slot | None = None
+        self._spare_due = float("inf")  # when to start one, on the pool's clock
         self._pending: deque[HashJob] = deque()
         self._results: list[HashResult] = []
         self._dying: list[WorkerHandle] = []
@@ -82,6 +92,7 @@ class WorkerPool:
             while not all(slot.ready for slot in self._slots.values()):
                 self._epoll.poll(max(0.0, (self.deadline() or 0.0) - self._clock()))
                 self.poll(self._clock())
+            self._spare_due = min(self._spare_due, self._clock() + _SPARE_SECONDS)
         except BaseException:
             self.stop()
             raise
@@ -109,6 +120,11 @@ class WorkerPool:
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers, for the status page."""
         return tuple(slot.handle.pid for slot in self._slots.values())
+
+    @property
+    def spare(self) -> int | None:
+        """Process id of the spare worker; None while none is ready."""
+        return self._spare.handle.pid if self._spare is not None and self._spare.ready else None
 
     def submit(self, job: HashJob) -> None:
         """Accept a job; `flush` or `poll` sends it."""
@@ -154,12 +170,13 @@ class WorkerPool:
             WorkerError: workers die as soon as they are started, or can't be killed.
         """
         for fd, _ in self._epoll.poll(0):
-            self._receive(self._slots[fd], now)
+            self._receive(self._at(fd), now)
         for slot in list(self._slots.values()):
             if slot.deadline is not None and slot.deadline <= now:
                 self._lose(slot, "timeout" if slot.ready else "start", now)
             elif self._worn(slot) and not slot.tasks and not slot.held:
                 self._lose(slot, "recycled", now)
+        self._keep_spare(now)
         self._reap()
         self.flush()
         results, self._results = self._results, []
@@ -169,10 +186,11 @@ class WorkerPool:
 
     def stop(self) -> None:
         """End all workers: politely, then not. Jobs in flight get no result."""
-        slots, self._slots = self._slots, {}
-        for slot in slots.values():
+        slots = [*self._slots.values(), *([self._spare] if self._spare is not None else [])]
+        self._slots, self._spare, self._spare_due = {}, None, float("inf")
+        for slot in slots:
             slot.handle.socket.close()
-        handles = [slot.handle for slot in slots.values()] + self._dying
+        handles = [slot.handle for slot in slots] + self._dying
         self._dying = []
         self._pending.clear()
         end = self._clock() + _STOP_SECONDS
@@ -184,14 +202,34 @@ class WorkerPool:
         if not self._epoll.closed:
             self._epoll.close()
 
+    def _at(self, fd: int) -> Slot:
+        spare = self._spare
+        return spare if spare is not None and spare.handle.socket.fileno() == fd else self._slots[fd]
+
     def _add(self, now: float) -> None:
+        slot = self._started(now)
+        self._slots[slot.handle.socket.fileno()] = slot
+
+    def _started(self, now: float) -> Slot:
         try:
             handle = self._spawn(self._settings)
         except OSError as e:
             raise WorkerError(f"a hashing worker can't be started: {e}") from e
         slot = Slot(handle, deadline=now + self._settings.start_seconds)
-        self._slots[handle.socket.fileno()] = slot
         self._epoll.register(handle.socket.fileno(), select.EPOLLIN)
+        return slot
+
+    def _keep_spare(self, now: float) -> None:
+        """End a spare that does not become ready, start one when it is time; workers that start go first."""
+        spare = self._spare
+        if spare is not None:
+            if spare.deadline is not None and spare.deadline <= now:
+                self._lose(spare, "start", now)
+        elif now >= self._spare_due and self._broken is None and all(s.ready for s in self._slots.values()):
+            try:
+                self._spare = self._started(now)
+            except WorkerError:  # no memory or process left: it is what can be done without
+                self._spare_due = now + _SPARE_AGAIN_SECONDS
 
     def _compose(self, slot: Slot, share: int) -> list[Task]:
         """A worker's share of what is pending, with canaries in between where they are due."""
@@ -288,13 +326,13 @@ class WorkerPool:
         return "memory" if memory else ""
 
     def _lose(self, slot: Slot, reason: str, now: float) -> None:
-        """End a worker, give its jobs back and start another in its place."""
+        """End a worker, give its jobs back and put another in its place."""
+        if slot is self._spare:
+            self._spare, self._spare_due = None, now + _SPARE_AGAIN_SECONDS
+            self._end(slot, reason)
+            return
         del self._slots[slot.handle.socket.fileno()]
-        self._epoll.unregister(slot.handle.socket.fileno())
-        slot.handle.socket.close()
-        slot.handle.kill()
-        self._dying.append(slot.handle)
-        self.restarts[reason] += 1
+        self._end(slot, reason)
         if not slot.ready:
             self._failed_starts += 1
         if slot.tasks and slot.tasks[0].canary is not None:
@@ -313,9 +351,25 @@ class WorkerPool:
             )
         try:
             if self._broken is None:
-                self._add(now)
+                self._replace(now)
         except WorkerError as e:
             self._broken = e  # raised once the results that are there have been handed over
+
+    def _end(self, slot: Slot, reason: str) -> None:
+        self._epoll.unregister(slot.handle.socket.fileno())
+        slot.handle.socket.close()
+        slot.handle.kill()
+        self._dying.append(slot.handle)
+        self.restarts[reason] += 1
+
+    def _replace(self, now: float) -> None:
+        """Put the spare in a lost worker's place, ready or still starting; without one, start another."""
+        spare, self._spare = self._spare, None
+        self._spare_due = now
+        if spare is None:
+            self._add(now)
+        else:
+            self._slots[spare.handle.socket.fileno()] = spare
 
     def _reap(self) -> None:
         if not self._dying:

@@ -214,6 +214,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         values = {"state": None if state is None else str(state), "limit": limit, "offset": offset}
         return tuple(codec.read_case(row[0]) for row in self._db.execute(statement, values))
 
+    def secured_saying(self, text: str) -> tuple[Case, ...]:
+        """Cases with a file in the vault whose reason has a text (plain ASCII, no quotes), oldest first."""
+        rows = self._db.execute(sql.SECURED_SAYING, {"text": text})
+        return tuple(case for row in rows if text in (case := codec.read_case(row[0])).reason)
+
     def counts(self) -> Mapping[tuple[CaseState, Action], int]:
         """How many cases there are in each state, by action; only what there is."""
         rows = self._db.execute(sql.COUNT_CASES)

@@ -75,6 +75,9 @@ UNSECURED_CASES = """
     WHERE action <> 'quarantined' AND state <> 'false-positive' AND (:state IS NULL OR state = :state)
     ORDER BY opened_ns DESC, id DESC LIMIT :limit OFFSET :offset
 """
+SECURED_SAYING = """
+    SELECT body FROM cases WHERE action = 'quarantined' AND instr(body, :text) > 0 ORDER BY opened_ns, id
+"""
 COUNT_UNSECURED = "SELECT count(*) FROM cases WHERE action <> 'quarantined' AND state <> 'false-positive'"
 COUNT_CASES = "SELECT state, action, count(*) FROM cases GROUP BY state, action"
 

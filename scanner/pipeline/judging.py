@@ -17,6 +17,7 @@ from scanner.pipeline.links import Links, other_name
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.volume import Customers, Volume
 from scanner.response import Brake, SecureOutcome, SecureRequest, SecureResult, verdict
+from scanner.system.inhand import InHand
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Judge:
 
     Args:
         snapshots: the volume shows snapshots, so that a secured file may still be served from there.
+        in_hand: cases that a thread of this process works on: recovery leaves their steps alone, until what
+            came of them is on record.
 
     The order of what is recorded: the case first, then the securing step's intent, the act, its outcome,
     and last the case's action: a crash in between leaves an open step, from which recovery finds the case.
@@ -96,8 +99,10 @@ class Judge:
         reporter: Reporter,
         clock: Clock,
         ids: Ids,
+        in_hand: InHand | None = None,
     ) -> None:
         self.links = Links()
+        self._in_hand = in_hand or InHand()
         self._volume = volume
         self._customers = Customers(volume.customer)
         self._matcher = matcher
@@ -145,13 +150,9 @@ class Judge:
         if not wanted.secure:
             counts.unsecured += 1
             return self._tell(case, Judgement(matched=True))
-        result = self._secure(file, digests, case, opened)
-        action = Action.QUARANTINED if result.secured else Action.FAILED
-        said = wanted.reason + _IN_SNAPSHOTS * self._snapshots if result.secured else result.kind
-        reason = f"{said}: {result.text}" if result.text else said
-        case = self._ledger.set_action(
-            case.id, action, reason, quarantine_id=result.quarantine_id, now_ns=self._clock.now_ns()
-        )
+        with self._in_hand.hold(case.id):
+            result = self._secure(file, digests, case, opened)
+            case = self._acted(case, wanted, result)
         changed = result.outcome is SecureOutcome.CHANGED
         if changed and once_more:
             return Judgement(matched=True, again=True, changed=True)
@@ -160,6 +161,14 @@ class Judge:
         if not result.secured:
             self._alert(case, result)
         return self._tell(case, Judgement(True, gone=result.secured, again=not result.secured))
+
+    def _acted(self, case: Case, wanted: Verdict, result: SecureResult) -> Case:
+        action = Action.QUARANTINED if result.secured else Action.FAILED
+        said = wanted.reason + _IN_SNAPSHOTS * self._snapshots if result.secured else result.kind
+        reason = f"{said}: {result.text}" if result.text else said
+        return self._ledger.set_action(
+            case.id, action, reason, quarantine_id=result.quarantine_id, now_ns=self._clock.now_ns()
+        )
 
     def _alert(self, case: Case, result: SecureResult) -> None:
         self._reporter.note(

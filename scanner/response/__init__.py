@@ -11,6 +11,8 @@ from scanner.response.restoring import Restorer
 from scanner.response.room import VaultLimits
 from scanner.response.securing import (
     DEFAULT_POLICY,
+    KEPT_IN_STAGING,
+    LEFT_IN_STAGING,
     SecureOutcome,
     Securer,
     SecureRequest,
@@ -22,6 +24,8 @@ from scanner.response.vault import Vault
 
 __all__ = [
     "DEFAULT_POLICY",
+    "KEPT_IN_STAGING",
+    "LEFT_IN_STAGING",
     "STAGING_NAME",
     "Attributes",
     "Brake",

@@ -1,4 +1,5 @@
-"""Recovery: ending the steps that dead processes left open, by what the file systems show.
+"""Recovery: ending the steps that were left open, by what the file systems show: those of dead processes, and
+those that a living one had to leave and works on no more.
 
 It may be killed at any point and run again: what is there is brought to the disk, each decision is made from
 it, and the journal is told last. A step that can't be ended now (its volume isn't mounted, a name is taken)
@@ -73,13 +74,13 @@ def recover(
     journal: StepJournal,
     vault: Vault,
     open_volume: Callable[[bytes], int],
-    owners_dead: Callable[[str], bool],
+    abandoned: Callable[[Step], bool],
 ) -> list[RecoveryNote]:
-    """End the open steps of dead processes. Waits while another process does so.
+    """End the open steps that nobody works on any more. Waits while another process does so.
 
     Args:
         open_volume: opens a volume's root directory by its recorded path (see `open_root`).
-        owners_dead: whether the owner of a step is dead; steps of the living are left alone.
+        abandoned: whether nobody works on a step, nor will until this returns; all others are left alone.
 
     Returns:
         one note for each step looked at, oldest first.
@@ -88,11 +89,13 @@ def recover(
         LedgerError: the journal can't be read or written.
         VaultError: the vault isn't there.
     """
-    if not any(owners_dead(step.owner) for step in journal.open_steps()):
+    left = {step.id for step in journal.open_steps() if abandoned(step)}
+    if not left:
         return []
     vault.prepare()
     with vault.recovering():
-        steps = [step for step in journal.open_steps() if owners_dead(step.owner)]
+        # Read again: some may have been ended since by whoever worked on them, or by another recovery.
+        steps = [step for step in journal.open_steps() if step.id in left]
         return [_end(step, journal, vault, open_volume) for step in steps]
 
 

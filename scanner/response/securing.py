@@ -67,6 +67,12 @@ _KINDS = {
 }
 
 
+# Said where a step stays open: of a file that could not be put back, with the name it has there; and of an
+# original that is in the vault and could not be removed.
+KEPT_IN_STAGING = "kept in staging as"
+LEFT_IN_STAGING = "could not be removed from staging"
+
+
 @dataclass(frozen=True, slots=True)
 class SecureRequest:
     """One hashed file that is to be secured. All descriptors stay the caller's.
@@ -299,7 +305,7 @@ class Securer:
             return self._undo(job, step, SecureResult(SecureOutcome.CHANGED, "changed", text), item)
         except NotDiscardedError as e:
             # Put back now, it might be in its place and in the vault: recovery decides by what is there then.
-            return SecureResult.failed("io", f"{e}; it is kept in staging as {step.id}")
+            return SecureResult.failed("io", f"{e}; it is {KEPT_IN_STAGING} {step.id}")
         except VaultFullError as e:
             return self._undo(job, step, SecureResult.failed("vault_full", str(e)))
         except (VaultError, SourceError) as e:
@@ -326,7 +332,7 @@ class Securer:
             self._journal.finish(step.id, StepState.DONE, "secured")
         else:
             # Out of everybody's reach and safe in the vault; the step stays open, so recovery tries again.
-            text = f"the original could not be removed from staging{why}"
+            text = f"the original {LEFT_IN_STAGING}{why}"
         left = os.fstat(fd).st_nlink - (not gone)
         return SecureResult(SecureOutcome.SECURED, "secured", text, step.quarantine_id, max(left, 0))
 
@@ -341,7 +347,7 @@ class Securer:
             if identity_at(job.staging.fd, token) is not None:
                 put_back(job.staging, token, job.request.directory_fd, job.request.name)
         except OSError as e:
-            kept = f"it could not be put back ({_text(e)}) and is kept in staging as {step.id}"
+            kept = f"it could not be put back ({_text(e)}) and is {KEPT_IN_STAGING} {step.id}"
             return replace(result, text=f"{text}; {kept}".lstrip("; "))
         missing = apply_flags(job.request.fd, SecureDetails.of_step(step).flags)
         if missing:

@@ -8,10 +8,11 @@ itself.
 from scanner.securer.allowance import Allowance
 from scanner.securer.keeper import Keeper, OwnVault, Record, Secures
 from scanner.securer.operations import Household
-from scanner.securer.remote import RemoteVault
+from scanner.securer.remote import SECURING, RemoteVault
 from scanner.securer.service import Service, Terms
 
 __all__ = [
+    "SECURING",
     "Allowance",
     "Household",
     "Keeper",

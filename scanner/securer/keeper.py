@@ -9,7 +9,7 @@ from typing import Protocol
 
 from scanner.ledger import Ledger
 from scanner.model.ports import Clock, Ids
-from scanner.model.steps import StepKind, StepState
+from scanner.model.steps import Step, StepKind, StepState
 from scanner.response import (
     DEFAULT_POLICY,
     Item,
@@ -86,8 +86,14 @@ class Keeper(Protocol):
 
     def securing(self, ledger: Ledger) -> Secures: ...
 
-    def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
-        """End what dead processes left, or ask what became of it; tell also what they ended untold."""
+    def recover(self, ledger: Ledger, take: Callable[[str], bool]) -> Sequence[RecoveryNote]:
+        """End what dead processes left and what this one had to leave open, or ask what became of it; tell
+        also what the dead ended untold.
+
+        Args:
+            take: takes a case (`system.inhand`); False if a thread of this process works on it, and then it
+                is left alone.
+        """
 
     def tidy(self) -> None:
         """Finish a purge that was cut short, and remove what dead processes were writing."""
@@ -174,9 +180,14 @@ class OwnVault(Vault):
         owner = self._owners().own(self._ids.new())
         return Securer(self, ledger, self._own_clock, self._ids, owner, self._policy)
 
-    def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
-        dead = self._owners().dead
-        ended = recover(ledger, self, open_root, dead)
+    def recover(self, ledger: Ledger, take: Callable[[str], bool]) -> Sequence[RecoveryNote]:
+        owners = self._owners()
+        dead = owners.dead
+
+        def abandoned(step: Step) -> bool:
+            return (owners.ours(step.owner) or dead(step.owner)) and take(step.case_id)
+
+        ended = recover(ledger, self, open_root, abandoned)
         told = {note.step_id for note in ended}
         # Steps that came to their end, whose process died (or recovery did) before their case was told.
         untold = [
@@ -184,7 +195,7 @@ class OwnVault(Vault):
                 s.id, s.kind, s.case_id, s.quarantine_id, s.state, s.state is StepState.DONE, "it had ended"
             )
             for s in ledger.untold_steps()
-            if s.id not in told and s.kind is StepKind.SECURE and dead(s.owner)
+            if s.id not in told and s.kind is StepKind.SECURE and dead(s.owner) and take(s.case_id)
         ]
         return [*ended, *untold]
 

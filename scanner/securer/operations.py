@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,13 @@ from scanner.ledger import Head, Ledger
 from scanner.model.errors import SecurerError, VaultError
 from scanner.model.ports import Clock
 from scanner.model.steps import StepKind, StepState
-from scanner.response import Item, SecureResult
+from scanner.response import Item, RecoveryNote, SecureResult
 from scanner.response.items import encode
 from scanner.securer.allowance import WINDOW_NS, Allowance
 from scanner.securer.keeper import OwnVault
 from scanner.securer.protocol import Ask, FileAsk, Op
 from scanner.securer.verifying import Unfit, verified
+from scanner.system.inhand import InHand
 from scanner.system.peers import Peer
 
 # Said of a case whose step has no end yet.
@@ -48,6 +49,7 @@ class Household:
         volumes: name to root, as it was configured.
         clock: read once for each decision.
         allowance: its own brake, for peers that are not root.
+        in_hand: cases that a thread works on.
     """
 
     vault: OwnVault
@@ -55,6 +57,7 @@ class Household:
     volumes: Mapping[str, bytes]
     clock: Clock
     allowance: Allowance
+    in_hand: InHand = field(default_factory=InHand)
 
     @contextmanager
     def record(self, actor: str) -> Iterator[Ledger]:
@@ -65,6 +68,23 @@ class Household:
         """
         with Ledger.open(self.ledger, actor=actor, clock=self.clock) as ledger:
             yield ledger
+
+    def recover(self) -> Sequence[RecoveryNote]:
+        """End what nobody works on any more: steps of dead securers, and those that we had to leave open.
+
+        Returns:
+            what became of each step looked at.
+
+        Raises:
+            VaultError, LedgerError: the vault or its record can't be used.
+        """
+        with self.record("securer") as ledger, self.in_hand.taking() as take:
+            notes = self.vault.recover(ledger, take)
+            for note in notes:
+                if note.state is not StepState.INTENT:
+                    text = f"{note.kind} {note.step_id}: {note.text}"
+                    ledger.note(text, "", self.clock.now_ns(), note.case_id)
+            return notes
 
     def recall(self) -> None:
         """Count against the allowance what is on record since its window began or it was released.
@@ -155,7 +175,8 @@ class Operations:
         if ask.file is None:
             raise RuntimeError("a file to secure that nothing describes")
         try:
-            result = self._verified_and_secured(ask.file, *descriptors)
+            with self.house.in_hand.hold(ask.file.case_id):
+                result = self._verified_and_secured(ask.file, *descriptors)
         except Unfit as e:
             result = e.result
         return {
@@ -224,7 +245,8 @@ class Operations:
 
     def _restore(self, ask: Ask, descriptors: list[int], emit: Emit) -> Mapping[str, object]:
         item = self.house.vault.get(ask.item_id)
-        path = self.house.vault.restore(item.id, None, self.ledger)
+        with self.house.in_hand.hold(item.case_id):
+            path = self.house.vault.restore(item.id, None, self.ledger)
         self._note(f"restored item {item.id} to its place", item.case_id)
         return {"path": path}
 

@@ -19,6 +19,8 @@ from scanner.model.matches import Action, Case
 from scanner.model.ports import Clock
 from scanner.model.steps import StepKind, StepState
 from scanner.response import (
+    KEPT_IN_STAGING,
+    LEFT_IN_STAGING,
     Item,
     ItemState,
     Problem,
@@ -234,9 +236,9 @@ class RemoteVault:
     def tidy(self) -> None:
         """The securer does so at its start."""
 
-    def recover(self, ledger: Ledger) -> Sequence[RecoveryNote]:
-        """Ask what became of cases whose outcome never came back. The securer itself ended its steps at its
-        start.
+    def recover(self, ledger: Ledger, take: Callable[[str], bool]) -> Sequence[RecoveryNote]:
+        """Ask what became of cases whose outcome never came back, or was that a file had to stay in staging.
+        The securer itself ends its steps, at its start and now and then.
 
         Steps on our own record are from before there was a separate securer, and are left open.
         """
@@ -244,14 +246,27 @@ class RemoteVault:
             RecoveryNote(s.id, s.kind, s.case_id, s.quarantine_id, StepState.INTENT, False, _LEFT)
             for s in ledger.open_steps()
         ]
-        notes += [note for case in _unanswered(ledger) if (note := self._what_became(case)) is not None]
+        cases = (case for case in _unanswered(ledger) if take(case.id))
+        notes += [note for case in cases if (note := self._what_became(case)) is not None]
+        secured = (case for case in ledger.secured_saying(LEFT_IN_STAGING) if take(case.id))
+        notes += [note for case in secured if (note := self._is_back(case)) is not None]
         return notes
+
+    def _is_back(self, case: Case) -> RecoveryNote | None:
+        """Whether a secured file was put back: somebody wrote to the original that was left in staging."""
+        answer = self.outcome(case.id, 0)
+        undone = finished(answer["state"]) is StepState.UNDONE
+        if not undone or answer["quarantine_id"] != case.quarantine_id:
+            return None
+        text = "undone: the file was written to since, and is back"
+        step_id, item_id = answer["step_id"], case.quarantine_id
+        return RecoveryNote(step_id, StepKind.SECURE, case.id, item_id, StepState.UNDONE, False, text)
 
     def _what_became(self, case: Case) -> RecoveryNote | None:
         died = case.reason == SECURING  # else the answer was lost, and the case was written after the step
         answer = self.outcome(case.id, case.updated_ns if died else 0)
         if answer["state"] == OPEN:
-            return None  # it works on it, or can't end it now: asked again at the next start
+            return None  # it works on it, or can't end it now: asked again later
         item_id = answer["quarantine_id"]
         done = finished(answer["state"]) is StepState.DONE and self.get(item_id).state is ItemState.HELD
         if not done and not died:
@@ -274,7 +289,8 @@ def _unanswered(ledger: Ledger, page: int = 1000) -> list[Case]:
         found += [
             c
             for c in cases
-            if c.action is Action.FAILED and (c.reason == SECURING or c.reason.startswith(UNANSWERED))
+            if c.action is Action.FAILED
+            and (c.reason == SECURING or c.reason.startswith(UNANSWERED) or KEPT_IN_STAGING in c.reason)
         ]
     return found
 
@@ -360,9 +376,7 @@ class RemoteSecuring:
         start."""
         answer = self._outcome(described.case_id, since_ns)
         if answer["state"] == OPEN:
-            return SecureResult.failed(
-                "securer", "the securer has not finished with it; asked again at the next start"
-            )
+            return SecureResult.failed("securer", "the securer has not finished with it; asked again later")
         if finished(answer["state"]) is StepState.DONE:
             return SecureResult(SecureOutcome.SECURED, "secured", "", answer["quarantine_id"])
         # Put back, it has another ctime, by our doing; its bytes are hashed anew anyhow.

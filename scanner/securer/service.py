@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from scanner.model.errors import ScannerError
+from scanner.model.steps import StepState
 from scanner.securer.conversation import converse
 from scanner.securer.operations import Household
 from scanner.securer.protocol import Refusal, encode_refusal
@@ -40,10 +42,13 @@ class Terms:
     Attributes:
         user: uid that may speak besides root.
         idle: seconds without a connection after which the service ends; None: never.
+        again: seconds between two looks at what had to be left open: the name of a file that could not be put
+            back may be free by now.
     """
 
     user: int
     idle: float | None = None
+    again: float = 60.0
 
 
 class Service:
@@ -60,11 +65,12 @@ class Service:
         self._terms = terms
         self._lock = threading.Lock()
         self._talks: dict[socket.socket, tuple[Peer, threading.Thread]] = {}
+        self._recovery: threading.Thread | None = None
 
     def run(self, stop: int) -> None:
         """Serve until a byte can be read from the descriptor `stop`, or until idle for long enough."""
         self._listener.setblocking(False)
-        quiet_since = time.monotonic()
+        quiet_since = looked = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(stop, selectors.EVENT_READ)
@@ -74,11 +80,33 @@ class Service:
                     break
                 if ready:
                     self._accept()
+                now = time.monotonic()
                 if self._busy():
-                    quiet_since = time.monotonic()
-                elif self._terms.idle is not None and time.monotonic() - quiet_since > self._terms.idle:
+                    quiet_since = now
+                if now - looked >= self._terms.again and not self._recovers():
+                    looked = now
+                    self._recover()
+                idle = self._terms.idle is not None and now - quiet_since > self._terms.idle
+                if idle and not self._recovers():
                     break
         self._finish()
+
+    def _recovers(self) -> bool:
+        return self._recovery is not None and self._recovery.is_alive()
+
+    def _recover(self) -> None:
+        """In a thread of its own: it may copy a large file, or hang on storage that is gone."""
+
+        def work() -> None:
+            try:
+                for note in self._house.recover():
+                    if note.state is not StepState.INTENT:
+                        log.warning("recovered", case=note.case_id, outcome=note.text)
+            except ScannerError as e:
+                log.error("recovery_failed", error=str(e))
+
+        self._recovery = threading.Thread(target=work, name="recovery", daemon=True)
+        self._recovery.start()
 
     def _busy(self) -> bool:
         with self._lock:
@@ -134,3 +162,5 @@ class Service:
         deadline = time.monotonic() + _LAST_SECONDS
         for _, (_, thread) in talks:
             thread.join(max(0.0, deadline - time.monotonic()))
+        if self._recovery is not None:
+            self._recovery.join(max(0.0, deadline - time.monotonic()))

@@ -6,8 +6,13 @@ import errno
 import fcntl
 import os
 import stat
+import time
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
+
+# Whoever looks whether a token's process is dead has it locked for some microseconds.
+_CLAIMS, _PAUSE_SECONDS = 200, 0.01
 
 
 class LockHeld(OSError):
@@ -52,6 +57,18 @@ class FileLock:
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return cls(path, fd)
 
+    def in_place(self) -> bool:
+        """Whether the locked file is still the one at the path: else nobody sees that it is locked.
+
+        Raises:
+            OSError: the path can't be looked at.
+        """
+        try:
+            there = os.lstat(self.path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._fd))
+
     def release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -84,8 +101,25 @@ class Owners:
             OSError: the directory can't be written.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._held[token] = FileLock.acquire(self._directory / token)
-        return token
+        for _ in range(_CLAIMS):
+            lock = self._claimed(self._directory / token)
+            if lock is not None:
+                self._held[token] = lock
+                return token
+            time.sleep(_PAUSE_SECONDS)
+        raise LockHeld(self._directory / token, "")
+
+    @staticmethod
+    def _claimed(path: Path) -> FileLock | None:
+        """None where another process looked at the file, or removed it, before we had it locked."""
+        try:
+            lock = FileLock.acquire(path)
+        except LockHeld:
+            return None
+        if lock.in_place():
+            return lock
+        lock.release()
+        return None
 
     def own(self, token: str) -> str:
         """The token of this process: the one it has, else `token`, claimed now.
@@ -96,6 +130,10 @@ class Owners:
             OSError: the directory can't be written.
         """
         return next(iter(self._held), None) or self.claim(token)
+
+    def ours(self, token: str) -> bool:
+        """Whether this process holds the token."""
+        return token in self._held
 
     def dead(self, token: str) -> bool:
         """Whether no living process holds the token. Our own tokens are alive."""
@@ -110,9 +148,42 @@ class Owners:
             return False
         return True
 
+    def sweep(self, named: Collection[str]) -> int:
+        """Remove the tokens of dead processes, of which each crash leaves one; returns how many.
+
+        A token is removed under its lock, and whoever claims one looks whether it is still there once it is
+        locked: so nobody goes on with a token that is gone.
+
+        Args:
+            named: tokens to leave alone, since something open names them.
+
+        Raises:
+            OSError: the directory can't be read or written.
+        """
+        if not self._directory.exists():
+            return 0
+        removed = 0
+        for path in self._directory.iterdir():
+            if path.name not in self._held and path.name not in named and path.is_file():
+                removed += _removed(path)
+        return removed
+
     def release(self) -> None:
         """Give back all tokens of this process."""
         for token, lock in self._held.items():
             (self._directory / token).unlink(missing_ok=True)
             lock.release()
         self._held.clear()
+
+
+def _removed(path: Path) -> bool:
+    """Remove a token if it can be locked, so that its process is dead; whether it was removed."""
+    try:
+        lock = FileLock.acquire(path)
+    except LockHeld:
+        return False
+    with lock:
+        if not lock.in_place():  # removed by another sweep, and made anew by its owner
+            return False
+        path.unlink()
+    return True

@@ -263,6 +263,39 @@ def test_two_hundred_files_with_crashes_lose_no_job_and_no_descriptor(
     assert os.listdir("/proc/self/fd") == before
 
 
+LATER = 10.0  # seconds after its start a pool has a spare worker
+
+
+def with_spare(pool: WorkerPool) -> int:
+    """Wait until the spare worker is ready; returns its process id."""
+    waiter = select.poll()
+    waiter.register(pool.fileno(), select.POLLIN)
+    end = time.monotonic() + 60
+    while pool.spare is None:
+        assert time.monotonic() < end
+        assert pool.poll(time.monotonic() + LATER) == []
+        waiter.poll(1000)
+    return pool.spare
+
+
+def test_after_a_crash_the_next_answer_is_from_a_worker_that_was_there_before_it(
+    pool: WorkerPool, make_job: Callable[..., HashJob]
+) -> None:
+    spare, victim = with_spare(pool), pool.pids[0]
+    assert spare not in pool.pids
+    os.kill(victim, signal.SIGSTOP)
+    for _ in range(2):
+        pool.submit(make_job())
+    pool.flush()
+    os.kill(victim, signal.SIGKILL)
+    found = drain(pool, 2)
+    assert (found[0].kind, found[1].status, pool.pids) == ("crash", "hashed", (spare,))
+    another = with_spare(pool)
+    assert another not in (victim, spare)
+    pool.stop()
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in (victim, spare, another))
+
+
 class Liar:
     """A worker that the test plays: `theirs` is its end of the socket."""
 
@@ -442,6 +475,55 @@ def test_worker_that_never_becomes_ready_is_replaced(stage: Stage) -> None:
     stage.pool.poll(PDQ.start_seconds)
     assert stage.made[1].killed and dict(stage.pool.restarts) == {"crash": 1, "start": 1}
     assert stage.pool.poll(PDQ.start_seconds) == [] and stage.pool.deadline() is None
+
+
+def test_a_spare_is_started_late_is_no_room_and_takes_a_lost_workers_place_at_once(stage: Stage) -> None:
+    first = stage.with_jobs(2)
+    now, room = time.monotonic(), stage.pool.room
+    assert stage.pool.poll(now) == [] and len(stage.made) == 1, "a few files don't repay it"
+    stage.pool.poll(now + LATER)
+    stage.pool.poll(now + LATER)
+    assert len(stage.made) == 2 and stage.pool.spare is not None
+    assert stage.pool.room == room
+    first.theirs.close()
+    (blamed,) = stage.pool.poll(now)
+    assert (blamed.job_id, blamed.kind) == (0, "crash")
+    assert len(stage.made[1].take()) == 1, "it has the other file"
+    assert dict(stage.pool.restarts) == {"crash": 1} and len(stage.made) == 3
+
+
+def test_a_spare_that_dies_is_blamed_for_no_file_and_the_next_one_comes_later(stage: Stage) -> None:
+    stage.with_jobs(1)
+    now = time.monotonic() + LATER
+    stage.pool.poll(now)
+    stage.made[1].theirs.close()
+    for _ in range(5):
+        assert stage.pool.poll(now) == []
+    assert dict(stage.pool.restarts) == {"crash": 1} and len(stage.made) == 2
+    stage.made[0].say(exact(0))
+    assert [r.status for r in stage.pool.poll(now)] == ["hashed"]
+    stage.pool.poll(now + 100)
+    assert len(stage.made) == 3 and not stage.made[0].killed
+
+
+def test_spares_that_cannot_start_end_no_pool_and_one_that_still_starts_takes_the_place(stage: Stage) -> None:
+    stage.pool.start()
+    stage.ready = False
+    now = time.monotonic() + LATER
+    for number in range(1, 5):
+        stage.pool.poll(now)
+        assert len(stage.made) == number + 1 and stage.pool.spare is None
+        stage.pool.poll(now + PDQ.start_seconds)
+        assert stage.made[number].killed
+        now += PDQ.start_seconds + 100
+    stage.pool.poll(now)
+    stage.made[0].theirs.close()
+    assert stage.pool.poll(now) == []
+    assert dict(stage.pool.restarts) == {"start": 4, "crash": 1}
+    assert len(stage.made) == 6 and not stage.made[5].killed
+    stage.made[5].say(frames.encode_ready(["limits"]))
+    stage.pool.poll(now)
+    assert stage.pool.deadline() is None and stage.pool.pids == (0,)
 
 
 def test_worker_without_a_layer_that_is_required_does_no_work() -> None:

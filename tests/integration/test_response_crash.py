@@ -161,5 +161,5 @@ def test_restoring_survives_a_kill_at_every_step(base: Path, elsewhere: bool) ->
 def test_steps_of_a_living_process_are_left_alone(base: Path) -> None:
     house = build(base, "volume")
     assert dies_at(25, lambda: house.secure("d/a.jpg"))
-    assert recover(house.journal, house.vault, open_root, lambda owner: owner != OWNER) == []
+    assert recover(house.journal, house.vault, open_root, lambda step: step.owner != OWNER) == []
     assert len(house.journal.open_steps()) == 1

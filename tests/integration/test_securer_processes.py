@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,18 @@ import pytest
 from fakes_response import digests_of
 from fakes_securer import CASE, CUSTOMER, DAEMON, SecurerHost, as_user, until
 
+from scanner.app.recovering import retry_steps
 from scanner.ledger import Ledger
 from scanner.model.errors import NotFoundError, SecurerError, VaultError
 from scanner.model.files import FileStat
+from scanner.model.hashes import Digests
+from scanner.model.matches import Action, Case, CaseState, Match
 from scanner.model.ports import SystemClock
-from scanner.response import SecureRequest
+from scanner.pipeline.reporting import Reporters
+from scanner.response import KEPT_IN_STAGING, LEFT_IN_STAGING, SecureRequest
 from scanner.securer import RemoteVault
 from scanner.system import power
+from scanner.system.inhand import InHand
 from scanner.system.opening import DIRECTORY_FLAGS, open_directory, open_regular
 
 pytestmark = pytest.mark.root
@@ -156,7 +162,9 @@ def test_a_securer_killed_in_the_middle_is_asked_again_when_it_is_back(host: Sec
     host.kill()
     assert host.staged() and not path.exists(), "killed too late to show anything"
     assert not whole_in_vault(host, digest)
+    assert len(os.listdir(host.vault / "owners")) == 1
     host.start()  # puts it back, and is then asked again
+    assert len(os.listdir(host.vault / "owners")) == 1, "the dead one's token is still there"
     thread.join(60)
     assert said[0]["answer"]["outcome"] == "secured"
     assert (path.exists(), host.staged(), len(host.items())) == (False, [], 1)
@@ -284,3 +292,107 @@ def test_a_vault_that_others_could_replace_is_refused(host: SecurerHost, vault: 
         [sys.executable, "-m", "scanner", "-c", str(host.config), "securer"], capture_output=True, check=False
     )
     assert (said.returncode, why in said.stderr.decode()) == (2, True)
+
+
+_EAGER = """
+import sys
+from pathlib import Path
+import scanner.app.securer as app
+import scanner.securer.service as service
+service._LOOK_SECONDS, terms = 0.005, app.Terms
+app.Terms = lambda user, idle: terms(user, idle, again=0.005)
+app.run(Path(sys.argv[1]), idle=None)
+"""
+
+
+def start_eager(host: SecurerHost) -> None:
+    """A securer that looks at open steps all the time."""
+    host.process = subprocess.Popen(
+        [sys.executable, "-c", _EAGER, str(host.config)],
+        stderr=(host.base / "securer.log").open("ab"),
+        stdout=(host.base / "securer.log").open("ab"),
+    )
+    until(lambda: host.socket.exists() or host.process.poll() is not None)
+    assert host.process.poll() is None, host.log
+
+
+def test_a_securer_tries_again_what_it_had_to_leave_and_nothing_that_it_works_on(host: SecurerHost) -> None:
+    start_eager(host)
+    path = large(host)
+    assert as_user(DAEMON, lambda: secure(host, path))["answer"]["outcome"] == "secured"
+    assert "recovered" not in host.log, "the step it worked on was taken for one that was left"
+
+    path = large(host)
+    path.chmod(0o640)
+    os.setxattr(path, "user.note", b"kept")
+    inode, mtime_ns = path.stat().st_ino, 1_600_000_000_000_000_000
+    with open(path, "r+b", buffering=0) as writer:
+        thread, said = in_thread(lambda: as_user(DAEMON, lambda: secure(host, path)))
+        until(lambda: not path.exists())
+        path.write_bytes(b"newcomer")
+        writer.write(b"other bytes")
+        os.utime(writer.fileno(), ns=(mtime_ns, mtime_ns))
+        thread.join(60)
+    assert "kept in staging" in said[0]["answer"]["text"]
+    assert (path.read_bytes(), len(host.staged())) == (b"newcomer", 1)
+    assert vault_of(host).outcome(CASE, 0)["state"] == "intent"
+    path.unlink()
+    until(lambda: vault_of(host).outcome(CASE, 0)["state"] == "undone")
+    st = path.stat()
+    assert (st.st_ino, st.st_mode & 0o777, st.st_uid, st.st_mtime_ns) == (inode, 0o640, CUSTOMER, mtime_ns)
+    assert (os.getxattr(path, "user.note"), host.staged(), len(host.items())) == (b"kept", [], 1)
+    until(lambda: "recovered" in host.log)
+
+
+def test_what_a_securer_ended_later_reaches_the_ledger_of_whoever_asked(host: SecurerHost) -> None:
+    host.start()
+    path = host.save("closed/a.jpg")
+    digests = digests_of(open_regular(os.open(path.parent, DIRECTORY_FLAGS), b"a.jpg")[0])
+    assert secure(host, path)["outcome"] == "secured"
+    in_hand, vault = InHand(), vault_of(host)
+    with Ledger.open(host.state / "ledger.sqlite", actor="test", clock=SystemClock()) as ledger:
+        case = _kept_case(host, digests)
+        ledger.open_case(case)
+        with in_hand.hold(CASE):
+            retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
+        retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "another")
+        assert ledger.get(CASE).action is Action.FAILED
+        retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
+        found = ledger.get(CASE)
+    assert (found.action, found.quarantine_id) == (Action.QUARANTINED, vault.items()[0].id)
+
+
+def test_a_secured_file_that_a_securer_put_back_later_is_told_as_unsecured(host: SecurerHost) -> None:
+    """Its original could not be removed from staging, and was written to since: here it goes back at once."""
+    host.start()
+    path = large(host)
+    digests = digests_of(open_regular(os.open(path.parent, DIRECTORY_FLAGS), b"a.bin")[0])
+    with open(path, "r+b", buffering=0) as writer:
+        thread, said = in_thread(lambda: secure(host, path))
+        until(host.being_copied)
+        writer.write(b"other bytes")
+        thread.join(60)
+    assert said[0]["outcome"] == "changed"
+    vault, in_hand = vault_of(host), InHand()
+    item_id = vault.outcome(CASE, 0)["quarantine_id"]
+    case = replace(
+        _kept_case(host, digests), action=Action.QUARANTINED, reason=f"list: the original {LEFT_IN_STAGING}"
+    )
+    with Ledger.open(host.state / "ledger.sqlite", actor="test", clock=SystemClock()) as ledger:
+        ledger.open_case(case)
+        for quarantine_id, action in (("0" * 32, Action.QUARANTINED), (item_id, Action.FAILED)):
+            ledger.set_action(CASE, Action.QUARANTINED, case.reason, quarantine_id, 2)
+            retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
+            assert ledger.get(CASE).action is action
+        retry_steps(ledger, vault, Reporters([]), SystemClock(), in_hand, "web")
+        assert ledger.get(CASE).reason == "undone when it was tried again"
+
+
+def _kept_case(host: SecurerHost, digests: Digests) -> Case:
+    """A case as it is told when the securer could neither keep the file nor discard what it had of it."""
+    return Case(
+        id=CASE, opened_ns=1, updated_ns=1, volume="web", root=os.fsencode(host.volume), path=b"closed/a.jpg",
+        shown_as=str(host.volume), customer="", size=digests.size, mtime_ns=1, digests=digests,
+        match=Match(kind="sha256", feed="list", entry="1", category="1"), others=(), action=Action.FAILED,
+        reason=f"io: no space; it is {KEPT_IN_STAGING} abc", state=CaseState.OPEN,
+    )  # fmt: skip

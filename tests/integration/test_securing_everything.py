@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import threading
@@ -14,7 +15,9 @@ import pytest
 from racing import in_own_mounts, mount
 
 import scanner.pipeline.opening as opening
+import scanner.response.securing as securing
 from scanner.app import App
+from scanner.app.recovering import retry_steps
 from scanner.app.reporters import LogReporter
 from scanner.app.service import Service
 from scanner.app.state import StateDirectory
@@ -23,7 +26,8 @@ from scanner.ledger import Ledger
 from scanner.model.matches import Action, Case
 from scanner.model.outcomes import ScanCounts
 from scanner.model.steps import Step
-from scanner.response import Item, Vault
+from scanner.response import Item
+from scanner.securer import OwnVault
 
 LISTED = b"listed picture"
 
@@ -167,10 +171,17 @@ async def test_a_new_list_secures_all_known_names_and_copies_without_a_walk(plac
     assert {c.action for c in place.cases().values()} == {Action.QUARANTINED}
 
 
-class Meanwhile(Vault):
+class Meanwhile(OwnVault):
     """Lets somebody act once, after the manifest is written and before the original goes."""
 
     acts: list[Callable[[], object]]
+
+    @classmethod
+    def of(cls, app: App) -> Meanwhile:
+        vault = app.vault
+        made = cls(vault.directory, vault._limits, app.clock, app.ids, lambda: app.owners)
+        app.vault = made
+        return made
 
     def keep(self, item: Item) -> None:
         super().keep(item)
@@ -181,8 +192,7 @@ class Meanwhile(Vault):
 async def test_a_file_that_changes_while_it_is_secured_is_scanned_again_at_once(place: Place) -> None:
     full = place.put("a/one.jpg")
     place.name(LISTED, b"LISTED picture")
-    vault = Meanwhile(place.app.vault.directory, place.app.vault._limits, place.app.clock)
-    place.app.vault = vault
+    vault = Meanwhile.of(place.app)
     with open(full, "r+b", buffering=0) as writer:
         vault.acts = [lambda: writer.write(b"LISTED")]
         counts = await place.scan()
@@ -196,8 +206,7 @@ async def test_a_file_that_changes_while_it_is_secured_is_scanned_again_at_once(
 
 async def test_a_file_that_became_harmless_meanwhile_is_put_back_and_is_clean(place: Place) -> None:
     full = place.put("a/one.jpg")
-    vault = Meanwhile(place.app.vault.directory, place.app.vault._limits, place.app.clock)
-    place.app.vault = vault
+    vault = Meanwhile.of(place.app)
     with open(full, "r+b", buffering=0) as writer:
         vault.acts = [lambda: writer.write(b"harmless")]
         counts = await place.scan()
@@ -276,8 +285,7 @@ async def test_the_access_time_on_record_is_from_before_the_scan_read_the_file(
     before = 1_500_000_000_000_000_003
     os.utime(full, ns=(before, 1_600_000_000_000_000_000))  # older than its mtime: relatime moves it
     moved: list[int] = []
-    vault = Meanwhile(place.app.vault.directory, place.app.vault._limits, place.app.clock)
-    place.app.vault = vault
+    vault = Meanwhile.of(place.app)
     fd = os.open(full, os.O_RDONLY | os.O_NOATIME) if os.geteuid() == 0 else os.open(full, os.O_RDONLY)
     vault.acts = [lambda: moved.append(os.fstat(fd).st_atime_ns)]
     await place.scan()
@@ -315,6 +323,153 @@ async def test_the_daemon_retries_by_itself_and_leaves_a_volume_in_scan_to_its_s
             await asyncio.sleep(0)
         assert len(retried) <= before + 1, "one may have been under way"
     task.cancel()
+
+
+def take_name_when_displaced(name: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An innocent file is swapped in before the move, and its name is taken while it is in staging."""
+    begin, looked = Ledger.begin, securing.identity_at
+
+    def swap(ledger: Ledger, step: Step) -> None:
+        begin(ledger, step)
+        if name.read_bytes() == LISTED:
+            name.rename(name.with_name("evil"))
+            innocent(name)
+
+    def take(directory_fd: int, token: bytes) -> tuple[int, int] | None:
+        if not name.exists():
+            name.write_bytes(b"newcomer")
+        return looked(directory_fd, token)
+
+    monkeypatch.setattr(Ledger, "begin", swap)
+    monkeypatch.setattr(securing, "identity_at", take)
+
+
+def innocent(name: Path) -> None:
+    name.write_bytes(b"innocent")
+    name.chmod(0o640)
+    os.setxattr(name, "user.note", b"kept")
+    os.utime(name, ns=(1_600_000_000_000_000_000, 1_600_000_000_000_000_000))
+
+
+def is_innocent(name: Path) -> bool:
+    st = name.stat()
+    kept = (st.st_mode & 0o777, st.st_mtime_ns, os.getxattr(name, "user.note"))
+    return name.read_bytes() == b"innocent" and kept == (0o640, 1_600_000_000_000_000_000, b"kept")
+
+
+@pytest.mark.parametrize("by", ["retry", "scan"])
+async def test_a_displaced_file_whose_name_was_taken_is_back_without_a_restart(
+    place: Place, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    name = place.put("a/one.jpg")
+    with monkeypatch.context() as patch:
+        take_name_when_displaced(name, patch)
+        await place.scan()
+    assert name.read_bytes() == b"newcomer"
+    with place.app.ledger(read_only=True) as ledger:
+        (step,) = ledger.open_steps()
+    assert place.app.owners.ours(step.owner)
+    await place.use_list()
+    await place.app.retry_unsecured("web", threading.Event())
+    assert name.read_bytes() == b"newcomer", "its name is still taken"
+
+    name.unlink()
+    with place.app.in_hand.hold(step.case_id):
+        await place.app.retry_unsecured("web", threading.Event())
+        assert not name.exists(), "a thread is still at work on it"
+    if by == "retry":
+        await place.app.retry_unsecured("web", threading.Event())
+    else:
+        place.app.recover = lambda reporter: None  # type: ignore[method-assign]
+        await place.scan()
+    assert is_innocent(name)
+    with place.app.ledger(read_only=True) as ledger:
+        assert ledger.open_steps() == []
+
+
+async def test_a_retry_in_the_middle_of_a_securing_leaves_it_alone(place: Place) -> None:
+    """Its step is open, its original in staging and its item whole: all that recovery needs."""
+    place.put("a/one.jpg")
+    await place.use_list()
+    vault, seen = Meanwhile.of(place.app), []
+
+    def retry() -> None:
+        with place.app.ledger() as ledger:
+            seen.extend(ledger.open_steps())
+            retry_steps(ledger, vault, place.reporter, place.app.clock, place.app.in_hand, "web")
+            seen.extend(ledger.open_steps())
+
+    def in_another_thread() -> None:
+        other = threading.Thread(target=retry)
+        other.start()
+        other.join()
+
+    vault.acts = [in_another_thread]
+    assert (await place.scan()).secured == 1
+    assert len(seen) == 2 and seen[0] == seen[1]
+    (case,) = place.cases().values()
+    assert (case.action, place.left(), place.reporter.of("recovered")) == (Action.QUARANTINED, [], [])
+
+
+async def test_the_steps_of_other_living_processes_are_never_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = place.put("a/one.jpg")
+    with monkeypatch.context() as patch:
+        take_name_when_displaced(name, patch)
+        await place.scan()
+    name.unlink()
+    other = App(place.app.config, place.app.state)  # its own tokens, as another process has
+    other._use(await other.lists_for([str(place.list)], needed=True))
+    await other.retry_unsecured("web", threading.Event())
+    assert not name.exists()
+    place.app.owners.release()  # as when it dies
+    await other.retry_unsecured("web", threading.Event())
+    assert is_innocent(name)
+
+
+async def test_a_start_removes_the_tokens_of_the_dead_that_no_open_step_names(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = place.put("a/one.jpg")
+    with monkeypatch.context() as patch:
+        take_name_when_displaced(name, patch)
+        await place.scan()
+    (named,) = place.app.state.owners.iterdir()
+    content = named.read_text()
+    place.app.owners.release()
+    for token in (named, named.with_name("dead")):
+        token.write_text(content)
+    other = App(place.app.config, place.app.state)
+    other.recover(place.reporter)
+    assert list(other.state.owners.iterdir()) == [named], "its step can't be ended: the name is taken"
+    name.unlink()
+    other.recover(place.reporter)
+    assert is_innocent(name) and list(other.state.owners.iterdir()) == []
+
+
+async def test_a_file_that_is_put_back_by_a_retry_is_not_said_to_be_secured(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original could not be removed from staging, and was written to since by whoever had it open."""
+    name = place.put("a/one.jpg")
+
+    def refused(*of: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with open(name, "r+b", buffering=0) as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr(securing, "remove_staged", refused)
+            patch.setattr("scanner.response.recovery.remove_staged", refused)
+            await place.scan()
+        (case,) = place.cases().values()
+        assert case.action is Action.QUARANTINED and "could not be removed" in case.reason
+        writer.write(b"harmless")
+    with place.app.ledger() as ledger:
+        retry_steps(ledger, place.app.vault, place.reporter, place.app.clock, place.app.in_hand, "web")
+    assert name.read_bytes().startswith(b"harmless")
+    (case,) = place.cases().values()
+    assert (case.action, case.reason) == (Action.FAILED, "undone when it was tried again")
 
 
 class AllMounts(Place):

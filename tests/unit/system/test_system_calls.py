@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import subprocess
@@ -122,3 +123,63 @@ def test_a_service_manager_that_does_not_listen_holds_nobody_up(tmp_path: Path) 
         manager.bind(address)
         told = sum(notify({"NOTIFY_SOCKET": address}, WATCHDOG=1) for _ in range(2000))
     assert 0 < told < 2000
+
+
+_SWEEPS = """
+import pathlib, sys
+from scanner.system.locking import Owners
+owners = Owners(pathlib.Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    owners.sweep(())
+"""
+
+
+def test_tokens_of_the_dead_are_removed_and_those_of_the_living_and_named_are_not(tmp_path: Path) -> None:
+    for name in ("dead", "named"):
+        (tmp_path / name).write_text("1\n")
+    living, owners = Owners(tmp_path), Owners(tmp_path)
+    living.claim("living")
+    owners.claim("own")
+    assert owners.sweep({"named"}) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["living", "named", "own"]
+    living.release()
+    assert owners.sweep(()) == 1 and owners.dead("named") is True
+    assert Owners(tmp_path / "nothing").sweep(()) == 0
+
+
+def test_whoever_claims_a_token_has_it_whatever_others_sweep_meanwhile(tmp_path: Path) -> None:
+    sweepers = [
+        subprocess.Popen([sys.executable, "-c", _SWEEPS, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        for sweeper in sweepers:
+            assert sweeper.stdout is not None and sweeper.stdout.readline() == b"ready\n"
+        other = Owners(tmp_path)
+        for number in range(400):
+            owners = Owners(tmp_path)
+            token = owners.claim(f"t{number}")
+            assert (tmp_path / token).exists() and not other.dead(token)
+            owners.release()
+    finally:
+        for sweeper in sweepers:
+            sweeper.kill()
+            sweeper.communicate()
+
+
+def test_a_token_that_is_swept_between_making_and_locking_it_is_claimed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, swept = fcntl.flock, []
+
+    def sweep_first(fd: int, how: int) -> None:
+        if not swept:
+            swept.append(True)
+            (tmp_path / "t").unlink()  # another process's sweep has ended here
+        locked(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    owners = Owners(tmp_path)
+    owners.claim("t")
+    assert swept and not Owners(tmp_path).dead("t")
