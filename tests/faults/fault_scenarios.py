@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fault_site import CONTENT, FEED, MATCH, Site, digests_of
@@ -13,6 +15,8 @@ from fault_tracer import Event, Fault, mark, run, strike
 
 from scanner.app import cases
 from scanner.catalog import Catalog, DirectoryRecord
+from scanner.feeds import FormatOptions, import_list
+from scanner.index import SnapshotBuilder
 from scanner.ledger import Ledger
 from scanner.model.files import FileStat, FileState, KnownFile
 from scanner.model.hashes import Digests
@@ -207,10 +211,27 @@ def _values(name: str) -> list[bytes]:
     return [hashlib.sha256(f"{name}{n}".encode()).digest() for n in range(50)]
 
 
+def _write_list(path: Path, text: str) -> None:
+    """A list, and beside it the index that the process which reads it would leave."""
+    path.write_text(text)
+    builder = SnapshotBuilder()
+    descriptor, options = os.open(path, os.O_RDONLY), FormatOptions(hash="sha256")  # closed by the import
+    result = import_list(path, "plain", options, builder.add, max_bytes=1 << 20, descriptor=descriptor)
+    meta = {
+        "feed": FEED,
+        "format": result.format,
+        "built_ns": 1,
+        "source_sha256": result.sha256,
+        "default_categories": None,
+        "counts": asdict(result.counts),
+    }
+    builder.finish(path.with_suffix(".index"), meta=meta)
+
+
 def _no_list(site: Site) -> None:
     for name in ("old", "new", "newest"):
         text = "".join(f"{value.hex()}\n" for value in _values(name))
-        (site.elsewhere / f"{name}.txt").write_text(text)
+        _write_list(site.elsewhere / f"{name}.txt", text)
     site.strangers = site._strangers()
 
 

@@ -124,6 +124,10 @@ SPARE = {
     ("restore_elsewhere", "elsewhere"): "target and holder are one directory, which is synced twice",
     ("feed_first", "list"): "the state is written once more at the end, which syncs the directory again",
     ("feed_second", "list"): "the state is written once more at the end, which syncs the directory again",
+    **dict.fromkeys(
+        (("feed_first", "new.index"), ("feed_second", "new.index"), ("feed_third", "new.index")),
+        "the copy out of the confined folder is synced, and once more where it is put into use",
+    ),
     ("purge", "items"): "each manifest is synced; once more for those of a purge that was cut short",
     ("ledger_new", "state"): "SQLite syncs the directory again with its first commit",
     ("catalog_new", "state"): "SQLite syncs the directory again with its first commit",
