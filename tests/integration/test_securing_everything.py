@@ -370,15 +370,15 @@ async def test_a_displaced_file_whose_name_was_taken_is_back_without_a_restart(
         (step,) = ledger.open_steps()
     assert place.app.owners.ours(step.owner)
     await place.use_list()
-    await place.app.retry_unsecured("web", threading.Event())
+    await place.service.retry_unsecured("web", threading.Event())
     assert name.read_bytes() == b"newcomer", "its name is still taken"
 
     name.unlink()
     with place.app.in_hand.hold(step.case_id):
-        await place.app.retry_unsecured("web", threading.Event())
+        await place.service.retry_unsecured("web", threading.Event())
         assert not name.exists(), "a thread is still at work on it"
     if by == "retry":
-        await place.app.retry_unsecured("web", threading.Event())
+        await place.service.retry_unsecured("web", threading.Event())
     else:
         place.app.recover = lambda reporter: None  # type: ignore[method-assign]
         await place.scan()
@@ -419,8 +419,8 @@ async def test_the_steps_of_other_living_processes_are_never_tried_again(
         take_name_when_displaced(name, patch)
         await place.scan()
     name.unlink()
-    other = App(place.app.config, place.app.state)  # its own tokens, as another process has
-    other._use(await other.lists_for([str(place.list)], needed=True))
+    other = Service(App(place.app.config, place.app.state))  # its own tokens, as another process has
+    other._use(await other.app.lists_for([str(place.list)], needed=True))
     await other.retry_unsecured("web", threading.Event())
     assert not name.exists()
     place.app.owners.release()  # as when it dies
