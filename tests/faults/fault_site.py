@@ -31,7 +31,7 @@ from scanner.model.files import FileRef, FileStat
 from scanner.model.hashes import Digests
 from scanner.model.matches import Action, Case, Match
 from scanner.model.outcomes import ScanCounts
-from scanner.pipeline.import_process import build
+from scanner.pipeline.import_process import write_index
 from scanner.pipeline.judging import Judge, OpenFile
 from scanner.pipeline.reporting import Reporters
 from scanner.pipeline.volume import Volume
@@ -239,12 +239,12 @@ class Site:
         (item,) = app.vault.items()
         cases.restore(app, item.id, to)
 
-    def order(self, source: Path, target: Path) -> dict[str, Any]:
+    def order(self, source: Path, descriptor: int) -> dict[str, Any]:
         """What the importing process is told."""
         return {
             "feed": FEED,
             "source": str(source),
-            "target": str(target),
+            "descriptor": descriptor,
             "format": "auto",
             "options": asdict(FormatOptions(hash="sha256")),
             "now_ns": 1,
@@ -257,7 +257,8 @@ class Site:
         app.state.prepare()
         with app.keeper.store.lock(FEED):
             target = app.state.work / "new.index"
-            answer = build(self.order(source, target))
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)  # whoever reads it closes it
+            answer = write_index(self.order(source, descriptor), target)
             Snapshot.open(target).close()
             app.keeper.store.promote(FEED, target)
             app.keeper.store.record_success(
