@@ -33,6 +33,16 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
     for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
         _load(encoding)
     feed_confinement.enter(Confinement.of(order["confinement"]), network=False, keep={order["descriptor"]})
+    return write_index(order, Path(INDEX))
+
+
+def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
+    """Import the list of `order["descriptor"]` and write its snapshot.
+
+    Raises:
+        FeedError: the list can't be used.
+        StorageError: the snapshot can't be written.
+    """
     builder = SnapshotBuilder()
     result = import_list(
         Path(order["source"]),
@@ -44,7 +54,7 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
     )
     defaults = result.default_categories
     builder.finish(
-        Path(INDEX),
+        target,
         meta={
             "feed": order["feed"],
             "format": result.format,

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from scanner.app import App, lists
+from scanner.app import App, importing
 from scanner.app.importing import opened_list
 from scanner.app.state import StateDirectory
 from scanner.config import Config
@@ -311,7 +311,7 @@ async def test_the_last_good_list_stays_whatever_an_importer_leaves_as_its_index
     other = good.read_bytes().replace(b'"feed":"f"', b'"feed":"g"')  # another feed's, but for the checksum
     checksum = hashlib.sha256(other[64:]).digest()
     python = (sys.executable, "-I", str(ground.base / "plugin/boot.py"))
-    monkeypatch.setattr(lists, "FeedProcesses", partial(FeedProcesses, python=python))
+    monkeypatch.setattr(importing, "FeedProcesses", partial(FeedProcesses, python=python))
     if os.geteuid() == 0:
         config = config.model_copy(update={"sync": config.sync.model_copy(update={"user": 65534})})
     for index in (bytes(forged), other, checksum):
