@@ -55,8 +55,11 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# In two at once: the commands of the end-to-end tests wait for one another and keep one processor busy at most.
 test: dev
-	$(BIN)/python -m pytest
+	@out=$$(mktemp); $(BIN)/python -m pytest tests/e2e >$$out 2>&1 & \
+	$(BIN)/python -m pytest --ignore=tests/e2e; rest=$$?; \
+	wait $$!; e2e=$$?; cat $$out; rm -f $$out; exit $$((rest > e2e ? rest : e2e))
 
 test-deploy: dev
 	$(BIN)/python -m pytest tests/deploy
