@@ -62,6 +62,8 @@ class AdhocLists:
             encoding=None,
             hash=None,
             max_bytes=1 << 40,
+            exchange=None,
+            max_malformed=0.0,
         )
         if store.current(store_name) is None:
             await self._importer.by_hand(feed, source, descriptor, store, self._state.work)

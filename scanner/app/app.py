@@ -344,14 +344,14 @@ class App:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
-    async def sync_feed(self, name: str, *, accept: bool = False) -> FeedChange:
-        """Sync one feed and count how that went; `accept` as in ListKeeper.sync.
+    async def sync_feed(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
+        """Sync one feed and count how that went; `accept` and `wait` as in ListKeeper.sync.
 
         Raises:
             FeedError: the publisher's side failed.
         """
         try:
-            change = await self.keeper.sync(name, accept=accept)
+            change = await self.keeper.sync(name, accept=accept, wait=wait)
         except FeedError:
             self.metrics.feed_synced(name, "failed")
             raise

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import structlog
 
 from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
+from scanner.feeds.detect import AUTO
+from scanner.feeds.exchanges import available_exchanges
 from scanner.index import Snapshot
-from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError
+from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.feed_answers import ImportAnswer
 from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses, ImportOrder
@@ -76,8 +78,14 @@ class Importer:
         work: Path,
         *,
         accept: bool = False,
+        memory: str = "",
+        partial: bool = False,
     ) -> ImportAnswer:
         """Build a snapshot from a list and make it the feed's current one.
+
+        Args:
+            memory: of the publisher's protocol, to be kept with the list.
+            partial: these are changes to the list in use.
 
         Raises:
             FeedError: the list can't be used, or the process that reads it died or left nonsense.
@@ -87,11 +95,23 @@ class Importer:
         options = FormatOptions(
             columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
         )
+        format_name = feed.format
+        if feed.exchange and feed.format == AUTO:
+            format_name = available_exchanges()[feed.exchange].format
         order = ImportOrder(
-            feed.name, str(source), feed.format, options, self._clock.now_ns(), feed.max_bytes
+            feed.name,
+            str(source),
+            format_name,
+            options,
+            self._clock.now_ns(),
+            feed.max_bytes,
+            feed.max_malformed,
+            memory,
+            partial,
         )
         try:
-            answer = await self.processes.build(order, descriptor, work, target)
+            with _opened_base(store.current(feed.name) if partial else None) as base:
+                answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
             self._check_shrinking(feed, store, asdict(answer.counts), accept)
             # A candidate is opened and checked before it takes the place of the last good list.
             await asyncio.to_thread(_check_candidate, target, feed.name)
@@ -141,6 +161,20 @@ def _check_candidate(path: Path, feed: str) -> None:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )
+
+
+@contextmanager
+def _opened_base(path: Path | None) -> Iterator[int | None]:
+    """The index in use as a descriptor, for a process that changes it."""
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as e:
+        raise StorageError(f"the list in use can't be read ({e.strerror})", where=str(path)) from e
+    with file:
+        yield file.fileno()
 
 
 @contextmanager

@@ -15,17 +15,21 @@ from scanner.app.adhoc import AdhocLists
 from scanner.app.importing import FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
-from scanner.feeds import FeedStore, FetchRequest
+from scanner.feeds import FeedState, FeedStore, FetchRequest
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
+    BusyError,
     ConfigError,
     FeedError,
     SnapshotError,
 )
 from scanner.model.feeds import FeedTerms, Polarity
 from scanner.model.ports import Clock, Ids
+from scanner.system.locking import FileLock
 
 log = structlog.get_logger("hostsweep.feeds")
+
+_LOCK_PAUSE = 0.2  # seconds between two looks whether another process is done with a feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +90,21 @@ class ListKeeper:
 
     # Fetching and importing
 
-    async def sync(self, name: str, *, accept: bool = False) -> FeedChange:
+    async def sync(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
         """Fetch a feed if it changed and build its index; the last good list stays on any failure.
 
         Args:
             accept: take the list even if it is far smaller than the one in use.
+            wait: seconds for another process that is syncing it to be done.
 
         Raises:
+            BusyError: it was not done.
             FeedError: the publisher's side failed; recorded in the feed's state.
             StorageError: ours failed.
         """
         feed = self.feed(name)
         staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
-        with self.store.lock(name):
+        with await self._locked(name, wait):
             try:
                 return await self._sync(feed, staged, accept)
             except (FeedError, ConfigError) as e:
@@ -107,6 +113,17 @@ class ListKeeper:
                 raise
             finally:
                 staged.unlink(missing_ok=True)
+
+    async def _locked(self, name: str, wait: float) -> FileLock:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        while True:
+            try:
+                return self.store.lock(name)
+            except BusyError:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(_LOCK_PAUSE)
 
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
@@ -121,21 +138,35 @@ class ListKeeper:
             insecure=feed.insecure,
             bearer_file=feed.bearer_file,
             basic_file=feed.basic_file,
+            exchange=feed.exchange or "",
+            options=dict(feed.options),
+            memory=await asyncio.to_thread(self._memory, state) if have_list else "",
+            now_ns=self._clock.now_ns(),
         )
         fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
         now = self._clock.now_ns()
-        if fetched.not_modified or (have_list and fetched.sha256 == state.source_sha256):
+        if fetched.not_modified or (
+            have_list and fetched.sha256 == state.source_sha256 and not fetched.partial
+        ):
             await asyncio.to_thread(
                 self.store.record_not_modified,
                 feed.name,
                 now,
                 etag=fetched.etag,
                 last_modified=fetched.last_modified,
+                memory=fetched.memory,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
             answer = await self._importer.build(
-                feed, staged, descriptor, self.store, self._state.feeds_work, accept=accept
+                feed,
+                staged,
+                descriptor,
+                self.store,
+                self._state.feeds_work,
+                accept=accept,
+                memory=fetched.memory,
+                partial=fetched.partial,
             )
         await asyncio.to_thread(
             self.store.record_success,
@@ -149,6 +180,17 @@ class ListKeeper:
             origin=_origin(feed),
         )
         return FeedChange(feed.name, "updated", answer.counts.entries)
+
+    def _memory(self, state: FeedState) -> str:
+        """What the publisher's protocol was told with the list in use; blocking."""
+        current = self.store.current(state.name)
+        if state.memory or current is None:
+            return state.memory
+        snapshot = Snapshot.open(current, verify=False)
+        try:
+            return snapshot.meta.memory
+        finally:
+            snapshot.close()
 
     async def import_file(
         self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
@@ -212,5 +254,14 @@ class ListKeeper:
 
 def _origin(feed: FeedConfig) -> str:
     """Where a feed comes from and how it is read, as a digest: a URL may hold a secret."""
-    said = [feed.url, feed.format, sorted(feed.columns.items()), feed.delimiter, feed.encoding, feed.hash]
+    said = [
+        feed.url,
+        feed.exchange,
+        sorted(feed.options.items()),
+        feed.format,
+        sorted(feed.columns.items()),
+        feed.delimiter,
+        feed.encoding,
+        feed.hash,
+    ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

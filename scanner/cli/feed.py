@@ -75,9 +75,16 @@ def _plain(value: object) -> str:
 @command.command("sync")
 @click.argument("name", required=False)
 @click.option("--accept", is_flag=True, help="Take the list of NAME even if it lost most of its entries.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 86_400),
+    default=300,
+    show_default=True,
+    help="Seconds to wait for a service that is syncing it at the moment.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_context
-def sync(context: Context, name: str | None, accept: bool, as_json: bool) -> int:
+def sync(context: Context, name: str | None, accept: bool, wait: float, as_json: bool) -> int:
     """Fetch one feed or all; a list that can't be used leaves the last good one in use."""
     if accept and not name:
         raise click.UsageError("--accept needs the NAME of a feed: it is a decision about one list.")
@@ -87,12 +94,12 @@ def sync(context: Context, name: str | None, accept: bool, as_json: bool) -> int
         click.echo("No feeds are configured.", err=True)
         return 1
     app.take_feeds_in_hand()
-    return max(asyncio.run(_sync(app, each, accept, as_json)) for each in names)
+    return max(asyncio.run(_sync(app, each, accept, wait, as_json)) for each in names)
 
 
-async def _sync(app: App, name: str, accept: bool, as_json: bool) -> int:
+async def _sync(app: App, name: str, accept: bool, wait: float, as_json: bool) -> int:
     try:
-        change = await app.sync_feed(name, accept=accept)
+        change = await app.sync_feed(name, accept=accept, wait=wait)
     except FeedError as e:
         if as_json:
             print_json({"feed": name, "result": "failed", "error": str(e)})

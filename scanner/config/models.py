@@ -116,6 +116,9 @@ class FeedConfig(_Part):
     insecure: bool = False
     bearer_file: SecretFile | None = None
     basic_file: SecretFile | None = None
+    exchange: FormatName | None = None
+    options: Mapping[str, Text] = Field(default_factory=dict)
+    max_malformed: float = Field(default=0.01, ge=0, lt=1)  # of a list that is whole
     max_shrink: float = Field(default=0.9, gt=0, le=1)  # a list that lost more was cut off, or is another one
     max_bytes: Size = 8 * _GIB  # a list of ten million entries in VICS JSON is some 5 GB
 

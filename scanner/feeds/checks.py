@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from scanner.model.errors import FeedFormatError, FeedRefusedError
-from scanner.model.feeds import Entry, ImportCounts
+from scanner.model.feeds import About, Entry, ImportCounts
 from scanner.model.hashes import EXACT_KINDS, KINDS
 from scanner.model.names import display
 
@@ -105,7 +105,24 @@ def digest(kind: str, text: str, where: str) -> bytes:
     return value
 
 
-def admit(hashes: Iterable[tuple[str, bytes]], id: str, category: str, counts: ImportCounts) -> Entry | None:
+def pass_over(error: FeedFormatError, counts: ImportCounts) -> None:
+    """Count one record that is not as it should be, and go on. Only for lists whose other records can't be
+    misread by it; `import_list` refuses the list where the share of such records is too high."""
+    counts.malformed += 1
+    if not counts.first_malformed:
+        counts.first_malformed = f"{error.where}: {error.what}" if error.where else error.what
+
+
+def admit(
+    hashes: Iterable[tuple[str, bytes]],
+    id: str,
+    category: str,
+    counts: ImportCounts,
+    *,
+    key: str = "",
+    changed_ns: int = 0,
+    about: About | None = None,
+) -> Entry | None:
     """The entry of one record, with what must not be matched left out and everything counted.
 
     Returns:
@@ -127,7 +144,7 @@ def admit(hashes: Iterable[tuple[str, bytes]], id: str, category: str, counts: I
             remedy="Check which column or field of the list is the category",
         )
     counts.categories[category] = number + 1
-    return Entry(kept, id, category)
+    return Entry(kept, id, category, key, changed_ns, about)
 
 
 def _refuse(pair: tuple[str, bytes], counts: ImportCounts) -> bool:

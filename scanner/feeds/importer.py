@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from scanner.feeds.formats import available_formats
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
 from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
-from scanner.model.feeds import Entry, ImportCounts
+from scanner.model.feeds import ImportCounts, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,13 @@ def import_list(
     source: Path,
     format_name: str,
     options: FormatOptions,
-    sink: Callable[[Entry], None],
+    sink: Callable[[Item], None],
     *,
     formats: Mapping[str, FeedFormat] | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     descriptor: int | None = None,
+    max_malformed: float = 0.0,
+    partial: bool = False,
 ) -> ImportResult:
     """Read a whole list and hand every entry to `sink`. What the sink got is good only on return: a list
     that is malformed or cut short anywhere raises, and must leave nothing behind.
@@ -51,6 +54,8 @@ def import_list(
         formats: all there are; None: ours and those of installed packages.
         max_bytes: most the file, and its content, may have.
         descriptor: of the open list, where `source` is only its name for errors; closed at the end.
+        max_malformed: the share of malformed records from which on the list is refused.
+        partial: these are changes to a list; they may hold no entry at all.
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
@@ -65,7 +70,8 @@ def import_list(
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)
             digest, size = opened.finish()
-        if not counts.entries:
+        _check_malformed(counts, max_malformed)
+        if not counts.entries and not partial:
             raise _nothing_usable(counts)
     except FeedError as e:
         raise type(e)(
@@ -76,10 +82,14 @@ def import_list(
 
 def _guarded(
     chosen: FeedFormat, opened: OpenList, options: FormatOptions, counts: ImportCounts
-) -> Iterator[Entry]:
+) -> Iterator[Item]:
     """The entries of a list; whatever breaks in reading them is the list's error."""
     try:
-        yield from chosen.parse(opened.stream, options, counts)
+        if opened.pages is None:
+            yield from chosen.parse(opened.stream, options, counts)
+        else:
+            for page in opened.pages:
+                yield from chosen.parse(io.BytesIO(page), options, counts)
     except (ScannerError, OSError):
         raise
     except Exception as e:  # formats may be others' code, and read what anybody may have written
@@ -87,6 +97,17 @@ def _guarded(
             f"reading it as {chosen.name} failed ({type(e).__name__})",
             remedy="Check that the list is what its format: says",
         ) from e
+
+
+def _check_malformed(counts: ImportCounts, allowed: float) -> None:
+    whole = counts.entries + counts.removals + counts.malformed
+    if counts.malformed <= allowed * whole:
+        return
+    more = f", and {counts.malformed - 1:,} more of {whole:,} records" if counts.malformed > 1 else ""
+    raise FeedFormatError(
+        f"{counts.first_malformed}{more}: more than {allowed:.2%} of the records are malformed",
+        remedy="The last good list stays in use. Tell the publisher, or raise the feed's max_malformed",
+    )
 
 
 def _nothing_usable(counts: ImportCounts) -> FeedRefusedError:

@@ -9,9 +9,11 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from scanner.feeds.pages import MAGIC, read_pages
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 
 HEAD = 64 * 1024  # bytes of content that formats are recognised by
@@ -124,13 +126,21 @@ class OpenList:
 
     Attributes:
         stream: its content: decompressed, in UTF-8 where it is text, without a byte order mark.
-        head: the first 64 KiB of the content, still to be read from `stream` as well.
+        head: the first 64 KiB of the content, still to be read from `stream` as well; of the first page.
+        pages: the pages, where the list came in pages; `stream` is theirs then.
     """
 
     def __init__(self, source: _Counted, stream: io.BufferedReader) -> None:
         self._source = source
         self.stream: BinaryIO = stream
         self.head = stream.peek(HEAD)[:HEAD]
+        self.pages: Iterator[bytes] | None = None
+        if self.head.startswith(MAGIC):
+            stream.read(len(MAGIC))
+            pages = read_pages(stream)
+            first = next(pages, b"")
+            self.head = first[:HEAD]
+            self.pages = chain((first,), pages)
 
     def finish(self) -> tuple[str, int]:
         """Read what is left; SHA-256 in hexadecimal and number of the exact bytes of the file."""

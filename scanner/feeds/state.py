@@ -28,6 +28,8 @@ class FeedState:
         source_sha256: of the exact bytes of the list in use, in hexadecimal.
         origin: where that came from and how it was read, in the caller's words. Where it is no longer the
             same, neither the etag nor the digest says that the list in use is the right one.
+        memory: what the publisher's protocol wants to know the next time, where that has changed since the
+            list in use was made, which holds it else; JSON.
         current, previous: file names of snapshots, "" if there is none.
         format: the list in use was read with.
         counts: of the list in use, as ImportCounts has them.
@@ -43,6 +45,7 @@ class FeedState:
     last_error: str = ""
     source_sha256: str = ""
     origin: str = ""
+    memory: str = ""
     current: str = ""
     previous: str = ""
     format: str = ""

@@ -96,7 +96,13 @@ class FeedStore:
         # crash may prevent, it would make "not modified" of a list that is not in use.
         self._write(
             replace(
-                state, current=target.name, previous=previous, etag="", last_modified="", source_sha256=""
+                state,
+                current=target.name,
+                previous=previous,
+                etag="",
+                last_modified="",
+                source_sha256="",
+                memory="",
             )
         )
         self._delete_all_but(name, {target.name, previous})
@@ -134,7 +140,7 @@ class FeedStore:
         )
 
     def record_not_modified(
-        self, name: str, now_ns: int, *, etag: str = "", last_modified: str = ""
+        self, name: str, now_ns: int, *, etag: str = "", last_modified: str = "", memory: str = ""
     ) -> FeedState:
         """The list in use is still the publisher's current one."""
         state = self.state(name)
@@ -143,6 +149,7 @@ class FeedStore:
                 state,
                 etag=etag or state.etag,
                 last_modified=last_modified or state.last_modified,
+                memory=memory or state.memory,
                 last_success_ns=now_ns,
                 last_attempt_ns=now_ns,
                 last_error="",

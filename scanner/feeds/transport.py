@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from yarl import URL
@@ -23,6 +23,8 @@ from scanner.model.errors import FeedError, FeedTransportError
 if TYPE_CHECKING:
     # At run time only where it is used: local lists need none of it, and it is a quarter of all loading.
     import aiohttp
+
+_T = TypeVar("_T")
 
 _CHUNK = 256 * 1024  # bytes written at once
 _MAX_TAG = 1024  # characters of an ETag or Last-Modified that are kept; theirs have some 40
@@ -44,6 +46,8 @@ class FetchRequest:
         allow_other_hosts: redirects may lead to another host (by https).
         bearer_file, basic_file: hold a token, or user:password; read anew each time.
         max_bytes: most that is taken.
+        exchange: the publisher's protocol, "" for a list that is one file.
+        options, memory, now_ns: as `scanner.feeds.exchanges.Call` has them; `memory` is JSON, "" for none.
     """
 
     feed: str
@@ -55,6 +59,10 @@ class FetchRequest:
     bearer_file: Path | None = None
     basic_file: Path | None = None
     max_bytes: int = DEFAULT_MAX_BYTES
+    exchange: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    memory: str = ""
+    now_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,8 @@ class Fetched:
         etag, last_modified: for the next time, "" where the server gives none.
         not_modified: the list is still the one these belong to.
         bytes, sha256: of the file, in hexadecimal; 0 and "" where nothing changed.
+        memory: what a publisher's protocol wants to know the next time; JSON, "" for nothing.
+        partial: these are changes to the list in use.
     """
 
     path: Path | None
@@ -97,6 +107,8 @@ class Fetched:
     not_modified: bool = False
     bytes: int = 0
     sha256: str = ""
+    memory: str = ""
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,7 @@ class Opened:
             return cls(authorization=authorization(request.bearer_file, request.basic_file))
 
 
-class _TryAgainError(Exception):
+class TryAgainError(Exception):
     """An attempt failed in a way that may pass."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
@@ -164,7 +176,7 @@ async def fetch(
         if session is None:
             raise RuntimeError("a list is fetched from a server with a session")
         transfer = _Transfer(request, session, staging, policy or FetchPolicy(), opened)
-        return await _with_retries(lambda: transfer.run(url), transfer.policy, rng or random.Random(), sleep)
+        return await with_retries(lambda: transfer.run(url), transfer.policy, rng or random.Random(), sleep)
 
 
 @contextmanager
@@ -189,17 +201,17 @@ def _fetch_local(request: FetchRequest, url: URL, opened: Opened | None, staging
     return Fetched(staging, tag, "", bytes=size, sha256=digest)
 
 
-async def _with_retries(
-    attempt: Callable[[], Awaitable[Fetched]],
+async def with_retries(
+    attempt: Callable[[], Awaitable[_T]],
     policy: FetchPolicy,
     rng: random.Random,
     sleep: Callable[[float], Awaitable[None]],
-) -> Fetched:
+) -> _T:
     """Exponential back-off with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015)."""
     for number in range(policy.attempts):
         try:
             return await attempt()
-        except _TryAgainError as e:
+        except TryAgainError as e:
             last = e
         if number + 1 < policy.attempts:
             wait = rng.uniform(0, min(policy.longest_wait, policy.first_wait * 2**number))
@@ -238,7 +250,7 @@ class _Transfer:
         """One attempt, with its redirects.
 
         Raises:
-            _TryAgainError: it may go better later.
+            TryAgainError: it may go better later.
         """
         import aiohttp
 
@@ -251,7 +263,7 @@ class _Transfer:
         )
         for _ in range(self.policy.redirects + 1):
             headers = await self._headers(start, url)
-            with _network_errors():
+            with network_errors():
                 async with self._session.get(
                     url, headers=headers, timeout=limits, allow_redirects=False, auto_decompress=False
                 ) as response:
@@ -293,9 +305,9 @@ class _Transfer:
                 None, etag or request.etag, last_modified or request.last_modified, not_modified=True
             )
         if response.status in _TRY_AGAIN or response.status >= 500:
-            raise _TryAgainError(f"the server answered {response.status}", _retry_after(response))
+            raise TryAgainError(f"the server answered {response.status}", retry_after(response))
         if response.status != 200:
-            raise _refused(response.status)
+            raise refused(response.status)
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in _ENCODINGS:
             raise FeedTransportError(
@@ -313,12 +325,12 @@ class _Transfer:
             async for chunk in response.content.iter_chunked(_CHUNK):
                 await target.write(chunk)
             if announced is not None and target.bytes != announced:
-                raise _TryAgainError(f"{target.bytes} of {announced} bytes came")
+                raise TryAgainError(f"{target.bytes} of {announced} bytes came")
         return target.bytes, target.sha256
 
 
 @contextmanager
-def _network_errors() -> Iterator[None]:
+def network_errors() -> Iterator[None]:
     """What goes wrong between us and the server, in our words: aiohttp's hold addresses with secrets."""
     import aiohttp
 
@@ -331,16 +343,16 @@ def _network_errors() -> Iterator[None]:
     except aiohttp.InvalidURL as e:
         raise FeedTransportError("the address can't be used") from e
     except TimeoutError as e:
-        raise _TryAgainError("the server did not answer or send in time") from e
+        raise TryAgainError("the server did not answer or send in time") from e
     except aiohttp.ClientPayloadError as e:
-        raise _TryAgainError("the transfer was cut short") from e
+        raise TryAgainError("the transfer was cut short") from e
     except aiohttp.ClientConnectorError as e:
-        raise _TryAgainError(f"no connection ({e.os_error.strerror or 'unknown reason'})") from e
+        raise TryAgainError(f"no connection ({e.os_error.strerror or 'unknown reason'})") from e
     except aiohttp.ClientError as e:
-        raise _TryAgainError(f"the transfer failed ({type(e).__name__})") from e
+        raise TryAgainError(f"the transfer failed ({type(e).__name__})") from e
 
 
-def _refused(status: int) -> FeedTransportError:
+def refused(status: int) -> FeedTransportError:
     remedies = {
         401: "Check the feed's bearer_file or basic_file",
         403: "Check the feed's bearer_file or basic_file, and whether the publisher lets this address in",
@@ -357,7 +369,7 @@ def _kept(response: aiohttp.ClientResponse, header: str) -> str:
     return value if len(value) <= _MAX_TAG and value.isascii() and value.isprintable() else ""
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+def retry_after(response: aiohttp.ClientResponse) -> float | None:
     """Seconds the server wants us to wait; a date counts from the server's own."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():

@@ -18,7 +18,7 @@ from scanner.index.layout import KindMeta, Meta, Origin
 from scanner.index.perceptual import TABLES_FROM, TABLES_SIZE, slot_table
 from scanner.index.writer import Part, write_snapshot
 from scanner.model.errors import FeedRefusedError
-from scanner.model.feeds import Entry
+from scanner.model.feeds import Entry, Item, Packed
 from scanner.model.hashes import KINDS, HashKind
 
 _CHUNK = 65536  # rows sorted into the file at a time: 2 MB of SHA-256
@@ -78,13 +78,21 @@ class SnapshotBuilder:
         self._ids = bytearray()
         self._id_ends = array("Q")  # as far as the last entry that has an id of its own
 
-    def add(self, entry: Entry) -> None:
-        """Take the next entry of the list.
+    def add(self, item: Item) -> None:
+        """Take the next item of the list.
 
         Raises:
             FeedRefusedError: too many entries or categories, or an overlong category.
             RuntimeError: a hash of an unknown kind or the wrong length: the format's parser checks them.
         """
+        if isinstance(item, Packed):
+            size = self._values[item.kind].kind.size
+            for i in range(0, len(item.values), size):
+                self._add(Entry(((item.kind, item.values[i : i + size]),), "", item.category))
+        elif isinstance(item, Entry):
+            self._add(item)
+
+    def _add(self, entry: Entry) -> None:
         number = len(self._categories)
         for kind, value in entry.hashes:
             values = self._values.get(kind)
@@ -164,6 +172,7 @@ class SnapshotBuilder:
             categories=named,
             kinds=kinds,
             counts=origin.get("counts", {}),
+            memory=origin.get("memory", ""),
         )
 
     def _id_parts(self) -> list[Part]:

@@ -70,6 +70,7 @@ class Origin(TypedDict):
     source_sha256: NotRequired[str]
     default_categories: NotRequired[Sequence[str] | None]
     counts: NotRequired[Mapping[str, object]]
+    memory: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Meta:
         categories: (category, number of entries) in the order of the category numbers.
         kinds: what there is of each hash kind.
         counts: what became of the list while it was read, as the importer says (`ImportCounts`).
+        memory: what the publisher's protocol wants to know the next time, "" for nothing.
     """
 
     feed: str
@@ -96,6 +98,7 @@ class Meta:
     categories: tuple[tuple[str, int], ...]
     kinds: Mapping[str, KindMeta]
     counts: Mapping[str, object]
+    memory: str = ""
 
 
 def pack_header(total: int, checksum: bytes) -> bytes:
@@ -184,6 +187,7 @@ def pack_meta(meta: Meta) -> bytes:
     """JSON in ASCII with sorted keys, so that equal metadata are equal bytes."""
     defaults = meta.default_categories
     document = {
+        **({"memory": meta.memory} if meta.memory else {}),
         "feed": meta.feed,
         "format": meta.format,
         "built_ns": meta.built_ns,
@@ -218,6 +222,7 @@ def parse_meta(data: bytes) -> Meta:
             categories=tuple((_text(name), _whole(n)) for name, n in document["categories"]),
             kinds={_text(name): _kind(k) for name, k in document["kinds"].items()},
             counts=dict(document["counts"].items()),
+            memory=_text(document.get("memory", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise DamagedLayout("its metadata are damaged") from e

@@ -15,6 +15,26 @@ class Polarity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What some publishers tell of an entry besides its category; all of it is theirs, and as they write it.
+
+    Attributes:
+        severity: how grave, in the publisher's own scale, "" where it says nothing.
+        labels: further words on it.
+        added_ns: when it came onto the list, 0 where that is not told.
+        removed_ns: from when on it is no longer asserted; 0: no end is known. Such an entry is kept, and
+            stops to act at that time.
+        source: who reported it, or where it is described.
+    """
+
+    severity: str = ""
+    labels: tuple[str, ...] = ()
+    added_ns: int = 0
+    removed_ns: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One record of a list: one file by one or more hashes.
 
@@ -23,11 +43,52 @@ class Entry:
         id: the publisher's id, "" if there is none.
         category: the publisher's value as text; "" where it is 0, null or absent, `LISTED` where
             the format has no categories at all.
+        key: what tells this record from all others of the feed when it is changed or removed later: the
+            member and its id, say. Of several records with one key only the newest counts. "": the list
+            is never changed piece by piece.
+        changed_ns: when the record was last changed by the publisher's clock; of two with one key the later
+            one is the newer, of equal ones that which comes later.
+        about: what else is told of it, None for nothing.
     """
 
     hashes: tuple[tuple[str, bytes], ...]
     id: str = ""
     category: str = LISTED
+    key: str = ""
+    changed_ns: int = 0
+    about: About | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A publisher takes back one record: a tombstone. Records of other keys with the same hash stay.
+
+    Attributes:
+        key: as in `Entry`.
+        changed_ns: as in `Entry`; of an entry and a removal of the same time the removal counts.
+    """
+
+    key: str
+    changed_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Many entries of one hash each and nothing else, for formats of which speed matters.
+
+    Attributes:
+        kind: hash kind.
+        values: the raw values one after another; checked as `admit` does, and counted.
+        category: of all of them.
+    """
+
+    kind: str
+    values: bytes
+    category: str = LISTED
+
+
+Item = Entry | Removal | Packed
+"""What a format makes of a list."""
 
 
 @dataclass(slots=True)
@@ -36,6 +97,9 @@ class ImportCounts:
 
     Attributes:
         entries: records that became entries.
+        removals: tombstones.
+        malformed: records that were not as the format says and were left out.
+        first_malformed: where the first of them is, and what is wrong with it; never a hash.
         hashes: values kept, by kind.
         refused: values that match harmless files, by reason (empty_input, all_zeros, all_ones).
         unsupported: values of kinds that can't be matched here, by kind (photodna, …).
@@ -43,6 +107,9 @@ class ImportCounts:
     """
 
     entries: int = 0
+    removals: int = 0
+    malformed: int = 0
+    first_malformed: str = ""
     hashes: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     unsupported: dict[str, int] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from scanner.feeds.exchanges import MAX_MEMORY
 from scanner.model.errors import (
     ConfigError,
     FeedError,
@@ -55,6 +56,8 @@ class FetchAnswer:
     last_modified: str
     bytes: int
     sha256: str
+    memory: str = ""
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +77,31 @@ def fetched(raw: bytes) -> FetchAnswer:
         FeedError, ConfigError: as the process says.
         Nonsense: the answer can't be right.
     """
-    answer = _ok(raw, {"not_modified", "etag", "last_modified", "bytes", "sha256"})
-    unchanged = answer["not_modified"]
-    if not isinstance(unchanged, bool):
-        raise Nonsense("not_modified is no yes or no")
+    answer = _ok(raw, {"not_modified", "etag", "last_modified", "bytes", "sha256", "memory", "partial"})
+    unchanged, memory = answer["not_modified"], answer["memory"]
+    if not isinstance(unchanged, bool) or not isinstance(answer["partial"], bool):
+        raise Nonsense("not_modified or partial is no yes or no")
+    if not isinstance(memory, str) or len(memory) > MAX_MEMORY or not memory.isascii():
+        raise Nonsense("memory is no short text")
     digest = answer["sha256"]
     if not (digest == "" if unchanged else _is(_SHA256, digest)):
         raise Nonsense("sha256 is no digest")
     return FetchAnswer(
-        unchanged, _tag(answer["etag"]), _tag(answer["last_modified"]), _count(answer["bytes"]), digest
+        unchanged,
+        _tag(answer["etag"]),
+        _tag(answer["last_modified"]),
+        _count(answer["bytes"]),
+        digest,
+        memory,
+        answer["partial"],
     )
 
 
-def imported(raw: bytes) -> ImportAnswer:
+def imported(raw: bytes, *, partial: bool = False) -> ImportAnswer:
     """What an import came to.
+
+    Args:
+        partial: changes were imported, which may hold no entry.
 
     Raises:
         FeedError, ConfigError: as the process says.
@@ -98,7 +112,7 @@ def imported(raw: bytes) -> ImportAnswer:
         raise Nonsense("format is no name")
     if not _is(_SHA256, answer["sha256"]):
         raise Nonsense("sha256 is no digest")
-    return ImportAnswer(answer["format"], answer["sha256"], _counts(answer["counts"]))
+    return ImportAnswer(answer["format"], answer["sha256"], _counts(answer["counts"], partial))
 
 
 def _ok(raw: bytes, keys: set[str]) -> dict[str, Any]:
@@ -148,14 +162,23 @@ def _count(value: object) -> int:
     return value
 
 
-def _counts(value: object) -> ImportCounts:
+def _counts(value: object, partial: bool) -> ImportCounts:
     names = {field.name for field in fields(ImportCounts)}
     if not isinstance(value, dict) or value.keys() != names:
         raise Nonsense("it has not the fields of counts")
-    entries = _count(value.pop("entries"))
-    if not entries:
+    entries, removals, malformed = (_count(value.pop(key)) for key in ("entries", "removals", "malformed"))
+    if not entries and not partial:
         raise Nonsense("it tells of a list without entries")
-    return ImportCounts(entries, **{name: _numbers(numbers) for name, numbers in value.items()})
+    first = value.pop("first_malformed")
+    if not isinstance(first, str):
+        raise Nonsense("what is malformed is no text")
+    return ImportCounts(
+        entries,
+        removals,
+        malformed,
+        _sentence(first),
+        **{name: _numbers(numbers) for name, numbers in value.items()},
+    )
 
 
 def _numbers(value: object) -> dict[str, int]:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +75,10 @@ class ImportOrder:
         format, options: as `import_list` has them.
         now_ns: the time the index carries.
         max_bytes: most the list, and its content, may have.
+        max_malformed: the share of malformed records from which on it is refused.
+        memory: of the publisher's protocol, to be kept in the index.
+        partial: the list is changes to the one in `base`.
+        base: descriptor of the index in use, None where there is none.
     """
 
     feed: str
@@ -82,6 +87,10 @@ class ImportOrder:
     options: FormatOptions
     now_ns: int
     max_bytes: int
+    max_malformed: float = 0.0
+    memory: str = ""
+    partial: bool = False
+    base: int | None = None
 
 
 class FeedProcesses:
@@ -119,14 +128,24 @@ class FeedProcesses:
             )
             answer = _checked(feed_answers.fetched, raw)
             if answer.not_modified:
-                if not (request.etag or request.last_modified):
+                if not (request.etag or request.last_modified or request.exchange):
                     raise FeedProcessError("the process says that a list is unchanged which we don't have")
-                return Fetched(None, answer.etag, answer.last_modified, not_modified=True)
+                return Fetched(
+                    None, answer.etag, answer.last_modified, not_modified=True, memory=answer.memory
+                )
             digest = await asyncio.to_thread(place.take, "list", target, request.max_bytes)
             if digest != answer.sha256:
                 await asyncio.to_thread(target.unlink)
                 raise FeedProcessError("the process left another list than it says")
-        return Fetched(target, answer.etag, answer.last_modified, bytes=answer.bytes, sha256=answer.sha256)
+        return Fetched(
+            target,
+            answer.etag,
+            answer.last_modified,
+            bytes=answer.bytes,
+            sha256=answer.sha256,
+            memory=answer.memory,
+            partial=answer.partial,
+        )
 
     async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
         """Read a list and write its index to `target`, which is yet to be opened and checked.
@@ -141,11 +160,12 @@ class FeedProcesses:
         """
         told = {**asdict(order), "descriptor": descriptor}
         limit = order.max_bytes * _INDEX_BY_LIST + _INDEX_SLACK
+        passed = (descriptor,) if order.base is None else (descriptor, order.base)
         with _told_where(order.source), self._place(work) as place:
             raw = await self._run(
-                "scanner.pipeline.import_process", told, place, self._limits.memory, limit, (descriptor,)
+                "scanner.pipeline.import_process", told, place, self._limits.memory, limit, passed
             )
-            answer = _checked(feed_answers.imported, raw)
+            answer = _checked(partial(feed_answers.imported, partial=order.partial), raw)
             await asyncio.to_thread(place.take, "index", target, limit)
         return answer
 

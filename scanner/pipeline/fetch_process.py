@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
+from scanner.feeds.client import HttpClient
+from scanner.feeds.gathering import gather
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
@@ -48,6 +50,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         "last_modified": fetched.last_modified,
         "bytes": fetched.bytes,
         "sha256": fetched.sha256,
+        "memory": fetched.memory,
+        "partial": fetched.partial,
     }
 
 
@@ -57,6 +61,8 @@ async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
     import aiohttp
 
     async with aiohttp.ClientSession(trust_env=True) as session:
+        if request.exchange:
+            return await gather(request, HttpClient(request, session, opened), Path(LIST))
         return await fetch(request, session, Path(LIST), opened=opened)
 
 

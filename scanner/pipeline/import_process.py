@@ -32,7 +32,11 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
     """
     for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
         _load(encoding)
-    feed_confinement.enter(Confinement.of(order["confinement"]), network=False, keep={order["descriptor"]})
+    feed_confinement.enter(
+        Confinement.of(order["confinement"]),
+        network=False,
+        keep={order["descriptor"], order["base"]} - {None},
+    )
     return write_index(order, Path(INDEX))
 
 
@@ -51,6 +55,8 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         builder.add,
         max_bytes=order["max_bytes"],
         descriptor=order["descriptor"],
+        max_malformed=order["max_malformed"],
+        partial=order["partial"],
     )
     defaults = result.default_categories
     builder.finish(
@@ -62,6 +68,7 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
             "source_sha256": result.sha256,
             "default_categories": sorted(defaults) if defaults is not None else None,
             "counts": asdict(result.counts),
+            "memory": order["memory"],
         },
     )
     return {"format": result.format, "sha256": result.sha256, "counts": asdict(result.counts)}

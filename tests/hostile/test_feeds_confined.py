@@ -249,7 +249,10 @@ async def test_the_same_code_without_confinement_reaches_it_all(ground: Ground) 
     assert {"listen", "signal the parent", "link into folder"} <= done
 
 
-COUNTS = {"entries": 1, "hashes": {"sha256": 1}, "refused": {}, "unsupported": {}, "categories": {"": 1}}
+COUNTS = {
+    "entries": 1, "removals": 0, "malformed": 0, "first_malformed": "", "hashes": {"sha256": 1},
+    "refused": {}, "unsupported": {}, "categories": {"": 1},
+}  # fmt: skip
 OK = {"format": "evil", "sha256": "0" * 64, "counts": COUNTS}
 
 

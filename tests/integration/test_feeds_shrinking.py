@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scanner.app import App
 from scanner.app.state import StateDirectory
 from scanner.cli.main import main
 from scanner.config import Config, FeedConfig
-from scanner.model.errors import FeedRefusedError
+from scanner.model.errors import BusyError, FeedRefusedError
 
 
 def write(path: Path, entries: int, hashes: tuple[str, ...] = ("md5", "sha256")) -> None:
@@ -68,3 +69,15 @@ async def test_what_may_be_lost_is_configured_and_hashes_count_as_well(tmp_path:
 def test_accepting_is_a_decision_about_one_list(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["--state-dir", str(tmp_path), "feed", "sync", "--accept"])
     assert done.exit_code == 2
+
+
+async def test_a_sync_waits_for_the_one_that_is_under_way_as_long_as_it_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "list.csv", 3)
+    app = app_of(tmp_path)
+    other = app.keeper.store.lock("police")
+    with pytest.raises(BusyError):
+        await app.sync_feed("police")
+    waiting = asyncio.create_task(app.sync_feed("police", wait=60))
+    await asyncio.sleep(0)
+    other.release()
+    assert (await waiting).entries == 3

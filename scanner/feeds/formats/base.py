@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from scanner.model.feeds import Entry, ImportCounts
+from scanner.model.feeds import ImportCounts, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class FeedFormat(Protocol):
     - streams and heads are already decompressed, in UTF-8 where they are text, and without a byte
       order mark; they can be read once, forwards only;
     - `parse` needs memory that does not grow with the list: it yields entries as it reads;
+    - a record that is not as it should be, in a list that is whole, is counted by `checks.pass_over`; the
+      share of them that is let through is the caller's;
     - it raises FeedFormatError with the line number or the JSON path in `where`, and never quotes a
       hash in an error;
     - it may be abandoned after any entry; `counts` is complete once it is exhausted;
@@ -51,8 +53,10 @@ class FeedFormat(Protocol):
     def proposes(self, head: bytes) -> str | None:
         """Why a list that begins like this could be of this format; None when it isn't. Never raises."""
 
-    def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Entry]:
+    def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Item]:
         """The entries of a list, in its order; values that can't be used are counted and left out.
+
+        A list that came in pages (`scanner.feeds.pages`) is parsed page by page, each with the same `counts`.
 
         Raises:
             FeedFormatError: the list is not what the format says.

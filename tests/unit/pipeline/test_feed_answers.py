@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from scanner.model.errors import FeedProcessError, FeedRefusedError, ScannerError
 from scanner.pipeline.feed_answers import MAX_ANSWER, Nonsense, fetched, imported
 
-COUNTS = {"entries": 1, "hashes": {"sha256": 1}, "refused": {}, "unsupported": {}, "categories": {"": 1}}
+COUNTS = {
+    "entries": 1, "removals": 0, "malformed": 0, "first_malformed": "", "hashes": {"sha256": 1},
+    "refused": {}, "unsupported": {}, "categories": {"": 1},
+}  # fmt: skip
 IMPORTED: dict[str, Any] = {"format": "csv", "sha256": "0" * 64, "counts": COUNTS}
 FETCHED: dict[str, Any] = {
     "not_modified": False, "etag": '"1"', "last_modified": "", "bytes": 3, "sha256": "0" * 64,
+    "memory": "", "partial": False,
 }  # fmt: skip
 
 
@@ -37,6 +41,7 @@ def test_honest_answers_are_taken() -> None:
         {"counts": {**COUNTS, "entries": -1}}, {"counts": {**COUNTS, "entries": True}},
         {"counts": {**COUNTS, "entries": 0}}, {"counts": {**COUNTS, "entries": 1.5}},
         {"counts": {**COUNTS, "hashes": [1]}}, {"counts": {**COUNTS, "hashes": {"md5": "1"}}},
+        {"counts": {**COUNTS, "first_malformed": 1}}, {"counts": {**COUNTS, "malformed": "1"}},
         {"counts": {"entries": 1}}, {"counts": {**COUNTS, "categories": {str(n): 1 for n in range(2000)}}},
     ],
 )  # fmt: skip
@@ -50,6 +55,7 @@ def test_an_import_that_can_not_have_been_is_nonsense(changed: dict[str, Any]) -
     [
         {"not_modified": 1}, {"not_modified": True}, {"sha256": ""}, {"etag": "a\nb"}, {"etag": "x" * 2000},
         {"last_modified": None}, {"bytes": -1}, {"bytes": 1 << 60}, {"path": "/etc/passwd"},
+        {"memory": None}, {"memory": "é"}, {"memory": "x" * (1 << 21)}, {"partial": 1},
     ],
 )  # fmt: skip
 def test_a_fetch_that_can_not_have_been_is_nonsense(changed: dict[str, Any]) -> None:
@@ -62,6 +68,13 @@ def test_what_is_no_answer_is_nonsense(data: bytes) -> None:
     for parse in (fetched, imported):
         with pytest.raises(Nonsense):
             parse(data)
+
+
+def test_changes_may_hold_no_entry_but_a_list_may_not() -> None:
+    nothing = {"counts": {**COUNTS, "entries": 0, "removals": 3}}
+    assert imported(raw(IMPORTED, **nothing), partial=True).counts.removals == 3
+    with pytest.raises(Nonsense):
+        imported(raw(IMPORTED, **nothing))
 
 
 def test_errors_come_back_as_what_they_are_and_harmless() -> None:

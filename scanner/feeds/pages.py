@@ -1,0 +1,55 @@
+"""Several answers of a publisher in one file: a magic line, then each page with its length before it.
+
+Protocols that deliver a list page by page are spoken by the process that has the network, which reads no more
+of a page than where the next one is; what a page says is read by the process that has none.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+from scanner.model.errors import FeedFormatError
+
+MAGIC = b"HSPAGES1\n"
+MAX_PAGE = 64 << 20  # bytes: publishers send some hundred KiB, a MISP event may have some tens of MiB
+_LENGTH = struct.Struct(">I")
+
+
+class _Sink(Protocol):
+    async def write(self, data: bytes) -> None: ...
+
+
+class PageWriter:
+    """Writes pages into a staging file; its limits are the sink's."""
+
+    def __init__(self, sink: _Sink) -> None:
+        self._sink = sink
+        self.pages = 0
+
+    async def write(self, page: bytes) -> None:
+        """Take the next page.
+
+        Raises:
+            FeedFormatError: it is larger than a page can be.
+        """
+        if len(page) > MAX_PAGE:
+            raise FeedFormatError(f"a page of {len(page)} bytes; at most {MAX_PAGE} can be right")
+        first = MAGIC if not self.pages else b""
+        await self._sink.write(first + _LENGTH.pack(len(page)) + page)
+        self.pages += 1
+
+
+def read_pages(stream: BinaryIO) -> Iterator[bytes]:
+    """The pages of a file whose magic line has been read already.
+
+    Raises:
+        FeedFormatError: it is cut short, or no file of pages.
+    """
+    while head := stream.read(_LENGTH.size):
+        length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else MAX_PAGE + 1
+        page = stream.read(length) if length <= MAX_PAGE else b""
+        if len(page) != length:
+            raise FeedFormatError("the pages are cut short or damaged", remedy="Fetch the list again")
+        yield page
