@@ -15,7 +15,7 @@ listed = $(TOOLS)/python tools/listed.py $(1)
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
-	@echo "make test         the test suite           make test-deploy  unit and image, really run (root)"
+	@echo "make test         the test suite           make test-deploy  units and image, really run (root); ONLY=…"
 	@echo "make test-race    the race test's long run: ROUNDS=20000 on ext4, tmpfs and across devices (root)"
 	@echo "make test-faults  kill and fail every system call: an hour or so"
 	@echo "make check        lint, types, imports     make format       mend formatting"
@@ -62,7 +62,7 @@ test: dev
 	wait $$!; e2e=$$?; cat $$out; rm -f $$out; exit $$((rest > e2e ? rest : e2e))
 
 test-deploy: dev
-	$(BIN)/python -m pytest tests/deploy
+	$(BIN)/python -m pytest tests/deploy $(if $(ONLY),-k "$(ONLY)")
 
 ROUNDS ?= 20000
 test-race: dev
