@@ -12,6 +12,7 @@ from scanner.app.importing import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
 from scanner.cli.feed_publish import command as publish
+from scanner.cli.feed_serve import command as serve
 from scanner.cli.output import console, print_json, table, time_text
 from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError, FeedError
@@ -134,6 +135,7 @@ def import_list(context: Context, file: Path, name: str, format_name: str | None
 
 
 command.add_command(publish)
+command.add_command(serve)
 
 
 @command.command("daemon")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+from scanner.feeds.formats.answers import AnswersFormat
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
 from scanner.feeds.formats.plain import PlainFormat
@@ -24,7 +25,7 @@ def available_formats() -> Mapping[str, FeedFormat]:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
     formats: dict[str, FeedFormat] = {
-        f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat(), TreeFormat())
+        f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat(), TreeFormat(), AnswersFormat())
     }
     for point in entry_points(group=GROUP):
         try:
