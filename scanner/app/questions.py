@@ -1,13 +1,12 @@
 """What a service is asked that has no list for us: hashes of known files that it has not answered lately.
 
-The answers make the feed's list, which is matched like any other; so a "yes" becomes a case within seconds, and nothing
-is asked while a file is being scanned.
+The answers make the feed's list, which is matched like any other; so a "yes" becomes a case within seconds,
+and nothing is asked while a file is being scanned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from scanner.app.state import StateDirectory
 from scanner.app.tools import profile
@@ -106,8 +105,3 @@ def _answered_ns(answers: Snapshot, kind: str, value: bytes) -> int:
     else:
         entries = tuple(entry for distance, entry in answers.near(kind, value, 0) if not distance)
     return max((e.about.added_ns for e in entries if e.about is not None), default=0)
-
-
-def reads(path: Path) -> bool:
-    """Whether the catalog can be read by us; where a service of its own syncs it can't."""
-    return path.exists()

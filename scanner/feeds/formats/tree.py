@@ -13,7 +13,7 @@ from typing import BinaryIO
 from scanner.feeds.checks import pass_over
 from scanner.feeds.formats.base import FormatOptions
 from scanner.feeds.tree.lines import MAX_LINE, entry_of, key_of
-from scanner.feeds.tree.notification import Notification, TreeFile, parse_notification
+from scanner.feeds.tree.notification import NAME, Notification, TreeFile, parse_notification
 from scanner.feeds.tree.packing import check, split, unpack
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import ImportCounts, Item, Removal
@@ -51,7 +51,7 @@ class TreeFormat:
         for file, packed in _in_order(told, pages):
             check(packed, file.sha256, file.bytes)
             where = file.path.rsplit("/", 1)[-1]
-            yield from _items(split(unpack(packed)), file.serial or told.serial, where, counts)
+            yield from _items(split(unpack(packed, where)), file.serial or told.serial, where, counts)
 
 
 def _in_order(told: Notification, pages: Iterator[bytes]) -> Iterator[tuple[TreeFile, bytes]]:
@@ -65,7 +65,9 @@ def _in_order(told: Notification, pages: Iterator[bytes]) -> Iterator[tuple[Tree
         yield file, page
         got += 1
     if got != len(files) or next(pages, None) is not None:
-        raise FeedFormatError(f"{got} of {len(files)} files of the tree came", remedy="Fetch the list again")
+        raise FeedFormatError(
+            f"{got} of {len(files)} files of the tree came", where=NAME, remedy="Fetch the list again"
+        )
 
 
 def _items(signed: Iterator[bytes], serial: int, where: str, counts: ImportCounts) -> Iterator[Item]:

@@ -134,9 +134,11 @@ def _object(data: bytes, what: str) -> dict[str, Any]:
     try:
         told = json.loads(data)
     except (ValueError, RecursionError) as e:
-        raise FeedFormatError(f"the {what} of the tree is no JSON", remedy=_REMEDY) from e
+        raise FeedFormatError(f"the {what} of the tree is no JSON", where=what, remedy=_REMEDY) from e
     if not isinstance(told, dict) or told.get("version") != VERSION:
-        raise FeedFormatError(f"the {what} of the tree is not of version {VERSION}", remedy=_REMEDY)
+        raise FeedFormatError(
+            f"the {what} of the tree is not of version {VERSION}", where=what, remedy=_REMEDY
+        )
     return told
 
 

@@ -18,7 +18,7 @@ def pack(lines: bytes) -> bytes:
     return gzip.compress(lines, 6, mtime=0)
 
 
-def unpack(packed: bytes) -> bytes:
+def unpack(packed: bytes, name: str = "a file of the tree") -> bytes:
     """The lines of a file, each with its sign and line feed.
 
     Raises:
@@ -28,11 +28,11 @@ def unpack(packed: bytes) -> bytes:
     try:
         content = inflate.decompress(packed, MAX_UNPACKED)
     except zlib.error as e:
-        raise FeedFormatError("a file of the tree is damaged", remedy="Tell the publisher") from e
+        raise FeedFormatError("it is damaged", where=name, remedy="Tell the publisher") from e
     if inflate.unconsumed_tail:
-        raise FeedFormatError(f"a file of the tree has more than {MAX_UNPACKED} bytes when unpacked")
+        raise FeedFormatError(f"it has more than {MAX_UNPACKED} bytes when unpacked", where=name)
     if not inflate.eof or inflate.unused_data or (content and not content.endswith(b"\n")):
-        raise FeedFormatError("a file of the tree is cut short", remedy="Tell the publisher")
+        raise FeedFormatError("it is cut short", where=name, remedy="Tell the publisher")
     return content
 
 
