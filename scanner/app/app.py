@@ -19,6 +19,7 @@ from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.importing import FeedChange
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.pools import worker_pool
+from scanner.app.publishing import Publisher
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import MetricsReporter
 from scanner.app.scanning import Scanner, ScanResult
@@ -343,6 +344,10 @@ class App:
         if not state.last_success_ns or self.keeper.store.current(name) is None:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
+
+    def publisher(self) -> Publisher:
+        """What publishes lists."""
+        return Publisher(self.keeper, self.state, self.clock, self.ids)
 
     async def sync_feed(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
         """Sync one feed and count how that went; `accept` and `wait` as in ListKeeper.sync.

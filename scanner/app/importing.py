@@ -92,23 +92,7 @@ class Importer:
             StorageError: the snapshot can't be written.
         """
         target = work / f"{feed.name}-{self.ids.new()}.index"
-        options = FormatOptions(
-            columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
-        )
-        format_name = feed.format
-        if feed.exchange and feed.format == AUTO:
-            format_name = available_exchanges()[feed.exchange].format
-        order = ImportOrder(
-            feed.name,
-            str(source),
-            format_name,
-            options,
-            self._clock.now_ns(),
-            feed.max_bytes,
-            feed.max_malformed,
-            memory,
-            partial,
-        )
+        order = replace(self.order(feed, source), memory=memory, partial=partial)
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:
                 answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
@@ -119,6 +103,24 @@ class Importer:
         finally:
             target.unlink(missing_ok=True)
         return answer
+
+    def order(self, feed: FeedConfig, source: Path) -> ImportOrder:
+        """How a feed's list is read; `source` is what it is called in errors."""
+        format_name = feed.format
+        if feed.exchange and feed.format == AUTO:
+            format_name = available_exchanges()[feed.exchange].format
+        options = FormatOptions(
+            columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
+        )
+        return ImportOrder(
+            feed.name,
+            str(source),
+            format_name,
+            options,
+            self._clock.now_ns(),
+            feed.max_bytes,
+            feed.max_malformed,
+        )
 
     def _check_shrinking(
         self, feed: FeedConfig, store: FeedStore, counts: Mapping[str, Any], accept: bool

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -69,8 +69,8 @@ class ListKeeper:
         self._clock = clock
         self._ids = ids
         self.store = FeedStore(state.feeds)
-        self._importer = Importer(config, clock, ids)
-        self.adhoc = AdhocLists(self._importer, state)
+        self.importer = Importer(config, clock, ids)
+        self.adhoc = AdhocLists(self.importer, state)
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.
@@ -83,6 +83,22 @@ class ListKeeper:
                 return feed
         known = ", ".join(f.name for f in self._config.feeds) or "none is configured"
         raise FeedError("there is no such feed", where=name, remedy=f"Configured feeds: {known}")
+
+    @staticmethod
+    def of_file(name: str, format_name: str) -> FeedConfig:
+        """How a list is read that is in no configuration.
+
+        Raises:
+            ConfigError: the name or the format can't be one.
+        """
+        try:
+            return FeedConfig(name=name, url="file:///", format=format_name, max_bytes=1 << 40)
+        except ValueError as e:
+            raise ConfigError(
+                "expected a name and a format of letters, digits, dots, dashes and underscores",
+                where=f"{name}, {format_name}",
+                remedy="Name the list with --name",
+            ) from e
 
     def shown_url(self, name: str) -> str:
         """A feed's address without secrets."""
@@ -114,6 +130,20 @@ class ListKeeper:
             finally:
                 staged.unlink(missing_ok=True)
 
+    def request(self, feed: FeedConfig) -> FetchRequest:
+        """How a feed is fetched, as if for the first time."""
+        return FetchRequest(
+            feed=feed.name,
+            url=feed.url,
+            max_bytes=feed.max_bytes,
+            insecure=feed.insecure,
+            bearer_file=feed.bearer_file,
+            basic_file=feed.basic_file,
+            exchange=feed.exchange or "",
+            options=dict(feed.options),
+            now_ns=self._clock.now_ns(),
+        )
+
     async def _locked(self, name: str, wait: float) -> FileLock:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
@@ -129,21 +159,11 @@ class ListKeeper:
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
         have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
-        request = FetchRequest(
-            feed=feed.name,
-            url=feed.url,
-            etag=state.etag if have_list else "",
-            last_modified=state.last_modified if have_list else "",
-            max_bytes=feed.max_bytes,
-            insecure=feed.insecure,
-            bearer_file=feed.bearer_file,
-            basic_file=feed.basic_file,
-            exchange=feed.exchange or "",
-            options=dict(feed.options),
-            memory=await asyncio.to_thread(self._memory, state) if have_list else "",
-            now_ns=self._clock.now_ns(),
-        )
-        fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+        request = self.request(feed)
+        if have_list:
+            memory = await asyncio.to_thread(self._memory, state)
+            request = replace(request, etag=state.etag, last_modified=state.last_modified, memory=memory)
+        fetched = await self.importer.processes.fetch(request, self._state.feeds_work, staged)
         now = self._clock.now_ns()
         if fetched.not_modified or (
             have_list and fetched.sha256 == state.source_sha256 and not fetched.partial
@@ -158,7 +178,7 @@ class ListKeeper:
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
-            answer = await self._importer.build(
+            answer = await self.importer.build(
                 feed,
                 staged,
                 descriptor,
@@ -206,7 +226,7 @@ class ListKeeper:
             FeedError: the list can't be used.
             StorageError: the index can't be written.
         """
-        return await self._importer.by_hand(
+        return await self.importer.by_hand(
             feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
         )
 

@@ -11,6 +11,8 @@ import click
 from scanner.app.importing import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
+from scanner.cli.feed_publish import command as publish
+from scanner.cli.feed_serve import command as serve
 from scanner.cli.output import console, print_json, table, time_text
 from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError, FeedError
@@ -130,6 +132,10 @@ def import_list(context: Context, file: Path, name: str, format_name: str | None
         change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept))
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
     return 0
+
+
+command.add_command(publish)
+command.add_command(serve)
 
 
 @command.command("daemon")

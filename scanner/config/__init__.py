@@ -6,7 +6,7 @@
 from scanner.config.checking import check_feeds, check_files, vault_in_reach
 from scanner.config.loading import load
 from scanner.config.models import Config, FeedConfig, Hashing, Matching, Origin, VolumeConfig
-from scanner.config.secrets import Secret, read_secret, read_token
+from scanner.config.secrets import Secret, read_private, read_secret, read_token
 from scanner.config.showing import effective, mask_url, to_yaml
 from scanner.config.units import Listen, parse_duration, parse_listen, parse_size
 
@@ -27,6 +27,7 @@ __all__ = [
     "parse_duration",
     "parse_listen",
     "parse_size",
+    "read_private",
     "read_secret",
     "read_token",
     "to_yaml",

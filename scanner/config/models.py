@@ -262,6 +262,14 @@ class HttpConfig(_Part):
     token_file: SecretFile | None = None
 
 
+class ServeConfig(_Part):
+    """Answering hash checks of others (`hostsweep feed serve`)."""
+
+    listen: ListenAddress = Listen("127.0.0.1", 9798)
+    clients_file: SecretFile | None = None
+    feeds: tuple[Name, ...] = ()  # all
+
+
 class Config(_Part):
     """The whole file."""
 
@@ -274,6 +282,7 @@ class Config(_Part):
     quarantine: Quarantine = Quarantine()
     brake: BrakeConfig = BrakeConfig()
     http: HttpConfig = HttpConfig()
+    serve: ServeConfig = ServeConfig()
     state_directory: AbsolutePath | None = None
     feeds_directory: AbsolutePath | None = None  # below the state directory
 

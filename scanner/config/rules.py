@@ -22,6 +22,7 @@ def broken_rules(config: Config) -> list[Problem]:
         *(problem for n, volume in enumerate(config.volumes) for problem in _volume(n, volume)),
         *(problem for n, feed in enumerate(config.feeds) for problem in _feed(n, feed)),
         *_own_ground(config),
+        *_serve(config),
         *_sync(config),
         *_securer(config),
     ]
@@ -93,6 +94,15 @@ def _own_ground(config: Config) -> Iterator[Problem]:
             if directory is not None and inside(volume.path, directory):
                 yield Problem(("volumes", n, "path"), f"this is {name} itself or lies in it")
                 break
+
+
+def _serve(config: Config) -> Iterator[Problem]:
+    if not config.serve.listen.loopback:
+        yield Problem(
+            ("serve", "listen"),
+            "secrets and hashes would go over the network in the clear: listen on this machine, "
+            "and let a web server with TLS pass requests on",
+        )
 
 
 def _sync(config: Config) -> Iterator[Problem]:

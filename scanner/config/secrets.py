@@ -24,6 +24,8 @@ class Secret:
 # Half of what `openssl rand -hex 32` prints. Whoever may ask can try some hundred tokens a second.
 SHORTEST_TOKEN = 32
 
+_MAX_PRIVATE = 1 << 20  # bytes: ten thousand clients
+
 
 def read_token(path: Path) -> Secret:
     """Read the token that lets others act on us: kept more strictly than what we send to others.
@@ -45,6 +47,26 @@ def read_token(path: Path) -> Secret:
         # systemd hands credentials over with an access list, which shows as a group that may read.
         return secret if st.st_gid else Secret(secret.value)
     raise ConfigError(what, where=str(path), remedy=remedy)
+
+
+def read_private(path: Path) -> str:
+    """Read a file of several lines that says who may ask us: kept as strictly as a token.
+
+    Raises:
+        ConfigError: it is missing, can't be read, is no regular file, is too large, or others may read or
+            change it.
+    """
+    remedy = "Make it a file of mode 0600 of root or hostsweep's user"
+    try:
+        raw, st = read_regular(path, _MAX_PRIVATE + 1)
+    except OSError as e:
+        raise ConfigError(f"it can't be read ({e.strerror})", where=str(path), remedy=remedy) from None
+    if st.st_mode & 0o027 or st.st_uid not in (0, os.geteuid()):
+        what = f"others may read or change it (mode {stat.S_IMODE(st.st_mode):04o})"
+        raise ConfigError(what, where=str(path), remedy=remedy)
+    if len(raw) > _MAX_PRIVATE:
+        raise ConfigError(f"it has more than {_MAX_PRIVATE} bytes", where=str(path))
+    return raw.decode("utf-8", "replace")
 
 
 def read_secret(path: Path) -> Secret:

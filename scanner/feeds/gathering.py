@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scanner.feeds.exchanges import MAX_MEMORY, Call, Client, available_exchanges
+from scanner.feeds.exchanges import MAX_MEMORY, Call, Client, Question, available_exchanges
 from scanner.feeds.pages import PageWriter
 from scanner.feeds.staging import staged
 from scanner.feeds.transport import Fetched, FetchRequest
@@ -23,7 +23,8 @@ async def gather(request: FetchRequest, client: Client, staging: Path) -> Fetche
     exchange = available_exchanges().get(request.exchange)
     if exchange is None:
         raise ConfigError(f"there is no protocol '{request.exchange}'", where=f"feed {request.feed}")
-    call = Call(request.url, request.options, _memory(request.memory), request.now_ns)
+    questions = [Question(bytes.fromhex(value), bytes.fromhex(asked)) for value, asked in request.questions]
+    call = Call(request.url, request.options, _memory(request.memory), request.now_ns, questions)
     async with staged(staging, request.max_bytes) as target:
         pages = PageWriter(target)
         outcome = await exchange.sync(call, client, pages)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scanner.feeds.detect import choose
 from scanner.feeds.formats import available_formats
-from scanner.feeds.formats.base import FeedFormat, FormatOptions
+from scanner.feeds.formats.base import FeedFormat, FormatOptions, PagedFormat
 from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
 from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
 from scanner.model.feeds import ImportCounts, Item
@@ -87,6 +87,8 @@ def _guarded(
     try:
         if opened.pages is None:
             yield from chosen.parse(opened.stream, options, counts)
+        elif isinstance(chosen, PagedFormat):
+            yield from chosen.parse_pages(opened.pages, options, counts)
         else:
             for page in opened.pages:
                 yield from chosen.parse(io.BytesIO(page), options, counts)

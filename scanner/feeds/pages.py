@@ -51,5 +51,7 @@ def read_pages(stream: BinaryIO) -> Iterator[bytes]:
         length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else MAX_PAGE + 1
         page = stream.read(length) if length <= MAX_PAGE else b""
         if len(page) != length:
-            raise FeedFormatError("the pages are cut short or damaged", remedy="Fetch the list again")
+            raise FeedFormatError(
+                "the pages are cut short or damaged", where="pages", remedy="Fetch the list again"
+            )
         yield page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -48,6 +48,7 @@ class FetchRequest:
         max_bytes: most that is taken.
         exchange: the publisher's protocol, "" for a list that is one file.
         options, memory, now_ns: as `scanner.feeds.exchanges.Call` has them; `memory` is JSON, "" for none.
+        questions: pairs of `value` and `asked` in hexadecimal, for a service that is asked.
     """
 
     feed: str
@@ -63,6 +64,7 @@ class FetchRequest:
     options: Mapping[str, str] = field(default_factory=dict)
     memory: str = ""
     now_ns: int = 0
+    questions: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from scanner.model.errors import ConfigError
 T = TypeVar("T")
 
 _SHUTDOWN_SECONDS = 2.0  # for answers that are under way; each takes milliseconds
-_LIMITS: web.AppKey[Limits] = web.AppKey("limits", Limits)
-_WATCHER: web.AppKey[Any] = web.AppKey("watcher", object)
+LIMITS: web.AppKey[Limits] = web.AppKey("limits", Limits)
+WATCHER: web.AppKey[Any] = web.AppKey("watcher", object)
 
 log = structlog.get_logger("hostsweep.http")
 
@@ -96,7 +96,7 @@ def build_application(
         middlewares=[_counted(watcher), problems, guard.check, guard.in_time],
         client_max_size=limits.body_bytes,
     )
-    app[_LIMITS], app[_WATCHER] = limits, watcher
+    app[LIMITS], app[WATCHER] = limits, watcher
     ready = Shared("readyz", lambda: _value(readiness()), limits.fresh_seconds)
     app.on_cleanup.append(lambda _: ready.close())
 
@@ -173,7 +173,7 @@ async def start(app: web.Application, listen: Address) -> web.AppRunner:
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
-    limits, watcher = app[_LIMITS], app[_WATCHER]
+    limits, watcher = app[LIMITS], app[WATCHER]
     try:
         if listen.path:
             await UnixSite(runner, listen.path, limits, watcher).start()

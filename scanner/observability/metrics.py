@@ -81,6 +81,7 @@ class Metrics:
             "feed_last_success_timestamp_seconds", "When a list was last known to be current.", "feed"
         )
         self._feed_sync = self._counter("feed_sync_total", "Attempts to sync a list.", "feed", "result")
+        self._checks = self._counter("checks_total", "Hash checks of others, by answer.", "result")
         self._feed_overdue = self._gauge(
             "feed_overdue", "1 if a list is older than its max_age, or was never fetched.", "feed"
         )
@@ -165,6 +166,10 @@ class Metrics:
         self._feed_sync.labels(*self._safe(feed=feed, result=result)).inc()
         if success_ns is not None:
             self.feed_success(feed, success_ns)
+
+    def check_answered(self, result: str) -> None:
+        """Somebody asked for a hash: true, false, prefix, refused, limited, malformed."""
+        self._checks.labels(*self._safe(result=result)).inc()
 
     def feed_success(self, feed: str, success_ns: int) -> None:
         """When a list was last known to be current, e.g. as remembered from before a restart."""

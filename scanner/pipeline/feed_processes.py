@@ -35,6 +35,7 @@ _FETCH_MEMORY = 2 << 30  # bytes of address space: most of it stacks of threads 
 # An index is smaller than its list, but for the search tables of perceptual hashes, which are up to twice as
 # large.
 _INDEX_BY_LIST = 4
+_LINES_BY_LIST = 8  # a line of 32 digits makes one of 100 bytes
 _INDEX_SLACK = 64 << 20  # and what every index has, however short
 _READ = 64 << 10  # bytes read of an answer at a time
 _TAIL = 300  # characters of what a process said last
@@ -158,15 +159,43 @@ class FeedProcesses:
             FeedError, ConfigError: the list can't be used.
             StorageError: the index can't be written.
         """
-        told = {**asdict(order), "descriptor": descriptor}
         limit = order.max_bytes * _INDEX_BY_LIST + _INDEX_SLACK
+        return await self._read("import_process", "index", order, descriptor, work, target, limit)
+
+    async def sort(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
+        """Read a list and write all of its entries to `target`, as lines in the order of their keys
+        (`scanner.feeds.tree.lines`).
+
+        Args:
+            descriptor: of the open list.
+            work: our own directory, closed to others, for the process's folder.
+
+        Raises:
+            FeedError, ConfigError: the list can't be used.
+            StorageError: the lines can't be written.
+        """
+        limit = order.max_bytes * _LINES_BY_LIST + _INDEX_SLACK
+        return await self._read("publish_process", "lines", order, descriptor, work, target, limit)
+
+    async def _read(
+        self,
+        module: str,
+        left: str,
+        order: ImportOrder,
+        descriptor: int,
+        work: Path,
+        target: Path,
+        limit: int,
+    ) -> ImportAnswer:
+        """Run the process that reads a list, and take what it leaves."""
+        told = {**asdict(order), "descriptor": descriptor}
         passed = (descriptor,) if order.base is None else (descriptor, order.base)
         with _told_where(order.source), self._place(work) as place:
             raw = await self._run(
-                "scanner.pipeline.import_process", told, place, self._limits.memory, limit, passed
+                f"scanner.pipeline.{module}", told, place, self._limits.memory, limit, passed
             )
             answer = _checked(partial(feed_answers.imported, partial=order.partial), raw)
-            await asyncio.to_thread(place.take, "index", target, limit)
+            await asyncio.to_thread(place.take, left, target, limit)
         return answer
 
     def _place(self, work: Path) -> Workplace:

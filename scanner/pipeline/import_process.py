@@ -30,8 +30,7 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
         FeedError: the list can't be used.
         StorageError: the snapshot can't be written.
     """
-    for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
-        _load(encoding)
+    load_codecs(order)
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=False,
@@ -72,6 +71,12 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         },
     )
     return {"format": result.format, "sha256": result.sha256, "counts": asdict(result.counts)}
+
+
+def load_codecs(order: dict[str, Any]) -> None:
+    """Load what text may be in, while it can be."""
+    for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
+        _load(encoding)
 
 
 def _load(encoding: str | None) -> None:

@@ -5,23 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
-from scanner.feeds.exchanges.base import MAX_MEMORY, Call, Client, Exchange, Outcome, Pages, Reply
+from scanner.feeds.exchanges.base import (
+    MAX_MEMORY,
+    Asker,
+    Call,
+    Client,
+    Exchange,
+    Outcome,
+    Pages,
+    Question,
+    Reply,
+)
+from scanner.feeds.exchanges.hashcheck import HashCheckExchange
+from scanner.feeds.exchanges.prefix import PrefixExchange
+from scanner.feeds.exchanges.shield import ShieldExchange
+from scanner.feeds.exchanges.tree import TreeExchange
 from scanner.model.errors import ConfigError
 
 __all__ = [
     "MAX_MEMORY",
+    "Asker",
     "Call",
     "Client",
     "Exchange",
     "Outcome",
     "Pages",
+    "Question",
     "Reply",
     "available_exchanges",
 ]
 
 GROUP = "hostsweep.feed_exchanges"
 
-_OURS: tuple[Exchange, ...] = ()
+_OURS: tuple[Exchange, ...] = (
+    TreeExchange(),
+    HashCheckExchange(),
+    ShieldExchange(),
+    PrefixExchange(),
+)
 
 
 def available_exchanges() -> Mapping[str, Exchange]:

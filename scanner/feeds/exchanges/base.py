@@ -6,9 +6,9 @@ in another process (see `scanner.feeds.pages`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,19 @@ class Pages(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A hash of a file of ours that a service is asked about.
+
+    Attributes:
+        value: the file's hash, raw.
+        asked: what the service is told: the same, or a keyed digest of it of which it gets a part.
+    """
+
+    value: bytes
+    asked: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One sync.
 
@@ -79,12 +92,14 @@ class Call:
         memory: what the last sync returned whose list is in use; {} at the first, and when the list in use is
             not this one's.
         now_ns: UTC, nanoseconds since 1970.
+        questions: for an `Asker`.
     """
 
     url: str
     options: Mapping[str, str]
     memory: Mapping[str, Any]
     now_ns: int
+    questions: Sequence[Question] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +147,16 @@ class Exchange(Protocol):
         Raises:
             FeedError: the publisher's side failed.
         """
+
+
+@runtime_checkable
+class Asker(Exchange, Protocol):
+    """A service that has no list for us but answers questions: its pages are answers (`formats.answers`), of
+    which our list is made."""
+
+    def kind(self, options: Mapping[str, str]) -> str:
+        """The hash kind it is asked for."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it is told parts of keyed digests only, see `Question.asked`."""

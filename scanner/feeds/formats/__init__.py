@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+from scanner.feeds.formats.answers import AnswersFormat
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
 from scanner.feeds.formats.plain import PlainFormat
+from scanner.feeds.formats.tree import TreeFormat
 from scanner.feeds.formats.vics import VicsFormat
 from scanner.model.errors import ConfigError
 
@@ -22,7 +24,9 @@ def available_formats() -> Mapping[str, FeedFormat]:
     Raises:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
-    formats: dict[str, FeedFormat] = {f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat())}
+    formats: dict[str, FeedFormat] = {
+        f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat(), TreeFormat(), AnswersFormat())
+    }
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from scanner.model.feeds import ImportCounts, Item
 
@@ -62,3 +62,13 @@ class FeedFormat(Protocol):
             FeedFormatError: the list is not what the format says.
             FeedRefusedError: it can be read in more than one way and `options` do not say which.
         """
+
+
+@runtime_checkable
+class PagedFormat(Protocol):
+    """A format whose pages belong together, instead of each being a document of its own."""
+
+    def parse_pages(
+        self, pages: Iterator[bytes], options: FormatOptions, counts: ImportCounts
+    ) -> Iterator[Item]:
+        """As `FeedFormat.parse`, of all pages."""
