@@ -93,7 +93,13 @@ class Importer:
         """
         target = work / f"{feed.name}-{self.ids.new()}.index"
         options = FormatOptions(
-            columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
+            columns=dict(feed.columns),
+            delimiter=feed.delimiter,
+            encoding=feed.encoding,
+            hash=feed.hash,
+            values={field: dict(meant) for field, meant in feed.values.items()},
+            header=feed.header,
+            member=feed.member,
         )
         format_name = feed.format
         if feed.exchange and feed.format == AUTO:
