@@ -45,6 +45,8 @@ def choose(declared: str, head: bytes, formats: Mapping[str, FeedFormat]) -> Fee
     """
     found = proposals(head, formats)
     if declared == AUTO:
+        if found.keys() == {"plain", "csv"}:
+            return formats["csv"]  # one column of digests with its name above: the same list in both
         if len(found) == 1:
             return formats[next(iter(found))]
         raise _ambiguous(found) if found else _unknown(head, formats)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import accumulate, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from scanner.index.layout import KindMeta, Meta, Origin
 from scanner.index.perceptual import TABLES_FROM, TABLES_SIZE, slot_table
 from scanner.index.writer import Part, write_snapshot
 from scanner.model.errors import FeedRefusedError
-from scanner.model.feeds import Entry, Item, Packed
+from scanner.model.feeds import Entry, Item, Packed, Rows
 from scanner.model.hashes import KINDS, HashKind
 
 _CHUNK = 65536  # rows sorted into the file at a time: 2 MB of SHA-256
@@ -91,6 +91,8 @@ class SnapshotBuilder:
                 self._add(Entry(((item.kind, item.values[i : i + size]),), "", item.category))
         elif isinstance(item, Entry):
             self._add(item)
+        elif isinstance(item, Rows):
+            self._add_rows(item)
 
     def _add(self, entry: Entry) -> None:
         number = len(self._categories)
@@ -109,6 +111,23 @@ class SnapshotBuilder:
         if entry.id:
             self._note_id(number, entry.id)
 
+    def _add_rows(self, rows: Rows) -> None:
+        number, count = len(self._categories), len(rows.categories)
+        if number + count > _MAX_ENTRIES:
+            raise FeedRefusedError(f"the list has more than {_MAX_ENTRIES} entries")
+        for kind, column in rows.hashes:
+            values = self._values.get(kind)
+            if values is None or len(column) != count * values.kind.size:
+                raise RuntimeError(f"{len(column)} bytes can't be {count} values of {kind}")
+            values.keys += column
+            values.entries.extend(range(number, number + count))
+        for category in dict.fromkeys(rows.categories):
+            if category not in self._codes:
+                self._new_category(category)
+        self._categories.extend(map(self._codes.__getitem__, rows.categories))
+        if rows.ids:
+            self._note_ids(number, rows.ids)
+
     def _new_category(self, category: str) -> int:
         code = len(self._codes)
         if code == _MAX_CATEGORIES or len(category) > _MAX_CATEGORY:
@@ -126,6 +145,15 @@ class SnapshotBuilder:
             self._id_ends.extend(repeat(len(self._ids), missing))
         self._ids += own.encode("utf-8", "backslashreplace")
         self._id_ends.append(len(self._ids))
+
+    def _note_ids(self, number: int, ids: Sequence[str]) -> None:
+        missing = number - len(self._id_ends)
+        if missing:
+            self._id_ends.extend(repeat(len(self._ids), missing))
+        written = [own.encode("utf-8", "backslashreplace") for own in ids]
+        ends = accumulate(map(len, written), initial=len(self._ids))
+        self._id_ends.extend(islice(ends, 1, None))
+        self._ids += b"".join(written)
 
     def finish(self, path: Path, *, meta: Origin) -> SnapshotInfo:
         """Write the snapshot to `path`, durably and in one step. The builder is used up.

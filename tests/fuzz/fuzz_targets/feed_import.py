@@ -15,12 +15,12 @@ from pathlib import Path
 
 from fuzzing import Target, file_of, law
 
-from fuzz_targets._lists import HEX, WORDS, check_entries, check_error, flat
+from fuzz_targets._lists import HEX, SIZES, WORDS, check_entries, check_error, flat
 from scanner.feeds import FeedFormat, FormatOptions, ImportResult, import_list
 from scanner.feeds.formats import CsvFormat, PlainFormat, VicsFormat
 from scanner.index import Snapshot, SnapshotBuilder
 from scanner.model.errors import FeedError
-from scanner.model.feeds import Entry
+from scanner.model.feeds import Entry, entries_of
 from scanner.model.hashes import KINDS
 
 _FORMATS = ("auto", "plain", "csv", "vics", "none of ours")
@@ -46,7 +46,7 @@ def check(data: bytes) -> None:
                 path,
                 _FORMATS[data[0] % len(_FORMATS)],
                 options,
-                entries.append,
+                lambda item: entries.extend(entries_of(item, SIZES)),
                 formats=_ours(),
                 max_bytes=_MAX_BYTES,
             )
