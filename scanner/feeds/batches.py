@@ -11,7 +11,7 @@ from scanner.model.hashes import KINDS
 
 
 def unhexed(texts: Sequence[str], size: int) -> bytes | None:
-    """Values of `size` bytes in hexadecimal digits as bytes, one after another; None when one is anything else."""
+    """Values of `size` bytes in hexadecimal digits as bytes, one after another; None when one is odd."""
     if set(map(len, texts)) != {2 * size}:
         return None
     try:

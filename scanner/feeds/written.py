@@ -22,11 +22,13 @@ def decoded(kind: str, text: str, form: str, where: str) -> bytes:
     """A value as bytes. The error tells lengths, never the value.
 
     Args:
-        form: one of `FORMS`.
+        form: one of `FORMS`; "": in digits, and PhotoDNA's 144 bytes as lists have them, in digits or base64.
 
     Raises:
         FeedFormatError: it is not written so, or has not the kind's length.
     """
+    if not form:
+        form = BASE64 if kind == "photodna" and is_base64_of(kind, text) else HEX
     if form == HEX:
         return digest(kind, text, where)
     size = KINDS[kind].size
