@@ -11,11 +11,6 @@ AUTO = "auto"
 
 # What lists are wrapped in, or what comes instead of one: said plainly where no format knows it.
 _TELLING = (
-    (b"PK\x03\x04", "it is a ZIP archive", "Unpack it, or have it published as the list itself or as gzip"),
-    (b"\x1f\x8b", "it is gzip inside gzip", "Have it compressed once only"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "Have it published as the list itself or as gzip"),
-    (b"\xfd7zXZ", "it is compressed with xz", "Have it published as the list itself or as gzip"),
-    (b"BZh", "it is compressed with bzip2", "Have it published as the list itself or as gzip"),
     (b"SQLite format 3", "it is an SQLite database", "Export it as CSV"),
     (b"-----BEGIN PGP", "it is an OpenPGP message or signature", "Name the list, not its signature"),
     (

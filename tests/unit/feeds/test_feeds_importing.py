@@ -59,7 +59,7 @@ def test_auto_refuses_what_could_be_two_formats_and_names_both(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04rest", "ZIP"),
+        (b"SQLite format 3\0", "SQLite"),
         (b"<!DOCTYPE html><html>", "login or error page"),
         (b"hello world\n", "none of plain, csv.*Declare it"),
         (f"{MD5},1\n".encode(), "Declare it"),
