@@ -117,7 +117,7 @@ def test_nothing_that_is_passed_over_in_vics_is_kept(tmp_path: Path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert result.counts.entries == 1
-    assert peak < 6 * MIB
+    assert peak < 10 * MIB  # parsed as a whole it would be more than 30
 
 
 def test_a_gzip_bomb_ends_at_the_limit_of_its_content(tmp_path: Path):
