@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ class SnapshotBuilder:
             if values is None or len(column) != count * values.kind.size:
                 raise RuntimeError(f"{len(column)} bytes can't be {count} values of {kind}")
             values.keys += column
-            values.entries.extend(range(number, number + count))
+            values.entries.frombytes(np.arange(number, number + count, dtype="<u4").tobytes())
         for category in dict.fromkeys(rows.categories):
             if category not in self._codes:
                 self._new_category(category)
@@ -143,17 +143,18 @@ class SnapshotBuilder:
         missing = number - len(self._id_ends)
         if missing:
             self._id_ends.extend(repeat(len(self._ids), missing))
-        self._ids += own.encode("utf-8", "backslashreplace")
+        self._ids += _written(own)
         self._id_ends.append(len(self._ids))
 
     def _note_ids(self, number: int, ids: Sequence[str]) -> None:
         missing = number - len(self._id_ends)
         if missing:
             self._id_ends.extend(repeat(len(self._ids), missing))
-        written = [own.encode("utf-8", "backslashreplace") for own in ids]
-        ends = accumulate(map(len, written), initial=len(self._ids))
-        self._id_ends.extend(islice(ends, 1, None))
-        self._ids += b"".join(written)
+        text = "".join(ids)
+        lengths = map(len, ids if text.isascii() else (_written(own) for own in ids))
+        ends = np.cumsum(np.fromiter(lengths, dtype="<u8", count=len(ids))) + np.uint64(len(self._ids))
+        self._id_ends.frombytes(ends.tobytes())
+        self._ids += _written(text)
 
     def finish(self, path: Path, *, meta: Origin) -> SnapshotInfo:
         """Write the snapshot to `path`, durably and in one step. The builder is used up.
@@ -208,6 +209,10 @@ class SnapshotBuilder:
             return []
         self._id_ends.extend(repeat(len(self._ids), len(self._categories) - len(self._id_ends)))
         return [_whole("", "id-ends", self._id_ends), _whole("", "ids", self._ids)]
+
+
+def _written(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _whole(kind: str, name: str, data: Any) -> Part:
