@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
+from scanner.feeds.formats.csv_layouts import GriffeyeFormat, HashKeeperFormat, IcseFormat
+from scanner.feeds.formats.hashdeep import HashdeepFormat
 from scanner.feeds.formats.plain import PlainFormat
 from scanner.feeds.formats.vics import VicsFormat
 from scanner.model.errors import ConfigError
@@ -15,6 +17,10 @@ __all__ = [
     "CsvFormat",
     "FeedFormat",
     "FormatOptions",
+    "GriffeyeFormat",
+    "HashKeeperFormat",
+    "HashdeepFormat",
+    "IcseFormat",
     "PlainFormat",
     "VicsFormat",
     "available_formats",
@@ -27,6 +33,10 @@ _OURS: tuple[Callable[[], FeedFormat], ...] = (
     PlainFormat,
     CsvFormat,
     VicsFormat,
+    IcseFormat,
+    GriffeyeFormat,
+    HashKeeperFormat,
+    HashdeepFormat,
 )
 
 

@@ -22,8 +22,15 @@ from scanner.model.names import display
 
 _BATCH = 10_000  # rows: some 10 MB of cells; larger ones are not faster
 
-# Headers that make a table another list: NIST's RDSv2, which lists known files once for each product.
-_NOT_OURS = frozenset({"productcode", "specialcode"})
+SIGNATURES: Mapping[str, frozenset[str]] = {
+    "icse": frozenset({"md5", "sha1", "image id", "is distributed", "victim identified", "baseline"}),
+    "griffeye": frozenset({"md5", "category", "initial category", "mime type"}),
+    "hashkeeper": frozenset({"file_id", "hashset_id", "file_name", "hash"}),
+    "rds": frozenset(
+        {"sha-1", "md5", "productcode", "specialcode"}
+    ),  # NIST's RDSv2, no format of this module
+}
+"""Tables whose columns are known by their headers, in lower case: a list that has these is not any CSV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +38,12 @@ class Layout:
     """A table whose columns are known.
 
     Attributes:
-        signature: headers it is recognised by, in lower case.
         columns, values: as the options of the same name; the configuration goes before them.
         delimiter: between columns; None: found out.
         ragged: rows may have more or fewer cells than the header.
         lenient: names in it may be in any encoding.
     """
 
-    signature: frozenset[str] = frozenset()
     columns: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     delimiter: str | None = None
@@ -74,14 +79,15 @@ class CsvFormat:
 
     def proposes(self, head: bytes) -> str | None:
         headers = self._headers(head)
-        if {h.casefold() for h in headers} & _NOT_OURS:
+        names = {header.casefold() for header in headers}
+        if any(signature <= names for signature in SIGNATURES.values()):
             return None
         try:
             columns = plan(headers, {}, 1)
         except (FeedFormatError, FeedRefusedError):
             return None
-        names = [hashed.kind for hashed in columns.hashes] + (["type", "hash"] if columns.typed else [])
-        return f"its first line names the columns {', '.join(names)}"
+        fields = [hashed.kind for hashed in columns.hashes] + (["type", "hash"] if columns.typed else [])
+        return f"its first line names the columns {', '.join(fields)}"
 
     def _headers(self, head: bytes) -> list[str]:
         line = head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace")
@@ -142,6 +148,8 @@ def _check_end(rows: Rows, columns: Columns) -> None:
     """
     problem = rows.malformed
     last = len(columns.headers) - 1
+    if problem is None and len(rows.last) <= last:
+        problem = FeedFormatError(f"it has {len(rows.last)} cells of {last + 1}")
     if problem is None and any(h.column == last for h in columns.hashes) and not "".join(rows.last[last:]):
         problem = FeedFormatError("its last cell is empty, of a column of hashes")
     if problem is not None:

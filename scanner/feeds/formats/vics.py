@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from scanner.feeds.formats.base import FormatOptions
-from scanner.feeds.formats.vics_chunks import Chunks
+from scanner.feeds.formats.vics_chunks import Chunks, Sizes
 from scanner.feeds.formats.vics_events import entries
+from scanner.feeds.layers import Readable
 from scanner.model.feeds import ImportCounts, Item
 
 _MODEL_NAMES = (b"projectvic", b"vicsdatamodel")
@@ -44,6 +45,11 @@ class VicsFormat:
         return None
 
     def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Item]:
-        chunks = Chunks(stream, counts)
-        yield from chunks.items()
-        yield from entries(chunks.rest(), counts, first=chunks.records)
+        return read(stream, counts, Sizes())
+
+
+def read(stream: Readable, counts: ImportCounts, sizes: Sizes) -> Iterator[Item]:
+    """The items of an envelope, in chunks as far as that goes."""
+    chunks = Chunks(stream, counts, sizes)
+    yield from chunks.items()
+    yield from entries(chunks.rest(), counts, first=chunks.records)

@@ -12,6 +12,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ijson
@@ -25,10 +26,7 @@ from scanner.model.errors import FeedFormatError
 from scanner.model.feeds import ImportCounts, Item
 from scanner.model.hashes import KINDS
 
-_PIECE = 1 << 20  # bytes read at a time: some 2,000 records with PhotoDNA
-_MOST = 4 << 20  # bytes without the end of a record, above which the events take over
 _TRIES = 8  # ends that are tried in a piece
-_HEAD = 1 << 16  # bytes in which the list has to begin
 _STARTS = 4  # places that are looked at for its beginning
 
 _VALUE = re.compile(rb'"value"\s*:\s*\[', re.IGNORECASE)
@@ -41,6 +39,21 @@ _DIRECT = ("md5", "sha1", "sha256")
 _FIELDS = WANTED | _CASES | {"alternativehashes"}
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is read at once; other values only in tests, which try every place of a cut.
+
+    Attributes:
+        head: bytes in which the list has to begin.
+        piece: bytes read at a time: some 2,000 records with PhotoDNA.
+        most: bytes without the end of a record, above which the events take over.
+    """
+
+    head: int = 1 << 16
+    piece: int = 1 << 20
+    most: int = 4 << 20
+
+
 class Chunks:
     """The records of a hash set from its beginning on, as far as they can be read in chunks.
 
@@ -48,7 +61,8 @@ class Chunks:
         records: read so far.
     """
 
-    def __init__(self, stream: Readable, counts: ImportCounts) -> None:
+    def __init__(self, stream: Readable, counts: ImportCounts, sizes: Sizes) -> None:
+        self._sizes = sizes
         self._stream = stream
         self._counts = counts
         self._left = b""  # read, and not taken
@@ -56,13 +70,13 @@ class Chunks:
 
     def items(self) -> Iterator[Item]:
         """The items of all chunks; the rest is `rest`."""
-        self._left = self._stream.read(_HEAD)
+        self._left = self._stream.read(self._sizes.head)
         start = _start(self._left)
         if start is None:
             return
         before, self._left = self._left[:start], self._left[start:]
         taken = False
-        while len(self._left) <= _MOST and (piece := self._stream.read(_PIECE)):
+        while len(self._left) <= self._sizes.most and (piece := self._stream.read(self._sizes.piece)):
             self._left += piece
             for chunk in _ends(self._left):
                 records = _parsed(chunk)
@@ -84,7 +98,7 @@ class Chunks:
         """
         if not self.records:
             return _Joined(self._left, self._stream)
-        while not (left := self._left.lstrip(b" \t\r\n")) and (piece := self._stream.read(_HEAD)):
+        while not (left := self._left.lstrip(b" \t\r\n")) and (piece := self._stream.read(self._sizes.head)):
             self._left = piece
         if left.startswith(b"]"):
             raise broken(f"value[{self.records}]")
