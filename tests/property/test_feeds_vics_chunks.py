@@ -40,7 +40,7 @@ RECORDS = st.fixed_dictionaries(
         "MediaID": NUMBERS,
         "Category": NUMBERS,
         "SHA1": st.sampled_from(["ab" * 20, None, ""]),
-        "PhotoDNA": st.sampled_from(["AAAA", None, "", []]),
+        "PhotoDNA": st.sampled_from(["AAAA", None, "", [], 0]),
         "AlternativeHashes": ALTERNATIVES | st.none() | TEXTS,
         "MediaFiles": st.lists(st.dictionaries(TEXTS, NESTED, max_size=2), max_size=2),
         "Tags": NESTED,

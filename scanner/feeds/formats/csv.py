@@ -6,21 +6,18 @@ goes row by row, which also finds the line an error is on.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import BinaryIO
 
 from scanner.feeds.formats.base import FormatOptions
 from scanner.feeds.formats.columns import Columns, plan, split_header
+from scanner.feeds.formats.csv_batches import batches
 from scanner.feeds.formats.csv_rows import Rows
-from scanner.feeds.formats.csv_text import TextLines
+from scanner.feeds.formats.csv_text import TextBlocks
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import ImportCounts, Item
-from scanner.model.names import display
-
-_BATCH = 10_000  # rows: some 10 MB of cells; larger ones are not faster
 
 SIGNATURES: Mapping[str, frozenset[str]] = {
     "icse": frozenset({"md5", "sha1", "image id", "is distributed", "victim identified", "baseline"}),
@@ -94,50 +91,41 @@ class CsvFormat:
         return split_header(line, self.layout.delimiter, {})[1]
 
     def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Item]:
-        text = TextLines(stream, lenient=self.layout.lenient)
+        text = TextBlocks(stream, lenient=self.layout.lenient)
         table = _Table(iter(text), self.layout, options)
-        rows = Rows(table.columns, self.layout.meanings(options), counts, ragged=self.layout.ragged)
-        for batch, line in table.batches():
+        columns = table.columns
+        rows = Rows(columns, self.layout.meanings(options), counts, ragged=self.layout.ragged)
+        for batch, line in batches(table.below, table.delimiter, len(columns.headers), table.above):
             yield from rows.items(batch, line)
         if not text.whole:
-            _check_end(rows, table.columns)
+            _check_end(rows, columns)
 
 
 class _Table:
-    """The header of a list, and the rows below it."""
+    """The header of a list, and what is below it.
 
-    def __init__(self, lines: Iterator[str], layout: Layout, options: FormatOptions) -> None:
-        self._above = 0  # lines before the rows
-        first = ""
-        for first in lines:
-            self._above += 1
-            if first.strip():
-                break
+    Attributes:
+        above: lines before the rows.
+        below: the rows, in blocks of whole lines.
+    """
+
+    def __init__(self, blocks: Iterator[str], layout: Layout, options: FormatOptions) -> None:
+        self.above = 0
+        text, first = "", ""
+        while not first.strip() and (text or (text := next(blocks, ""))):
+            first, end, text = text.partition("\n")
+            first += end
+            self.above += 1
         mapping = layout.mapping(options)
         delimiter = options.delimiter or layout.delimiter
         if options.header:
-            delimiter, headers = split_header(first, delimiter, mapping)
+            self.delimiter, headers = split_header(first, delimiter, mapping)
         else:
-            delimiter, cells = split_header(first, delimiter, {})
+            self.delimiter, cells = split_header(first, delimiter, {})
             headers = [str(n) for n in range(1, len(cells) + 1)]
-            lines, self._above = chain((first,), lines), self._above - 1
-        self.columns = plan(headers, mapping, max(self._above, 1))
-        self._reader = csv.reader(lines, delimiter=delimiter, strict=True)
-
-    def batches(self) -> Iterator[tuple[list[list[str]], int]]:
-        """Rows, and the number of the line before the first of them.
-
-        Raises:
-            FeedFormatError: the quoting is broken.
-        """
-        done = self._above
-        try:
-            while batch := list(islice(self._reader, _BATCH)):
-                yield batch, done
-                done = self._above + self._reader.line_num
-        except csv.Error as e:  # says what is wrong with the quoting, and quotes no cell
-            line = self._above + self._reader.line_num
-            raise FeedFormatError(f"this is not CSV: {display(str(e))}", where=f"line {line}") from e
+            text, self.above = first + text, self.above - 1
+        self.columns = plan(headers, mapping, max(self.above, 1))
+        self.below = chain((text,), blocks) if text else blocks
 
 
 def _check_end(rows: Rows, columns: Columns) -> None:

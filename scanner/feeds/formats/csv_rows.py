@@ -17,6 +17,7 @@ from scanner.feeds.checks import (
     unsupported_name,
 )
 from scanner.feeds.formats.columns import Columns, HashColumn
+from scanner.feeds.formats.csv_batches import Batch
 from scanner.feeds.times import told_ns
 from scanner.feeds.written import BASE64, HEX, decoded
 from scanner.model.errors import FeedFormatError
@@ -57,44 +58,45 @@ class Rows:
         self.malformed: FeedFormatError | None = None
         self.last: Sequence[str] = ()
 
-    def items(self, rows: Sequence[list[str]], line: int) -> Iterator[Item]:
+    def items(self, batch: Batch, line: int) -> Iterator[Item]:
         """The items of a batch; `line` is the number of the line before it."""
-        self.last = rows[-1]
-        hashes = self._hashes(rows) if self._simple and set(map(len, rows)) == {self._width} else None
-        texts = self._texts(rows) if hashes is not None else None
+        self.last = batch.last()
+        hashes = self._hashes(batch) if self._simple and batch.width == self._width else None
+        texts = self._texts(batch) if hashes is not None else None
         if hashes is None or texts is None:
-            yield from self._one_by_one(rows, line)
+            yield from self._one_by_one(batch.rows(), line)
             return
         self.malformed = None
         for kind, column in self._columns.unsupported:
-            number = sum(row[column].strip().casefold() not in _NOTHING for row in rows)
+            number = sum(cell.strip().casefold() not in _NOTHING for cell in batch.column(column))
             if number:
                 name = unsupported_name(kind)
                 self._counts.unsupported[name] = self._counts.unsupported.get(name, 0) + number
         yield from admit_rows(hashes, *texts, self._counts)
 
-    def _hashes(self, rows: Sequence[list[str]]) -> tuple[tuple[str, bytes], ...] | None:
+    def _hashes(self, batch: Batch) -> tuple[tuple[str, bytes], ...] | None:
         """All hash columns, or None when some cell is not simply what it should be."""
         found = []
         for hashed in self._columns.hashes:
-            values = _all_decoded(hashed, [row[hashed.column] for row in rows])
+            values = _all_decoded(hashed, batch.column(hashed.column))
             if values is None:
                 return None
             found.append((hashed.kind, values))
         return tuple(found)
 
-    def _texts(self, rows: Sequence[list[str]]) -> tuple[Sequence[str], Sequence[str]] | None:
+    def _texts(self, batch: Batch) -> tuple[Sequence[str], Sequence[str]] | None:
         """Categories and ids, or None where one is too long."""
-        categories: Sequence[str] = [LISTED] * len(rows)
         ids: Sequence[str] = ()
         if self._columns.category is not None:
-            cells = [row[self._columns.category] for row in rows]
+            cells = batch.column(self._columns.category)
             meant = {cell: category_text(self._meant("category", cell.strip())) for cell in set(cells)}
             if max(map(len, meant)) > MAX_TEXT:
                 return None
             categories = [meant[cell] for cell in cells]
+        else:
+            categories = [LISTED] * len(batch.column(0))
         if self._columns.id is not None:
-            ids = [row[self._columns.id].strip() for row in rows]
+            ids = list(map(str.strip, batch.column(self._columns.id)))
             if max(map(len, ids)) > MAX_TEXT:
                 return None
         return categories, ids

@@ -113,7 +113,8 @@ class Chunks:
             return
         columns = _columns(records, fields)
         if columns is not None:
-            photodna = sum(map(bool, _column(records, fields, "photodna")))
+            cells = _column(records, fields, "photodna")
+            photodna = len(cells) - sum(map(_absent, cells))
             if photodna:
                 self._counts.unsupported["photodna"] = self._counts.unsupported.get("photodna", 0) + photodna
             yield from admit_rows(*columns, self._counts)
@@ -245,7 +246,7 @@ def _columns(records: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) ->
     try:
         for kind in _DIRECT:
             cells = _column(records, fields, kind)
-            if any(cells):
+            if not all(map(_absent, cells)):
                 values = unhexed(cells, KINDS[kind].size)
                 if values is None:
                     return None
@@ -262,6 +263,10 @@ def _columns(records: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) ->
 def _column(records: Sequence[Mapping[str, Any]], fields: Mapping[str, str], field: str) -> Sequence[Any]:
     name = fields.get(field)
     return [record.get(name) for record in records] if name is not None else [None] * len(records)
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value == ""
 
 
 def _texts(values: Sequence[Any]) -> Sequence[str]:

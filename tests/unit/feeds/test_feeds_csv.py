@@ -150,7 +150,7 @@ def test_a_column_mistaken_for_the_category_is_refused(read):
 def test_the_limit_of_the_csv_module_is_left_alone_and_its_error_is_ours(read):
     before = csv.field_size_limit()
     with pytest.raises(FeedFormatError, match="line 2: this is not CSV: field larger than field limit"):
-        read(f"md5,note\n{MD5},{'x' * 200_000}\n".encode())
+        read(f'md5,note\n{MD5},"{"x" * 200_000}"\n'.encode())
     assert csv.field_size_limit() == before
 
 
@@ -269,31 +269,39 @@ def test_a_list_that_is_cut_never_yields_a_row_that_is_not_whole(quoting, column
 
 
 CELLS = [MD5, MD5.upper(), f" {MD5}", MD5[1:], "", "null", hashlib.md5().hexdigest(), "0" * 32]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.sampled_from(CELLS), st.sampled_from(["1", " 2", "0", ""]), st.sampled_from(["", "é", " x"])
-        ),
-        min_size=1,
-    )
+ROWS = st.tuples(
+    st.sampled_from([*[MD5] * 4, *CELLS]),
+    st.sampled_from(["1", " 2", "0", ""]),
+    st.sampled_from(["", "é", " x"]),
+    st.sampled_from([*[[]] * 6, ["one more"], [""], None]),  # None: one less
 )
-def test_a_batch_at_once_is_what_its_rows_are_one_by_one(rows):
-    """A column more of what else is told makes the rows go one by one."""
 
-    def outcome(more: str) -> object:
-        header, end = ["md5", "category", "id"], [more] if more else []
-        text = (
-            "\n".join(",".join(row) for row in [header + end, *([*row, *([""] * len(end))] for row in rows)])
-            + "\n"
-        )
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(ROWS, min_size=1), end=st.sampled_from(["\n", "\r\n"]), ended=st.booleans())
+def test_many_rows_at_once_are_what_they_are_one_by_one(rows, end, ended):
+    """Rows are cut up at once, read by the csv module where a cell is quoted, and taken one by one where
+    there is a column of what else is told."""
+    uneven = [[*row, *more] if more is not None else list(row[:-1]) for *row, more in rows]
+
+    def outcome(more: str = "", quote: str = "") -> object:
+        lines = [["md5", "category", "id"], *uneven]
+        if more:
+            lines = [[*lines[0], more], *([*line, ""] for line in uneven)]
+        text = end.join(",".join(f"{quote}{cell}{quote}" for cell in line) for line in lines) + end * ended
         counts = ImportCounts()
-        items = CsvFormat().parse(io.BytesIO(text.encode()), FormatOptions(), counts)
-        return [e for item in items for e in entries_of(item, SIZES)], counts
+        try:
+            items = CsvFormat().parse(io.BytesIO(text.encode()), FormatOptions(), counts)
+            entries = [e for item in items for e in entries_of(item, SIZES)]
+        except FeedFormatError as e:
+            assert "cut short" in e.what and not ended
+            return None
+        first, counts.first_malformed = counts.first_malformed, ""
+        return entries, counts, first.replace("expected 4", "expected 3").partition(", found")[0]
 
-    assert outcome("") == outcome("source")
+    assert outcome() == outcome(quote='"')
+    if ended:
+        assert outcome() == outcome("source")
 
 
 def test_a_nul_is_an_error_with_its_line(read):
