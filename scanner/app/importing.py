@@ -110,7 +110,13 @@ class Importer:
         if feed.exchange and feed.format == AUTO:
             format_name = available_exchanges()[feed.exchange].format
         options = FormatOptions(
-            columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
+            columns=dict(feed.columns),
+            delimiter=feed.delimiter,
+            encoding=feed.encoding,
+            hash=feed.hash,
+            values={field: dict(meant) for field, meant in feed.values.items()},
+            header=feed.header,
+            member=feed.member,
         )
         return ImportOrder(
             feed.name,

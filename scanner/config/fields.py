@@ -28,7 +28,11 @@ _FORMAT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PHOTODNA = "photodna"
 # What a column of a CSV list can be.
-_COLUMNS = (*EXACT_KINDS, *PERCEPTUAL_KINDS, "id", "category", "size", "added", "type", "hash")
+_COLUMNS = (
+    *(*EXACT_KINDS, *PERCEPTUAL_KINDS, _PHOTODNA, "type", "hash"),
+    *("id", "category", "size", "added", "removed", "changed", "severity", "labels", "source", "key"),
+)
+_WRITTEN_IN = ("", ":hex", ":base64", ":base32")  # how a column's values may be written
 
 
 def _name(value: str) -> str:
@@ -117,7 +121,15 @@ def _any_kind(value: str, info: ValidationInfo) -> str:
 
 
 def _column(value: str, info: ValidationInfo) -> str:
-    return _kind(value, (*_COLUMNS, *(info.context or {}).get("kinds", ())))
+    field, colon, written = value.partition(":")
+    if colon + written not in _WRITTEN_IN:
+        raise Expected("expected a column such as md5, or one with how it is written, such as md5:base64")
+    return _kind(field, (*_COLUMNS, *(info.context or {}).get("kinds", ()))) + colon + written
+
+
+def _meaning(value: object) -> object:
+    """Text, or a number for it: 0 is how to say that a value of the list means nothing."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _kind(value: str, known: tuple[str, ...]) -> str:
@@ -170,6 +182,7 @@ ExactKind = Annotated[str, AfterValidator(_exact_kind)]
 PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
 Column = Annotated[str, AfterValidator(_column)]
+Meaning = Annotated[str, BeforeValidator(_meaning)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Delimiter = Annotated[str, AfterValidator(_delimiter)]
 Workers = Annotated[str | int, BeforeValidator(_workers)]

@@ -25,6 +25,7 @@ from scanner.config.fields import (
     ExactKind,
     FormatName,
     ListenAddress,
+    Meaning,
     Name,
     PerceptualKind,
     Seconds,
@@ -46,6 +47,7 @@ Place = tuple[str | int, ...]
 """Where a value stands in the file: keys and list indices from the top."""
 
 OnHit = Literal["quarantine", "report"]
+ValueField = Literal["type", "category", "severity", "labels", "source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,12 @@ class FeedConfig(_Part):
     max_age: Seconds = 2 * _DAY
     on_match: OnMatch = OnMatch()
     columns: Mapping[str, Column] = Field(default_factory=dict)
+    values: Mapping[ValueField, Mapping[str, Meaning]] = Field(default_factory=dict)
+    header: bool = True
     delimiter: Delimiter | None = None
     encoding: Encoding | None = None
     hash: AnyKind | None = None
+    member: Text | None = None
     insecure: bool = False
     bearer_file: SecretFile | None = None
     basic_file: SecretFile | None = None

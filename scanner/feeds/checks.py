@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import About, Entry, ImportCounts
@@ -42,7 +42,7 @@ def _harmless() -> dict[tuple[str, bytes], str]:
     return table
 
 
-_HARMLESS = _harmless()
+HARMLESS: Mapping[tuple[str, bytes], str] = _harmless()
 
 
 def shown(name: str) -> str:
@@ -55,7 +55,7 @@ def shown(name: str) -> str:
 
 def refusal(kind: str, value: bytes) -> str | None:
     """Why a value must not be matched: empty_input, all_zeros, all_ones; None where nothing is wrong."""
-    return _HARMLESS.get((kind, value))
+    return HARMLESS.get((kind, value))
 
 
 def kind_name(text: str) -> str:
@@ -131,7 +131,7 @@ def admit(
     Raises:
         FeedRefusedError: the list has more categories than can be right.
     """
-    kept = tuple(pair for pair in hashes if pair not in _HARMLESS or _refuse(pair, counts))
+    kept = tuple(pair for pair in hashes if pair not in HARMLESS or _refuse(pair, counts))
     if not kept:
         return None
     counts.entries += 1
@@ -139,14 +139,18 @@ def admit(
         counts.hashes[kind] = counts.hashes.get(kind, 0) + 1
     number = counts.categories.get(category, 0)
     if not number and len(counts.categories) >= MAX_CATEGORIES:
-        raise FeedRefusedError(
-            f"the list has more than {MAX_CATEGORIES} categories",
-            remedy="Check which column or field of the list is the category",
-        )
+        raise too_many_categories()
     counts.categories[category] = number + 1
     return Entry(kept, id, category, key, changed_ns, about)
 
 
+def too_many_categories() -> FeedRefusedError:
+    return FeedRefusedError(
+        f"the list has more than {MAX_CATEGORIES} categories",
+        remedy="Check which column or field of the list is the category",
+    )
+
+
 def _refuse(pair: tuple[str, bytes], counts: ImportCounts) -> bool:
-    count(counts.refused, _HARMLESS[pair])
+    count(counts.refused, HARMLESS[pair])
     return False

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from scanner.feeds.formats.base import FeedFormat
 from scanner.model.errors import FeedRefusedError
 
 AUTO = "auto"
 
+# Of MISP's feed generator: a digest and the UUID of an event, without a header.
+_MISP = re.compile(rb"[0-9a-f]{32},[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\r?\n")
+
 # What lists are wrapped in, or what comes instead of one: said plainly where no format knows it.
 _TELLING = (
-    (b"PK\x03\x04", "it is a ZIP archive", "Unpack it, or have it published as the list itself or as gzip"),
-    (b"\x1f\x8b", "it is gzip inside gzip", "Have it compressed once only"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "Have it published as the list itself or as gzip"),
-    (b"\xfd7zXZ", "it is compressed with xz", "Have it published as the list itself or as gzip"),
-    (b"BZh", "it is compressed with bzip2", "Have it published as the list itself or as gzip"),
     (b"SQLite format 3", "it is an SQLite database", "Export it as CSV"),
     (b"-----BEGIN PGP", "it is an OpenPGP message or signature", "Name the list, not its signature"),
     (
@@ -45,21 +44,35 @@ def choose(declared: str, head: bytes, formats: Mapping[str, FeedFormat]) -> Fee
     """
     found = proposals(head, formats)
     if declared == AUTO:
-        if len(found) == 1:
-            return formats[next(iter(found))]
-        raise _ambiguous(found) if found else _unknown(head, formats)
+        return _found(found, head, formats)
     if declared not in formats:
         raise FeedRefusedError(
             f"there is no list format '{declared}'",
             where="format",
             remedy=f"Known: {', '.join(formats)}, {AUTO}",
         )
-    if found and declared not in found:
+    if found and declared not in found and not _special_cases(found, formats, formats[declared]):
         raise FeedRefusedError(
             f"declared as {declared}, but the content says otherwise: {_reasons(found)}",
             remedy=f"Correct the feed's format: (or set it to {AUTO}), or ask the publisher what changed",
         )
     return formats[declared]
+
+
+def _found(found: Mapping[str, str], head: bytes, formats: Mapping[str, FeedFormat]) -> FeedFormat:
+    """The one format that content can be of."""
+    if not found:
+        raise _unknown(head, formats)
+    if found.keys() == {"plain", "csv"}:
+        return formats["csv"]  # one column of digests with its name above: the same list in both
+    if len(found) > 1:
+        raise _ambiguous(found)
+    return formats[next(iter(found))]
+
+
+def _special_cases(names: Iterable[str], formats: Mapping[str, FeedFormat], general: FeedFormat) -> bool:
+    """Whether some of these formats are special cases of another: a table declared as CSV may be read so."""
+    return any(isinstance(formats[name], type(general)) for name in names)
 
 
 def _reasons(found: Mapping[str, str]) -> str:
@@ -75,6 +88,12 @@ def _ambiguous(found: Mapping[str, str]) -> FeedRefusedError:
 
 def _unknown(head: bytes, formats: Mapping[str, FeedFormat]) -> FeedRefusedError:
     text = head.lstrip()
+    if _MISP.match(text):
+        return FeedRefusedError(
+            "this looks like the hashes.csv of a MISP feed: MD5 of the values of attributes, not of files",
+            remedy="Name the feed's directory instead, which has the events. If these are MD5 of files after"
+            " all, declare format: csv, header: false and columns: {1: md5, 2: id}",
+        )
     for magic, what, remedy in _TELLING:
         if text.startswith(magic):
             return FeedRefusedError(f"this is no list that can be read: {what}", remedy=remedy)

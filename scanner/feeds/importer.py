@@ -65,7 +65,8 @@ def import_list(
     known = available_formats() if formats is None else formats
     counts = ImportCounts()
     try:
-        with open_list(source if descriptor is None else descriptor, options.encoding, max_bytes) as opened:
+        given = source if descriptor is None else descriptor
+        with open_list(given, options.encoding, max_bytes, member=options.member) as opened:
             chosen = choose(format_name, opened.head, known)
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)

@@ -1,29 +1,26 @@
-"""Opening a list: size limits, gzip and text encodings, so that a format sees plain UTF-8 or bytes."""
+"""Opening a list: size limits, compression and text encodings, so that a format sees plain UTF-8 or bytes."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import hashlib
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO
 
+from scanner.feeds.layers import BUFFER, Counted, Layer, Readable, unreadable
 from scanner.feeds.pages import MAGIC, read_pages
+from scanner.feeds.unpacking import is_packed, unpacked
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 
 HEAD = 64 * 1024  # bytes of content that formats are recognised by
-_BUFFER = 256 * 1024  # bytes read at once; beyond it reading is no faster
 
 # Bytes of a list, and of its content where it is compressed. Ten million entries in VICS JSON are some
 # 5 GB; without a limit a gzip file of 8 MB could keep an import busy for hours.
 DEFAULT_MAX_BYTES = 8 * 1024**3
 
-_GZIP = b"\x1f\x8b"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -33,82 +30,19 @@ _MARKS = (
 )
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Layer(io.RawIOBase):
-    """A source of bytes as a raw stream; io.BufferedReader puts readline and peek on top."""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer unless the end comes first: what is peeked at must not depend on short reads."""
-        filled = 0
-        while filled < len(buffer) and (data := self._next(len(buffer) - filled)):
-            buffer[filled : filled + len(data)] = data
-            filled += len(data)
-        return filled
-
-    def _next(self, size: int) -> bytes:
-        """At most `size` bytes; b"" at the end only."""
-        raise NotImplementedError
-
-
-class _Counted(_Layer):
-    """Passes bytes on, hashing and counting them, until there are more than may be."""
-
-    def __init__(self, source: _Readable, limit: int, what: str) -> None:
-        self._source = source
-        self._limit = limit
-        self._what = what
-        self.bytes = 0
-        self.digest = hashlib.sha256()
-
-    def _next(self, size: int) -> bytes:
-        try:
-            data = self._source.read(size)
-        except OSError as e:
-            raise _unreadable(e) from e
-        self.bytes += len(data)
-        if self.bytes > self._limit:
-            raise FeedRefusedError(
-                f"{self._what} more than {self._limit} bytes",
-                remedy="If it is right, raise the feed's max_bytes",
-            )
-        self.digest.update(data)
-        return data
-
-
-class _Gunzipped(_Layer):
-    """The content of a gzip file."""
-
-    def __init__(self, source: io.BufferedReader) -> None:
-        self._file = gzip.GzipFile(fileobj=source, mode="rb")
-
-    def _next(self, size: int) -> bytes:
-        try:
-            return self._file.read(size)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-            raise FeedFormatError(
-                "the gzip data is damaged or cut short", remedy="Fetch the list again"
-            ) from e
-
-
-class _Recoded(_Layer):
+class _Recoded(Layer):
     """Text of another encoding as UTF-8."""
 
-    def __init__(self, source: _Readable, encoding: str) -> None:
+    def __init__(self, source: Readable, encoding: str) -> None:
         self._source = source
         self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._ready = b""
         self._ended = False
 
-    def _next(self, size: int) -> bytes:
+    def next(self, size: int) -> bytes:
         while not self._ready and not self._ended:
-            data = self._source.read(_BUFFER)
+            data = self._source.read(BUFFER)
             self._ended = not data
             try:
                 self._ready = self._decoder.decode(data, final=self._ended).encode("utf-8")
@@ -130,7 +64,7 @@ class OpenList:
         pages: the pages, where the list came in pages; `stream` is theirs then.
     """
 
-    def __init__(self, source: _Counted, stream: io.BufferedReader) -> None:
+    def __init__(self, source: Counted, stream: io.BufferedReader) -> None:
         self._source = source
         self.stream: BinaryIO = stream
         self.head = stream.peek(HEAD)[:HEAD]
@@ -144,14 +78,18 @@ class OpenList:
 
     def finish(self) -> tuple[str, int]:
         """Read what is left; SHA-256 in hexadecimal and number of the exact bytes of the file."""
-        while self._source.read(_BUFFER):
+        while self._source.read(BUFFER):
             pass
         return self._source.digest.hexdigest(), self._source.bytes
 
 
 @contextmanager
 def open_list(
-    source: Path | int, encoding: str | None, max_bytes: int = DEFAULT_MAX_BYTES
+    source: Path | int,
+    encoding: str | None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    *,
+    member: str | None = None,
 ) -> Iterator[OpenList]:
     """Open a list for reading, forwards and once.
 
@@ -159,32 +97,40 @@ def open_list(
         source: its path, or a descriptor of the open file, which is closed at the end.
         encoding: as declared; a byte order mark goes before it.
         max_bytes: of the file, and of its content.
+        member: name of the list in an archive, with `*` and `?` as in a shell; None: the only one.
 
     Raises:
         FeedRefusedError: it can't be read, is empty, or is too large (also while it is read).
         FeedFormatError: its compression or encoding is broken (also while it is read).
+        StorageError: there is no room to unpack an archive.
     """
     try:
         file = open(source, "rb", buffering=0)  # noqa: PTH123, SIM115 - maybe a descriptor; closed below
     except OSError as e:
-        raise _unreadable(e) from e
+        raise unreadable(e) from e
     with file:
-        counted = _Counted(file, max_bytes, "the list has")
-        yield OpenList(counted, _content(io.BufferedReader(counted, _BUFFER), encoding, max_bytes))
+        counted = Counted(file, max_bytes, "the list has", hashed=True)
+        content = _unpacked(io.BufferedReader(counted, BUFFER), counted, max_bytes, member)
+        yield OpenList(counted, _as_utf8(content, encoding))
 
 
-def _unreadable(e: OSError) -> FeedRefusedError:
-    return FeedRefusedError(
-        f"the list can't be read ({e.strerror or type(e).__name__})",
-        remedy="Name a file that exists and may be read",
-    )
+def _unpacked(
+    raw: io.BufferedReader, counted: Counted, max_bytes: int, member: str | None
+) -> io.BufferedReader:
+    """Through compression, one level of it. What a list is encrypted with goes before this."""
+    if not is_packed(raw.peek(8)):
+        return raw
+    content: io.BufferedReader = io.BufferedReader(unpacked(raw, counted, max_bytes, member), BUFFER)
+    if is_packed(content.peek(8)):
+        raise FeedRefusedError(
+            "the list is compressed inside what is compressed",
+            remedy="Have it published compressed once only, and an archive with the list itself in it",
+        )
+    return content
 
 
-def _content(raw: io.BufferedReader, encoding: str | None, max_bytes: int) -> io.BufferedReader:
-    """Through compression and encoding to the content, at its first byte that is no mark."""
-    if raw.peek(2).startswith(_GZIP):
-        unpacked = _Counted(_Gunzipped(raw), max_bytes, "unpacked, the list has")
-        raw = io.BufferedReader(unpacked, _BUFFER)
+def _as_utf8(raw: io.BufferedReader, encoding: str | None) -> io.BufferedReader:
+    """Through the encoding to the content, at its first byte that is no mark."""
     head = raw.peek(4)
     if not head:
         raise FeedRefusedError(
@@ -198,7 +144,7 @@ def _content(raw: io.BufferedReader, encoding: str | None, max_bytes: int) -> io
         if head.startswith(codecs.BOM_UTF8):
             raw.read(len(codecs.BOM_UTF8))
         return raw
-    return io.BufferedReader(_Recoded(raw, encoding), _BUFFER)
+    return io.BufferedReader(_Recoded(raw, encoding), BUFFER)
 
 
 def _is_utf8(encoding: str) -> bool:

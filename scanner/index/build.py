@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from scanner.index.columns import Column, Texts
 from scanner.index.details import Abouts
 from scanner.index.finish import Collected, Merge, Values
@@ -19,7 +21,7 @@ from scanner.index.perceptual import TABLES_FROM
 from scanner.index.records import GONE, RecordChanges, Records
 from scanner.index.snapshot import Snapshot
 from scanner.model.errors import FeedRefusedError
-from scanner.model.feeds import Entry, Item, Packed, Removal
+from scanner.model.feeds import Entry, Item, Packed, Removal, Rows
 from scanner.model.hashes import KINDS, HashKind
 
 _MAX_ENTRIES = 2**32 - 2  # an entry's number has 32 bits, and the last of them is `GONE`
@@ -105,6 +107,8 @@ class SnapshotBuilder:
             self._add_packed(item)
         elif isinstance(item, Removal):
             self._records.add(item.key, GONE, item.changed_ns)
+        elif isinstance(item, Rows):
+            self._add_rows(item)
         else:
             self._add(item)
 
@@ -145,6 +149,26 @@ class SnapshotBuilder:
         values.add_packed(packed.values, self._number, code)
         self._categories.repeat(code, count)
         self._number += count
+
+    def _add_rows(self, rows: Rows) -> None:
+        number, count = self._number, len(rows.categories)
+        if number + count > _MAX_ENTRIES:
+            raise _too_many()
+        for category in dict.fromkeys(rows.categories):
+            if category not in self._codes:
+                self._new_category(category)
+        codes = np.fromiter(map(self._codes.__getitem__, rows.categories), dtype="<u2", count=count)
+        by_code = np.bincount(codes).tolist()
+        for kind, column in rows.hashes:
+            values = self._values.get(kind)
+            if values is None or len(column) != count * values.kind.size:
+                raise RuntimeError(f"{len(column)} bytes can't be {count} values of {kind}")
+            values.add_rows(column, number, by_code)
+        self._categories.extend(codes)
+        self._number += count
+        if rows.ids:
+            self._ids.append_empty(number - self._first - self._ids.length)
+            self._ids.extend([own.encode("utf-8", "backslashreplace") for own in rows.ids])
 
     def _new_category(self, category: str) -> int:
         code = len(self._codes)

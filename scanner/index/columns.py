@@ -220,6 +220,10 @@ class Texts:
         self._lengths.append(len(text))
         self.blob.extend_bytes(text)
 
+    def extend(self, texts: Sequence[bytes]) -> None:
+        self._lengths.extend(np.fromiter(map(len, texts), dtype="<u4", count=len(texts)))
+        self.blob.extend_bytes(b"".join(texts))
+
     def append_empty(self, times: int) -> None:
         if times:
             self._lengths.repeat(0, times)

@@ -58,6 +58,11 @@ class Values:
         self.rows.add_numbered(values, first)
         self.counts[code] += len(values) // self.kind.size
 
+    def add_rows(self, values: bytes, first: int, by_code: Sequence[int]) -> None:
+        self.rows.add_numbered(values, first)
+        for code, number in enumerate(by_code):
+            self.counts[code] += number
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:

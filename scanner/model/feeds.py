@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import repeat
 
 # An entry of a format that has no categories: being listed is the whole statement.
 LISTED = "listed"
@@ -87,8 +89,45 @@ class Packed:
     category: str = LISTED
 
 
-Item = Entry | Removal | Packed
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Many entries that have the same kinds of hashes, column by column, for formats of which speed matters.
+
+    Attributes:
+        hashes: (kind, the raw values of all entries one after another); checked and counted, no kind twice.
+        categories: of each entry; their number is that of the entries.
+        ids: of each entry; empty where none of them has one.
+    """
+
+    hashes: tuple[tuple[str, bytes], ...]
+    categories: Sequence[str]
+    ids: Sequence[str] = ()
+
+
+Item = Entry | Removal | Packed | Rows
 """What a format makes of a list."""
+
+
+def entries_of(item: Item, sizes: Mapping[str, int]) -> Iterator[Entry]:
+    """The single entries of an item; of a removal there are none.
+
+    Args:
+        sizes: bytes of a value, by kind.
+    """
+    if isinstance(item, Entry):
+        yield item
+    elif isinstance(item, Packed):
+        size = sizes[item.kind]
+        for i in range(0, len(item.values), size):
+            yield Entry(((item.kind, item.values[i : i + size]),), "", item.category)
+    elif isinstance(item, Rows):
+        columns = [
+            [(kind, values[i : i + sizes[kind]]) for i in range(0, len(values), sizes[kind])]
+            for kind, values in item.hashes
+        ]
+        ids = item.ids or repeat("")
+        for hashes, category, own in zip(zip(*columns, strict=True), item.categories, ids, strict=False):
+            yield Entry(hashes, own, category)
 
 
 @dataclass(slots=True)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scanner.feeds import FormatOptions, import_list
 from scanner.feeds.checks import category_text, refusal
 from scanner.model.errors import FeedError
-from scanner.model.feeds import LISTED, Entry
+from scanner.model.feeds import LISTED, Entry, entries_of
 from scanner.model.hashes import KINDS
 
+SIZES = {name: kind.size for name, kind in KINDS.items()}
 SETTINGS = settings(max_examples=60, deadline=None)
 cases = st.sampled_from([str.upper, str.lower])
 names = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=12)
@@ -38,7 +39,12 @@ def read(content: bytes, format: str, **options: object) -> list[Entry]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "list")
         path.write_bytes(content)
-        result = import_list(path, format, FormatOptions(**options), entries.append)  # type: ignore[arg-type]
+        result = import_list(
+            path,
+            format,
+            FormatOptions(**options),  # type: ignore[arg-type]
+            lambda item: entries.extend(entries_of(item, SIZES)),
+        )
     assert result.counts.entries == len(entries)
     assert sum(result.counts.hashes.values()) == sum(len(e.hashes) for e in entries)
     assert sum(result.counts.categories.values()) == len(entries)

@@ -14,16 +14,23 @@ class FormatOptions:
     """What the operator says of how a list is written. A format ignores what does not concern it.
 
     Attributes:
-        columns: the list's own header names, to the field each one is.
+        columns: the list's own header names, or numbers of columns counted from 1, to the field each one is;
+            a field may say how its values are written: `md5:base64`, `sha1:base32`.
+        values: for a field (`category`, `type`, …) what the list writes, to what is meant by it.
+        header: the first line names the columns.
         delimiter: of columns; None: found out.
         encoding: of the text, a codec's name; None: UTF-8, or UTF-16 where a byte order mark says so.
         hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq).
+        member: name of the list in an archive, with `*` and `?` as in a shell; None: the only list in it.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     delimiter: str | None = None
     encoding: str | None = None
     hash: str | None = None
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    header: bool = True
+    member: str | None = None
 
 
 class FeedFormat(Protocol):

@@ -7,14 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scanner.feeds.checks import UNSUPPORTED_KINDS, kind_name, shown
+from scanner.feeds.written import FORMS
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.hashes import KINDS
 
-# `size` and `added` are known so that they may be mapped; nothing here needs their values.
-FIELDS = (*KINDS, "id", "category", "size", "added", "type", "hash")
-_DELIMITERS = ",;\t"
+# What else than a hash a column can be. `size` is known so that it may be mapped; nothing needs its values.
+_TYPED = ("type", "hash")
+_TOLD = ("severity", "labels", "added", "removed", "source", "key", "changed")
+_OTHERS = ("id", "category", "size", *_TYPED, *_TOLD)
+_ADORNED = ("hash", "sum", "digest", "checksum", "value")  # md5hash, md5_sum, HashMD5: columns of md5
+_DELIMITERS = ",;\t|"
 
 _SHOWN_NAMES = 20  # headers in an error
+
+
+@dataclass(frozen=True, slots=True)
+class HashColumn:
+    """A column of values of one kind, and how they are written (see `scanner.feeds.written`)."""
+
+    kind: str
+    column: int
+    form: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +35,33 @@ class Columns:
     """The places of the fields in a row.
 
     Attributes:
-        headers: all names, as the list has them.
-        hashes: (kind, column) of columns with values of one kind.
+        headers: all names, as the list has them; numbers where it has none.
+        hashes: columns with values of one kind.
         unsupported: (kind, column) of kinds that can't be matched.
         id, category: columns, None where there is none.
-        typed: columns of the pair `type` and `hash`, None where there is none.
+        typed: columns of the pair `type` and `hash`, and how the latter is written; None where there is none.
+        told: columns of what else is told of an entry, by field.
     """
 
     headers: tuple[str, ...]
-    hashes: tuple[tuple[str, int], ...]
+    hashes: tuple[HashColumn, ...]
     unsupported: tuple[tuple[str, int], ...]
     id: int | None
     category: int | None
-    typed: tuple[int, int] | None
+    typed: tuple[int, int, str] | None
+    told: Mapping[str, int]
 
     def where(self, line: int, column: int) -> str:
         return f"line {line}, column '{shown(self.headers[column])}'"
 
 
+def known_fields() -> tuple[str, ...]:
+    """All fields a column can be mapped to."""
+    return (*KINDS, *sorted(UNSUPPORTED_KINDS - KINDS.keys()), *_OTHERS)
+
+
 def split_header(line: str, delimiter: str | None, mapping: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The delimiter and the names of a header line; a delimiter that isn't given is the one of ``, ;``
+    """The delimiter and the names of a header line; a delimiter that isn't given is the one of ``, ; |``
     and tab that makes most names known.
 
     Raises:
@@ -65,68 +85,110 @@ def plan(headers: Sequence[str], mapping: Mapping[str, str], line: int) -> Colum
 
     Raises:
         FeedFormatError: no hash column, a mapped header that isn't there, or two columns for one field.
-        FeedRefusedError: the mapping names an unknown field.
+        FeedRefusedError: the mapping names an unknown field, or a way to write values that is unknown.
     """
     _check_mapping(headers, mapping, line)
     fields = _fields(headers, mapping)
     places: dict[str, int] = {}
-    for column, field in enumerate(fields):
+    forms: dict[str, str] = {}
+    for column, spec in enumerate(fields):
+        field, _, form = spec.partition(":")
         if field and field in places:
             raise FeedFormatError(
                 f"two columns are '{field}': {shown(headers[places[field]])} and {shown(headers[column])}",
                 where=f"line {line}",
                 remedy="Map the right one in the configuration: columns: {its header: " + field + "}",
             )
-        places[field] = column
+        places[field], forms[field] = column, form
     found = Columns(
         tuple(headers),
-        tuple((kind, places[kind]) for kind in KINDS if kind in places),
-        tuple((kind_name(h), n) for n, h in enumerate(headers) if not fields[n] and _unsupported(h)),
+        tuple(HashColumn(kind, places[kind], forms[kind]) for kind in KINDS if kind in places),
+        _unsupported(headers, fields),
         places.get("id"),
         places.get("category"),
-        (places["type"], places["hash"]) if "type" in places and "hash" in places else None,
+        (places["type"], places["hash"], forms["hash"]) if places.keys() >= set(_TYPED) else None,
+        {field: places[field] for field in _TOLD if field in places},
     )
     if not found.hashes and found.typed is None:
-        raise FeedFormatError(
-            f"no column of hashes: expected one of {', '.join(KINDS)}, or type and hash;"
-            f" found {_listed(headers)}",
-            where=f"line {line}",
-            remedy="Map the list's own names in the configuration: columns: {their header: md5}",
-        )
+        raise _no_hashes(headers, line)
     return found
+
+
+def _unsupported(headers: Sequence[str], fields: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Columns of kinds that can't be matched, mapped or by their own name."""
+    kinds = [
+        field.partition(":")[0] or kind_name(header) for header, field in zip(headers, fields, strict=True)
+    ]
+    return tuple((kind, n) for n, kind in enumerate(kinds) if kind in UNSUPPORTED_KINDS - KINDS.keys())
 
 
 def _fields(headers: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
     """The field each column is, "" for none. A mapped header goes before one that has the field's name."""
-    mapped = {theirs.strip().casefold(): field for theirs, field in mapping.items()}
-    taken = {mapped[h.casefold()] for h in headers if h.casefold() in mapped}
+    mapped = _by_place(headers, mapping)
+    taken = {field.partition(":")[0] for field in mapped.values()}
     found = []
-    for header in headers:
-        own = kind_name(header)
-        natural = own if own in FIELDS and own not in taken else ""
-        found.append(mapped.get(header.casefold(), natural))
+    for column, header in enumerate(headers):
+        own = _natural(header)
+        found.append(mapped.get(column, own if own not in taken else ""))
     return found
 
 
-def _unsupported(header: str) -> bool:
-    return kind_name(header) in UNSUPPORTED_KINDS
+def _by_place(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[int, str]:
+    """What is mapped, by the number of the column from 0; a name goes before a number."""
+    names = {header.casefold(): n for n, header in reversed(list(enumerate(headers)))}
+    found = {}
+    for theirs, field in mapping.items():
+        place = names.get(theirs.strip().casefold())
+        if place is None and theirs.strip().isdecimal() and 0 < int(theirs) <= len(headers):
+            place = int(theirs) - 1
+        if place is not None:
+            found[place] = field
+    return found
+
+
+def _natural(header: str) -> str:
+    """The field a header names by itself, "" for none."""
+    own = kind_name(header)
+    if own in KINDS or own in _OTHERS:
+        return own
+    for word in _ADORNED:
+        bare = own.removesuffix(word).removeprefix(word)
+        if bare in KINDS:
+            return bare
+    return ""
 
 
 def _check_mapping(headers: Sequence[str], mapping: Mapping[str, str], line: int) -> None:
-    present = {h.casefold() for h in headers}
-    for theirs, field in mapping.items():
-        if field not in FIELDS:
+    for theirs, spec in mapping.items():
+        field, colon, form = spec.partition(":")
+        if field not in known_fields():
             raise FeedRefusedError(
                 f"'{field}' is no field of ours",
                 where=f"columns, {theirs}",
-                remedy=f"Fields are {', '.join(FIELDS)}",
+                remedy=f"Fields are {', '.join((*KINDS, *_OTHERS))}",
             )
-        if theirs.strip().casefold() not in present:
+        if colon and form not in FORMS:
+            raise FeedRefusedError(
+                f"'{form}' is no way to write values that is known here",
+                where=f"columns, {theirs}",
+                remedy=f"They are {', '.join(FORMS)}",
+            )
+        if not _by_place(headers, {theirs: spec}):
             raise FeedFormatError(
                 f"the configuration maps a column '{theirs}' that isn't there; found {_listed(headers)}",
                 where=f"line {line}",
                 remedy="Ask the publisher what changed, then correct columns:",
             )
+
+
+def _no_hashes(headers: Sequence[str], line: int) -> FeedFormatError:
+    return FeedFormatError(
+        f"no column of hashes: expected one of {', '.join(KINDS)}, or type and hash;"
+        f" found {_listed(headers)}",
+        where=f"line {line}",
+        remedy="Map the list's own names in the configuration: columns: {their header: md5};"
+        " of a list without header the numbers, with header: false",
+    )
 
 
 def _listed(headers: Sequence[str]) -> str:

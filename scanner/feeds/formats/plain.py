@@ -2,32 +2,26 @@
 
 Forms of a line (coreutils' digest.c): ``<hex>``, ``<hex>  name``, ``<hex> *name``, each with a leading
 backslash where the name holds escapes; ``SHA256 (name) = <hex>`` of BSD and ``--tag``, without the
-blanks from OpenSSL. Names are not looked at.
+blanks from OpenSSL, with base64 from ``cksum --base64``. Names are not looked at. A first line that is the
+name of a kind (``MD5``, ``SHA-1``), as X-Ways exchanges lists, says what all others are.
+
+The lines of a block are read in one go where they are all alike, and one by one where they aren't.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from scanner.feeds.checks import UNSUPPORTED_KINDS, admit, count, digest, kind_name
+from scanner.feeds.batches import admit_packed
+from scanner.feeds.blocks import LineBlocks
+from scanner.feeds.checks import count, pass_over
 from scanner.feeds.formats.base import FormatOptions
+from scanner.feeds.formats.plain_lines import LENGTHS, Lines, kind_of_header, proposed, uniform
 from scanner.model.errors import FeedFormatError, FeedRefusedError
-from scanner.model.feeds import LISTED, Entry, ImportCounts
-from scanner.model.hashes import EXACT_KINDS, KINDS
-
-# Bytes of a line that are held: a name of PATH_MAX is 4 KiB, escaped 8 KiB. Of a longer line the
-# beginning and the end are kept, since a digest stands in one of them.
-_MAX_LINE = 64 * 1024
-_TAIL = 1024
-
-_BY_LENGTH = {32: "md5", 40: "sha1"}
-_AMBIGUOUS = 64  # digits: SHA-256 or PDQ
-
-_DIGEST = re.compile(rb"\\?([0-9A-Fa-f]+)(?:[ \t]+(.*))?", re.DOTALL)
-_SUM = re.compile(rb"\\?[0-9A-Fa-f]{64} [ *][^ ]")  # as sha256sum prints it
-_TAG = re.compile(rb"\\?([A-Za-z][A-Za-z0-9-]{1,11}) ?\(.*\) ?= ([0-9A-Fa-f]+)", re.DOTALL)
+from scanner.model.feeds import LISTED, ImportCounts, Item
+from scanner.model.hashes import KINDS
 
 
 class PlainFormat:
@@ -44,26 +38,15 @@ class PlainFormat:
     def proposes(self, head: bytes) -> str | None:
         for number, line in enumerate(head.split(b"\n"), 1):
             line = line.strip()
-            if not line or line.startswith(b"#"):
-                continue
-            if _TAG.fullmatch(line):
-                return f"line {number} is a tagged checksum"
-            found = _DIGEST.fullmatch(line)
-            if found and len(found[1]) in (*_BY_LENGTH, _AMBIGUOUS):
-                return f"line {number} begins with {len(found[1])} hexadecimal digits"
-            return None
+            if line and not line.startswith(b"#"):
+                return proposed(line, number)
         return None
 
-    def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Entry]:
-        by_length = _kinds_by_length(options.hash)
-        for number, line in _lines(stream):
-            if not line or line.startswith(b"#"):
-                continue
-            pair = _read(line, number, by_length, counts)
-            if pair is not None:
-                entry = admit((pair,), "", LISTED, counts)
-                if entry is not None:
-                    yield entry
+    def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Item]:
+        reader = _Reader(_kinds_by_length(options.hash), options.hash, counts)
+        blocks = LineBlocks(stream)
+        for block in blocks:
+            yield from reader.items(block, blocks.number)
 
 
 def _kinds_by_length(declared: str | None) -> dict[int, str]:
@@ -72,7 +55,7 @@ def _kinds_by_length(declared: str | None) -> dict[int, str]:
     Raises:
         FeedRefusedError: the declared kind is none of ours.
     """
-    by_length = dict(_BY_LENGTH)
+    by_length = dict(LENGTHS)
     if declared is not None:
         if declared not in KINDS:
             raise FeedRefusedError(
@@ -82,88 +65,98 @@ def _kinds_by_length(declared: str | None) -> dict[int, str]:
     return by_length
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers, stripped; long ones shortened in the middle.
+class _Reader:
+    """Blocks of lines to items; equal kinds that follow one another go together."""
 
-    Raises:
-        FeedFormatError: a NUL or a carriage return inside a line: its lines end otherwise, and all
-            but the first digest would be lost unseen.
-    """
-    number = 0
-    while line := stream.readline(_MAX_LINE):
-        number += 1
-        if len(line) == _MAX_LINE and not line.endswith(b"\n"):
-            line = _shortened(line, stream, number)
-        line = line.strip(b" \t\r\n")
-        _check_ends(line, number)
-        yield number, line
+    def __init__(self, by_length: dict[int, str], declared: str | None, counts: ImportCounts) -> None:
+        self._lines = Lines(by_length)
+        self._declared = declared
+        self._counts = counts
+        self._met: Counter[int] = Counter()  # digests by their number of digits
+        self._begun = False  # a line that says something was met
+        self._kind = ""
+        self._values = bytearray()
 
+    def items(self, block: bytes, number: int) -> Iterator[Item]:
+        """The items of whole lines; `number` is that of the line before them."""
+        found = uniform(block, self._lines.by_length)
+        if found is None:
+            yield from self._one_by_one(block, number)
+            return
+        kind, values = found
+        self._begun = True
+        self._met[2 * KINDS[kind].size] += len(values) // KINDS[kind].size
+        packed = admit_packed(kind, values, LISTED, self._counts)
+        if packed is not None:
+            yield packed
 
-def _shortened(head: bytes, stream: BinaryIO, number: int) -> bytes:
-    tail = b""
-    while piece := stream.readline(_MAX_LINE):
-        _check_ends(piece.rstrip(b"\r\n"), number)
-        tail = (tail + piece)[-_TAIL:]
-        if piece.endswith(b"\n"):
-            break
-    return head + tail
+    def _one_by_one(self, block: bytes, number: int) -> Iterator[Item]:
+        whole = block.endswith(b"\n")
+        lines = block.split(b"\n")
+        last = number + len(lines)
+        for line in lines:
+            number += 1
+            line = line.strip(b" \t\r")
+            if line and not line.startswith(b"#"):
+                yield from self._line(line, number, cut=not whole and number == last)
+        yield from self._flushed()
 
+    def _line(self, line: bytes, number: int, *, cut: bool) -> Iterator[Item]:
+        """One line.
 
-def _check_ends(line: bytes, number: int) -> None:
-    if b"\0" in line:
-        raise FeedFormatError(
-            "a NUL byte in a line of text",
-            where=f"line {number}",
-            remedy="The list is UTF-16 (declare encoding: utf-16-le), or was made with -z; lines must end in"
-            " a line feed",
-        )
-    if b"\r" in line:
-        raise FeedFormatError(
-            "a carriage return inside a line",
-            where=f"line {number}",
-            remedy="Lines must end in a line feed (LF or CR LF)",
-        )
+        Args:
+            cut: it is the last one and has no end, so that it may have been longer.
+        """
+        if not self._begun:
+            self._begun = True
+            header = kind_of_header(line)
+            if header:
+                self._declare(header, number)
+                return
+        try:
+            kind, value, digits = self._lines.read(line, number)
+            if cut and len(line.lstrip(b"\\")) == digits and self._all_longer(digits):
+                raise FeedFormatError("fewer digits than before", where=f"line {number}")
+        except FeedFormatError as e:
+            if cut:
+                raise _cut_short(e) from e
+            pass_over(e, self._counts)
+            return
+        self._met[digits] += 1
+        if value is None:
+            count(self._counts.unsupported, kind)
+            return
+        if kind != self._kind:
+            yield from self._flushed()
+            self._kind = kind
+        self._values += value
 
+    def _all_longer(self, digits: int) -> bool:
+        """Whether all digests so far are of one kind, which has more digits than this."""
+        [(others, number), *more] = self._met.items() or [(0, 0)]
+        return not more and number > 1 and digits < others
 
-def _read(
-    line: bytes, number: int, by_length: dict[int, str], counts: ImportCounts
-) -> tuple[str, bytes] | None:
-    found = _DIGEST.fullmatch(line)
-    if found is None:
-        return _read_tag(line, number, counts)
-    digits = found[1]
-    kind = by_length.get(len(digits))
-    if kind is None:
-        if len(digits) != _AMBIGUOUS:
-            raise _unexpected(f"{len(digits)} hexadecimal digits", number, by_length)
-        if not _SUM.match(line):
-            raise FeedRefusedError(
-                "64 hexadecimal digits are SHA-256 or PDQ, and nothing here says which",
+    def _flushed(self) -> Iterator[Item]:
+        values, self._values = bytes(self._values), bytearray()
+        if values:
+            packed = admit_packed(self._kind, values, LISTED, self._counts)
+            if packed is not None:
+                yield packed
+
+    def _declare(self, header: str, number: int) -> None:
+        if self._declared is not None and self._declared != header:
+            raise FeedFormatError(
+                f"the first line says that these are {header}, the configuration {self._declared}",
                 where=f"line {number}",
-                remedy="Declare it in the feed's configuration: hash: sha256, or hash: pdq",
+                remedy="Correct the feed's hash:, or ask the publisher what changed",
             )
-        kind = "sha256"
-    return kind, bytes.fromhex(digits.decode("ascii"))
+        if header in KINDS:
+            self._lines = Lines({2 * KINDS[header].size: header})
 
 
-def _read_tag(line: bytes, number: int, counts: ImportCounts) -> tuple[str, bytes] | None:
-    found = _TAG.fullmatch(line)
-    if found is None:
-        raise _unexpected("something else", number, _BY_LENGTH)
-    kind = kind_name(found[1].decode("ascii"))
-    if kind in EXACT_KINDS:
-        return kind, digest(kind, found[2].decode("ascii"), f"line {number}")
-    if kind not in UNSUPPORTED_KINDS:
-        raise FeedFormatError("a tagged checksum of an unknown kind", where=f"line {number}")
-    count(counts.unsupported, kind)
-    return None
-
-
-def _unexpected(found: str, number: int, by_length: dict[int, str]) -> FeedFormatError:
-    lengths = ", ".join(str(n) for n in sorted({*by_length, _AMBIGUOUS}))
+def _cut_short(e: FeedFormatError) -> FeedFormatError:
     return FeedFormatError(
-        f"expected a digest of {lengths} hexadecimal digits at the start of the line, found {found}",
-        where=f"line {number}",
-        remedy="A plain list has one digest a line, `#` comments, and a file name after it at most;"
-        " declare another format: if it isn't one",
+        f"the last line has no end and is not whole ({e.what}): the list is cut short",
+        where=e.where,
+        remedy="Fetch the list again; each line, also the last, should end in a line feed",
     )

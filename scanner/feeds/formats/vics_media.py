@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from scanner.feeds.checks import MAX_TEXT, admit, category_text, count, digest, kind_name, unsupported_name
+from scanner.feeds.checks import MAX_TEXT, admit, category_text, count, kind_name, unsupported_name
+from scanner.feeds.written import decoded
 from scanner.model.errors import FeedFormatError
 from scanner.model.feeds import Entry, ImportCounts
+from scanner.model.hashes import KINDS
 
 _HASHES = frozenset({"md5", "sha1", "sha256"})
 # Of AlternativeHashes; perceptual hashes other than PDQ differ from one producer to the next.
 _ALTERNATIVES = _HASHES | {"pdq"}
 _CASE_KEYS = frozenset({"media", "caseid", "casenumber"})
 # Members whose value must not be an object or a list.
+NOT_PLAIN = "expected a plain value, found an object or a list"
 WANTED = _HASHES | {"category", "mediaid", "photodna"}
 
 
@@ -20,13 +23,18 @@ class Media:
     """Collects one object while its members go by, in whatever order.
 
     An element of `value` may turn out to be a Case: then it needs no hash of its own. Errors are raised
-    without `where`; the reader knows the path.
+    without `where`; the reader knows the path. Of a member that comes twice the last counts.
+
+    Attributes:
+        problem: what is wrong with it, for the reader to note.
     """
 
-    __slots__ = ("_category", "_hashes", "_id", "_is_case", "_unsupported")
+    __slots__ = ("_alternatives", "_category", "_hashes", "_id", "_is_case", "_unsupported", "problem")
 
     def __init__(self) -> None:
-        self._hashes: list[tuple[str, bytes]] = []
+        self.problem: FeedFormatError | None = None
+        self._hashes: dict[str, bytes] = {}
+        self._alternatives: list[tuple[str, bytes]] = []
         self._unsupported: set[str] = set()
         self._id = ""
         self._category = ""
@@ -39,14 +47,15 @@ class Media:
             FeedFormatError: this can't be a value of that member.
         """
         if key in _HASHES:
-            self._add(key, value)
+            found = _value(key, value)
+            if found is not None:
+                self._hashes[key] = found
         elif key == "category":
-            self._category = category_text(_number_or_text(value))
+            self._category = category_text(number_or_text(value))
         elif key == "mediaid":
-            self._id = category_text(_number_or_text(value))  # 0 is "none", as with categories
+            self._id = category_text(number_or_text(value))  # 0 is "none", as with categories
         elif key == "photodna":
-            if value:
-                self._unsupported.add("photodna")
+            self.alternative("photodna", value)
         elif key in _CASE_KEYS:
             self._is_case = True
 
@@ -63,8 +72,10 @@ class Media:
         if value is None or value == "":
             return
         kind = kind_name(name) if isinstance(name, str) else ""
-        if kind in _ALTERNATIVES:
-            self._add(kind, value)
+        if kind in _ALTERNATIVES or (kind == "photodna" and kind in KINDS):
+            found = _value(kind, value)
+            if found is not None:
+                self._alternatives.append((kind, found))
         else:
             self._unsupported.add(unsupported_name(kind))
 
@@ -74,25 +85,31 @@ class Media:
         Raises:
             FeedFormatError: a Media without any hash.
         """
-        if not self._hashes and not self._unsupported:
+        if not self._hashes and not self._alternatives and not self._unsupported:
             if self._is_case:
                 return None
             raise FeedFormatError("a Media without any hash")
         for kind in self._unsupported:
             count(counts.unsupported, kind)
-        return admit(self._hashes, self._id, self._category, counts)
-
-    def _add(self, kind: str, value: Any) -> None:
-        if value is None or value == "":
-            return
-        if not isinstance(value, str):
-            raise FeedFormatError(f"{kind} is text, found something else")
-        pair = kind, digest(kind, value.strip(), "")
-        if pair not in self._hashes:
-            self._hashes.append(pair)
+        # dict.fromkeys: each pair once, in their order
+        pairs = dict.fromkeys((*self._hashes.items(), *self._alternatives))
+        return admit(pairs, self._id, self._category, counts)
 
 
-def _number_or_text(value: Any) -> str:
+def _value(kind: str, value: Any) -> bytes | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise FeedFormatError(f"{kind} is text, found something else")
+    return decoded(kind, value.strip(), "", "")
+
+
+def number_or_text(value: Any) -> str:
+    """A number or a text as text, "" for null.
+
+    Raises:
+        FeedFormatError: it is something else, or too long.
+    """
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

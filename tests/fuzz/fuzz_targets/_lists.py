@@ -12,11 +12,12 @@ from scanner.feeds import FeedFormat, FormatOptions
 from scanner.feeds.checks import MAX_CATEGORIES, MAX_TEXT, refusal
 from scanner.feeds.formats import CsvFormat
 from scanner.model.errors import FeedError, FeedFormatError
-from scanner.model.feeds import Entry, ImportCounts
+from scanner.model.feeds import Entry, ImportCounts, entries_of
 from scanner.model.hashes import KINDS
 
 _LIKE_A_DIGEST = re.compile(r"[0-9A-Fa-f]{32,}")
 HEX = {kind: bytes(range(1, 1 + known.size)).hex().encode() for kind, known in KINDS.items()}
+SIZES = {name: kind.size for name, kind in KINDS.items()}
 WORDS = (*(kind.encode() for kind in KINDS), *HEX.values(), b"photodna", b"category", b"id", b"\r\n", b"null")
 
 
@@ -25,8 +26,8 @@ def check_format(form: FeedFormat, content: bytes, options: FormatOptions) -> No
     form.proposes(content[:65536])
     counts, entries = ImportCounts(), []
     try:
-        for entry in form.parse(io.BytesIO(content), options, counts):
-            entries.append(entry)
+        for item in form.parse(io.BytesIO(content), options, counts):
+            entries.extend(entries_of(item, SIZES))
     except FeedError as e:
         check_error(e)
         return
@@ -67,4 +68,5 @@ def _again(entries: list[Entry]) -> list[Entry]:
     for kind, value, own_id, category in flat(entries):
         writer.writerow([kind, value.hex(), own_id, category])
     stream = io.BytesIO(text.getvalue().encode())
-    return list(CsvFormat().parse(stream, FormatOptions(), ImportCounts()))
+    items = CsvFormat().parse(stream, FormatOptions(), ImportCounts())
+    return [entry for item in items for entry in entries_of(item, SIZES)]

@@ -14,6 +14,8 @@ _OPTIONS = (
     FormatOptions(columns={"Fingerprint": "md5", "Class": "category"}),
     FormatOptions(columns={"algo": "type", "sum": "hash", "nr": "id"}, delimiter="|"),
     FormatOptions(columns={"x": "nothing of ours"}),
+    FormatOptions(columns={"1": "md5:base64", "2": "sha1:base32", "3": "category"}, header=False),
+    FormatOptions(values={"category": {"a": "1", "b": "0"}}),
 )
 
 
@@ -31,6 +33,8 @@ def seeds() -> dict[str, bytes]:
         "delimited": b"\1md5;category\n" + md5 + b";1\n",
         "mapped": b"\2fingerprint,class\n" + md5 + b",A1\n",
         "mapped_types": b"\3algo|sum|nr\nsha1|" + sha1 + b"|9\n",
+        "numbered": b"\5AQIDBAUGBwgJCgsMDQ4PEA==;AEBAGBAFAYDQQCIKBMGA2DQPCAIREEYU;1\n",
+        "meant": b"\6md5,category,added,labels\n" + md5 + b",a,2024-01-01,x;y\n" + md5 + b",b,1700000000,\n",
         "unknown_field": b"\4x,md5\n1," + md5 + b"\n",
     }
 

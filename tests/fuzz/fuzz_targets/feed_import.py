@@ -8,22 +8,38 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import io
 import json
 import shutil
+import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 from fuzzing import Target, file_of, law
 
-from fuzz_targets._lists import HEX, WORDS, check_entries, check_error, flat
+from fuzz_targets._lists import HEX, SIZES, WORDS, check_entries, check_error, flat
 from scanner.feeds import FeedFormat, FormatOptions, ImportResult, import_list
-from scanner.feeds.formats import CsvFormat, PlainFormat, VicsFormat
+from scanner.feeds.formats import (
+    CsvFormat,
+    GriffeyeFormat,
+    HashdeepFormat,
+    HashKeeperFormat,
+    IcseFormat,
+    PlainFormat,
+    VicsFormat,
+)
 from scanner.index import Snapshot, SnapshotBuilder
 from scanner.model.errors import FeedError
-from scanner.model.feeds import Entry
+from scanner.model.feeds import Entry, entries_of
 from scanner.model.hashes import KINDS
 
-_FORMATS = ("auto", "plain", "csv", "vics", "none of ours")
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_FORMATS = ("auto", "plain", "csv", "vics", "none of ours", "icse", "griffeye", "hashkeeper", "hashdeep")
 _ENCODINGS = (None, "utf-8", "utf-16", "cp1252", "utf-7", "base64", "none of ours", "idna")
 _MAX_BYTES = 64 * 1024  # of the list, and of what it unpacks to
 _MOST = 20  # entries that an index is built of: 256 KiB a kind and input
@@ -33,7 +49,8 @@ _INDEXED = 0xE0  # of the second byte, above which one is: building it costs ten
 @functools.cache
 def _ours() -> dict[str, FeedFormat]:
     """Looked up once: looking for others' costs more than reading a list of this size."""
-    return {form.name: form for form in (PlainFormat(), CsvFormat(), VicsFormat())}
+    forms = (PlainFormat(), CsvFormat(), VicsFormat(), IcseFormat(), GriffeyeFormat(), HashKeeperFormat())
+    return {form.name: form for form in (*forms, HashdeepFormat())}
 
 
 def check(data: bytes) -> None:
@@ -46,7 +63,7 @@ def check(data: bytes) -> None:
                 path,
                 _FORMATS[data[0] % len(_FORMATS)],
                 options,
-                entries.append,
+                lambda item: entries.extend(entries_of(item, SIZES)),
                 formats=_ours(),
                 max_bytes=_MAX_BYTES,
             )
@@ -86,6 +103,14 @@ def _check_index(entries: list[Entry], result: ImportResult) -> None:
     snapshot.close()
 
 
+def _zipped(*members: tuple[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return file.getvalue()
+
+
 def seeds() -> dict[str, bytes]:
     md5, sha1 = HEX["md5"], HEX["sha1"]
     table = b"md5,sha1,id,category\n" + md5 + b"," + sha1 + b",a,1\n"
@@ -101,9 +126,34 @@ def seeds() -> dict[str, bytes]:
         "gzip": b"\0\0" + gzip.compress(b"\xef\xbb\xbf" + table, mtime=0),
         "gzip_cut": b"\0\0" + gzip.compress(table, mtime=0)[:-6],
         "gzip_bomb": b"\1\0" + gzip.compress(b"# \n" * 100_000, mtime=0),
+        "zstd": b"\0\0" + zstd.compress(table),
+        "zstd_bomb": b"\1\0" + zstd.compress(b"# \n" * 100_000),
+        "zip": b"\0\0" + _zipped(("readme.txt", b"x"), ("list.csv", table)),
+        "zip_of_two": b"\2\0" + _zipped(("a.csv", table), ("b.csv", table)),
+        "icse": b"\5\0md5;sha1;image id;is distributed;victim identified;baseline\n" + md5 + b";;7;y;n;y\n",
+        "griffeye": b"\6\0Category,Initial Category,MD5,Mime Type\nx,1," + md5 + b",image/png\n",
+        "hashkeeper": b"\7\0file_id,hashset_id,file_name,hash\n1,2,\xe9," + md5 + b"\n",
+        "hashdeep": b"\x08\0%%%% HASHDEEP-1.0\n%%%% size,md5,sha1,filename\n## x\n1,"
+        + md5
+        + b","
+        + sha1
+        + b",a,b\n",
         "no_text": b"\1\5" + md5,
         "empty": b"\0\0",
     }
 
 
-TARGET = Target(check, seeds, (*WORDS, b"\x1f\x8b", b"\xff\xfe", b"\xef\xbb\xbf", b"+AGE-"))
+TARGET = Target(
+    check,
+    seeds,
+    (
+        *WORDS,
+        b"\x1f\x8b",
+        b"\x28\xb5\x2f\xfd",
+        b"PK\x03\x04",
+        b"PK\x05\x06",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"+AGE-",
+    ),
+)

@@ -23,6 +23,8 @@ def seeds() -> dict[str, bytes]:
         "bare": b"\0# list\n" + md5 + b"\n" + sha1.upper() + b"\r\n",
         "sums": b"\0" + sha256 + b" *a name\n\\" + md5 + b"  a\\nb\n",
         "tags": b"\0SHA256 (a name) = " + sha256 + b"\nSHA2-256(x)= " + sha256 + b"\nSHA512 (x) = 00\n",
+        "header": b"\0SHA-256\n" + sha256 + b"\n" + sha256.upper() + b"\n",
+        "base64": b"\0MD5 (x) = AQIDBAUGBwgJCgsMDQ4PEA==\n",
         "declared": b"\x04" + sha256 + b"\n",
         "perceptual": b"\x05" + HEX["phash"] + b"\n",
         "utf16": b"\0" + md5.decode().encode("utf-16-le"),

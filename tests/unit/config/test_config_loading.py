@@ -92,6 +92,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         (feed("categories: []"), "leave the key out for the default"),
         (feed("max_age: 30m"), "expected at least 'every' (1h)"),
         (feed("polarity: bad"), "expected 'illegal' or 'benign', found 'bad'"),
+        (
+            feed("columns: {x: 'md5:rot13'}"),
+            "feeds[0].columns.x: expected a column such as md5, or one with how",
+        ),
+        (feed("values: {md5: {a: b}}"), "values.md5.[key]: expected 'type', 'category'"),
         (feed("columns: {md5: MD5 Hash}"), "feeds[0].columns.md5: expected one of md5, sha1"),
         (feed("delimiter: ', '"), "expected one character between columns"),
         (feed("encoding: utf-9"), "expected a character encoding"),
@@ -191,12 +196,23 @@ def test_a_volume_inside_the_vault_is_refused(tmp_path: Path) -> None:
     assert "volumes[0].path: this is the vault itself or lies in it" in refusal(tmp_path, text)
 
 
+def test_columns_go_by_number_where_there_is_no_header(tmp_path: Path) -> None:
+    config = read(tmp_path, VOLUME + feed("header: false\n    columns: {1: 'sha1:base32', 3: category}"))
+    assert config.feeds[0].columns == {"1": "sha1:base32", "3": "category"}
+    assert not config.feeds[0].header
+
+
 def test_what_is_shown_masks_secrets_and_reads_back_as_the_same(tmp_path: Path) -> None:
     config = read(
         tmp_path,
-        VOLUME + feed("basic_file: /run/login\n    delimiter: \"\\t\"\n    columns: {'MD5 Hash': md5}"),
+        VOLUME
+        + feed(
+            "basic_file: /run/login\n    delimiter: \"\\t\"\n    columns: {'MD5 Hash': md5}\n"
+            "    values: {category: {CAM: 1, other: '0'}}\n    member: '*.csv'"
+        ),
     )
     assert read(tmp_path, to_yaml(config)) == config
+    assert config.feeds[0].values == {"category": {"CAM": "1", "other": "0"}}
     secret = read(tmp_path, "feeds: [{name: a, url: 'https://u:S3CRET@h.example:8443/l?key=S3CRET'}]\n")
     assert effective(secret)["feeds"][0]["url"] == "https://***@h.example:8443/l?***"
     assert "S3CRET" not in to_yaml(secret)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
+import io
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from scanner.feeds import FormatOptions
+from scanner.feeds.formats import CsvFormat
 from scanner.model.errors import FeedFormatError, FeedRefusedError
-from scanner.model.feeds import LISTED, Entry
+from scanner.model.feeds import LISTED, About, Entry, ImportCounts, entries_of
+from scanner.model.hashes import KINDS
+
+SIZES = {name: kind.size for name, kind in KINDS.items()}
 
 MD5 = hashlib.md5(b"a").hexdigest()
 SHA1 = hashlib.sha1(b"a").hexdigest()
@@ -141,5 +150,160 @@ def test_a_column_mistaken_for_the_category_is_refused(read):
 def test_the_limit_of_the_csv_module_is_left_alone_and_its_error_is_ours(read):
     before = csv.field_size_limit()
     with pytest.raises(FeedFormatError, match="line 2: this is not CSV: field larger than field limit"):
-        read(f"md5,note\n{MD5},{'x' * 200_000}\n".encode())
+        read(f'md5,note\n{MD5},"{"x" * 200_000}"\n'.encode())
     assert csv.field_size_limit() == before
+
+
+def test_without_a_header_columns_go_by_number(read):
+    text = f"x|{SHA1}|3\ny|{SHA1}|4\n".encode()
+    columns = {"2": "sha1", "1": "id", "3": "category"}
+    entries, _ = read(text, "csv", header=False, columns=columns)
+    assert [(e.id, e.category) for e in entries] == [("x", "3"), ("y", "4")]
+    assert read(b"a|b|c\n" + text, "csv", columns=columns)[0] == entries  # numbers with a header as well
+    with pytest.raises(
+        FeedFormatError, match=r"line 1: .* maps a column '4' that isn't there; found 1, 2, 3"
+    ):
+        read(text, "csv", header=False, columns={"4": "md5"})
+    with pytest.raises(FeedFormatError, match=r"line 1: no column of hashes.*header: false"):
+        read(text, "csv", header=False)
+
+
+@pytest.mark.parametrize("header", ["MD5 Hash", "md5sum", "hash_md5", "MD5-Checksum", "md5 value"])
+def test_usual_words_around_the_name_of_a_kind_are_understood(read, header):
+    assert read(f"x,{header}\n1,{MD5}\n".encode())[0] == [Entry((("md5", RAW["md5"]),))]
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_base64_and_base32_are_read_where_they_are_declared(read, short):
+    def cut(text: str) -> str:
+        return text.rstrip("=") if short else text
+
+    md5 = cut(base64.b64encode(RAW["md5"]).decode())
+    sha1 = base64.b32encode(RAW["sha1"]).decode()
+    columns = {"m": "md5:base64", "s": "sha1:base32"}
+    text = f"m,s\n{md5},{sha1}\n{md5},{sha1.lower()}\n"
+    entries, _ = read(text.encode(), "csv", columns=columns)
+    assert entries == [Entry((("md5", RAW["md5"]), ("sha1", RAW["sha1"])))] * 2
+    assert (
+        read(f"m\n{md5}\n".encode(), "csv", columns={"m": "md5:base64"})[0][0].hashes == entries[0].hashes[:1]
+    )
+    with pytest.raises(FeedFormatError, match=r"line 2, column 'm': md5 in base64 has 24 characters"):
+        read(f"m,s\n{MD5},{sha1}\n".encode(), "csv", columns=columns)
+    with pytest.raises(FeedFormatError, match=r"column 's': sha1 in base32 has 32 characters"):
+        read(f"m,s\n{md5},{sha1[:-1]}1\n".encode(), "csv", columns=columns)
+    with pytest.raises(FeedRefusedError, match="'rot13' is no way to write values"):
+        read(b"m\nx\n", "csv", columns={"m": "md5:rot13"})
+
+
+def test_values_of_the_list_are_given_a_meaning(read):
+    text = f"kind,hash,Grade\nimage-md5,{MD5},Child Abuse Material (CAM)\nSHA1,{SHA1},other\n"
+    entries, _ = read(
+        text.encode(),
+        "csv",
+        columns={"kind": "type", "Grade": "category"},
+        values={"category": {"child abuse material (cam) ": "1", "Other": "0"}, "type": {"Image-MD5": "md5"}},
+    )
+    assert [(e.hashes[0][0], e.category) for e in entries] == [("md5", "1"), ("sha1", "")]
+
+
+def test_what_else_is_told_of_an_entry_is_kept(read):
+    text = (
+        "md5,severity,labels,added,removed,source,key,changed\n"
+        f"{MD5},A,a; b|c,2024-01-02T03:04:05.5Z,2025-01-01,Hotline,x-1,1700000000\n"
+        f"{MD5},,,1/2/2024 3:04 PM,,,,1700000000123\n"
+    )
+    [full, bare], _ = read(text.encode())
+    added, removed = 1_704_164_645_500_000_000, 1_735_689_600_000_000_000
+    assert full.about == About("A", ("a", "b", "c"), added, removed, "Hotline")
+    assert (full.key, full.changed_ns) == ("x-1", 1_700_000_000_000_000_000)
+    assert (bare.about, bare.changed_ns) == (None, 1_700_000_000_123_000_000)
+    with pytest.raises(FeedFormatError, match=r"line 2, column 'removed': expected a time in ISO 8601"):
+        read(f"md5,removed\n{MD5},1/2/2024\n".encode())
+
+
+@pytest.mark.parametrize("photodna", [base64.b64encode(bytes(144)).decode(), bytes(144).hex()])
+def test_photodna_is_counted_by_any_name_it_is_given(read, photodna):
+    for header, columns in (("PhotoDNA", {}), ("p", {"p": "photodna"})):
+        _, result = read(f"md5,{header}\n{MD5},{photodna}\n{MD5},\n".encode(), "csv", columns=columns)
+        assert result.counts.unsupported == {"photodna": 1}
+        assert result.counts.entries == 2
+
+
+def test_malformed_rows_are_left_out_up_to_the_share_that_is_allowed(read):
+    digests = [hashlib.md5(b"%d" % n).hexdigest() for n in range(96)]
+    wrong = [f"{MD5[1:]},a", f"{MD5}", ",b", f"{MD5},{'x' * 2000}"]
+    lines = [*(f"{d},{n}" for n, d in enumerate(digests)), *wrong]
+    text = "\n".join(["md5,id", *lines[50:], *lines[:50]]) + "\n"
+    entries, result = read(text.encode(), limits={"max_malformed": 0.04})
+    assert {e.hashes[0][1].hex() for e in entries} == set(digests)
+    assert (result.counts.malformed, result.counts.entries) == (4, 96)
+    assert (
+        result.counts.first_malformed
+        == "line 48, column 'md5': md5 has 32 hexadecimal digits, found 31 characters"
+    )
+    with pytest.raises(FeedFormatError, match=r"and 3 more of 100 records: more than 3.00%"):
+        read(text.encode(), limits={"max_malformed": 0.03})
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("columns", [["id", "md5"], ["md5", "id", "sha1"]])
+def test_a_list_that_is_cut_never_yields_a_row_that_is_not_whole(quoting, columns):
+    """At a line end a cut can't be known; within the last cell of a row only if that is a hash."""
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=quoting)
+    cells = {"md5": MD5, "sha1": SHA1, "id": "a"}
+    writer.writerows([columns, *[[cells[c] for c in columns]] * 3])
+    text = out.getvalue().encode()
+    whole = Entry(tuple((k, RAW[k]) for k in ("md5", "sha1") if k in columns), "a")
+    for cut in range(text.index(b"\n") + 1, len(text)):
+        counts = ImportCounts()
+        items = CsvFormat().parse(io.BytesIO(text[:cut]), FormatOptions(), counts)
+        try:
+            entries = [e for item in items for e in entries_of(item, SIZES)]
+        except FeedFormatError as e:
+            assert "cut short" in e.what or "this is not CSV" in e.what
+        else:
+            assert entries == [whole] * len(entries)
+            assert not counts.malformed
+            assert text[:cut].strip().endswith(text.strip()[-8:]) or not entries  # a row is at its end
+
+
+CELLS = [MD5, MD5.upper(), f" {MD5}", MD5[1:], "", "null", hashlib.md5().hexdigest(), "0" * 32]
+ROWS = st.tuples(
+    st.sampled_from([*[MD5] * 4, *CELLS]),
+    st.sampled_from(["1", " 2", "0", ""]),
+    st.sampled_from(["", "é", " x"]),
+    st.sampled_from([*[[]] * 6, ["one more"], [""], None]),  # None: one less
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(ROWS, min_size=1), end=st.sampled_from(["\n", "\r\n"]), ended=st.booleans())
+def test_many_rows_at_once_are_what_they_are_one_by_one(rows, end, ended):
+    """Rows are cut up at once, read by the csv module where a cell is quoted, and taken one by one where
+    there is a column of what else is told."""
+    uneven = [[*row, *more] if more is not None else list(row[:-1]) for *row, more in rows]
+
+    def outcome(more: str = "", quote: str = "") -> object:
+        lines = [["md5", "category", "id"], *uneven]
+        if more:
+            lines = [[*lines[0], more], *([*line, ""] for line in uneven)]
+        text = end.join(",".join(f"{quote}{cell}{quote}" for cell in line) for line in lines) + end * ended
+        counts = ImportCounts()
+        try:
+            items = CsvFormat().parse(io.BytesIO(text.encode()), FormatOptions(), counts)
+            entries = [e for item in items for e in entries_of(item, SIZES)]
+        except FeedFormatError as e:
+            assert "cut short" in e.what and not ended
+            return None
+        first, counts.first_malformed = counts.first_malformed, ""
+        return entries, counts, first.replace("expected 4", "expected 3").partition(", found")[0]
+
+    assert outcome() == outcome(quote='"')
+    if ended:
+        assert outcome() == outcome("source")
+
+
+def test_a_nul_is_an_error_with_its_line(read):
+    with pytest.raises(FeedFormatError, match="line 3: a NUL byte"):
+        read(f"md5,id\n{MD5},1\n{MD5},\0\n".encode(), "csv")

@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from scanner.model.errors import FeedFormatError
+from scanner.feeds.formats import vics_events
+from scanner.model.errors import ConfigError, FeedFormatError
 from scanner.model.feeds import Entry
 
 MD5, OTHER = hashlib.md5(b"a").hexdigest().upper(), hashlib.md5(b"b").hexdigest().upper()
@@ -144,3 +145,22 @@ def test_more_after_the_end_is_an_error(read):
 def test_json_of_another_shape_is_an_error(read, text):
     with pytest.raises(FeedFormatError, match="expected a"):
         read(text, "vics")
+
+
+def test_malformed_records_are_left_out_up_to_the_share_that_is_allowed(read):
+    good = [{"MD5": hashlib.md5(b"%d" % n).hexdigest(), "Category": 1} for n in range(16)]
+    wrong = [{"MD5": MD5[1:]}, {"MD5": {}}, "text", {"MD5": MD5, "AlternativeHashes": [1]}]
+    entries, result = read(vics(*good[:9], *wrong, *good[9:]), limits={"max_malformed": 0.2})
+    assert [e.hashes[0][1].hex() for e in entries] == [media["MD5"] for media in good]
+    assert (result.counts.malformed, result.counts.entries) == (4, 16)
+    assert result.counts.first_malformed == "value[9].MD5: md5 has 32 hexadecimal digits, found 31 characters"
+    case = {"CaseID": "1", "Media": [*good, {"SHA1": "x"}]}
+    assert read(vics(case), limits={"max_malformed": 0.1})[1].counts.first_malformed.startswith(
+        "value[0].Media[16]."
+    )
+
+
+def test_a_parser_without_its_c_part_is_an_error_of_the_installation(read, monkeypatch):
+    monkeypatch.setattr(vics_events, "_BACKEND", "yajl_of_nobody")
+    with pytest.raises(ConfigError, match="ijson has no C part"):
+        read(vics({"MD5": MD5}))

@@ -1,0 +1,114 @@
+"""Many values at once: what `checks` does to one of them, without a Python object for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from scanner.feeds.checks import HARMLESS, MAX_CATEGORIES, admit, too_many_categories
+from scanner.model.feeds import Entry, ImportCounts, Item, Packed, Rows
+from scanner.model.hashes import KINDS
+
+
+def unhexed(texts: Sequence[str], size: int) -> bytes | None:
+    """Values of `size` bytes in hexadecimal digits as bytes, one after another; None when one is odd."""
+    if set(map(len, texts)) != {2 * size}:
+        return None
+    try:
+        values = bytes.fromhex("".join(texts))
+    except ValueError:
+        return None
+    return values if len(values) == size * len(texts) else None  # fromhex skips white space
+
+
+def admit_packed(kind: str, values: bytes, category: str, counts: ImportCounts) -> Packed | None:
+    """Entries of one hash each, with what must not be matched left out and everything counted.
+
+    Args:
+        values: of the kind's size, one after another.
+
+    Returns:
+        None when nothing remains.
+    """
+    size = KINDS[kind].size
+    for harmless, reason in _harmless_of(kind):
+        found = _places(values, harmless)
+        if found:
+            counts.refused[reason] = counts.refused.get(reason, 0) + len(found)
+            values = b"".join(_between(values, found, size))
+    number = len(values) // size
+    if not number:
+        return None
+    counts.entries += number
+    _add(counts.hashes, kind, number)
+    _add_categories(counts, {category: number})
+    return Packed(kind, values, category)
+
+
+def admit_rows(
+    hashes: tuple[tuple[str, bytes], ...],
+    categories: Sequence[str],
+    ids: Sequence[str],
+    counts: ImportCounts,
+) -> Iterator[Item]:
+    """Entries of several hashes, as `Rows` has them; as single ones where some value must not be matched.
+
+    Raises:
+        FeedRefusedError: the list has more categories than can be right.
+    """
+    if any(_places(values, bad) for kind, values in hashes for bad, _ in _harmless_of(kind)):
+        yield from _one_by_one(hashes, categories, ids, counts)
+        return
+    counts.entries += len(categories)
+    for kind, _ in hashes:
+        _add(counts.hashes, kind, len(categories))
+    _add_categories(counts, Counter(categories))
+    yield Rows(hashes, categories, ids)
+
+
+def _one_by_one(
+    hashes: tuple[tuple[str, bytes], ...],
+    categories: Sequence[str],
+    ids: Sequence[str],
+    counts: ImportCounts,
+) -> Iterator[Entry]:
+    sizes = {kind: KINDS[kind].size for kind, _ in hashes}
+    for n, category in enumerate(categories):
+        pairs = [(k, values[n * sizes[k] : (n + 1) * sizes[k]]) for k, values in hashes]
+        entry = admit(pairs, ids[n] if ids else "", category, counts)
+        if entry is not None:
+            yield entry
+
+
+def _harmless_of(kind: str) -> Iterable[tuple[bytes, str]]:
+    return [(value, reason) for (name, value), reason in HARMLESS.items() if name == kind]
+
+
+def _places(values: bytes, wanted: bytes) -> list[int]:
+    """Where a value stands among others of its size; what lies across two of them is none."""
+    size, found = len(wanted), []
+    at = values.find(wanted)
+    while at >= 0:
+        if at % size == 0:
+            found.append(at)
+        at = values.find(wanted, at + size - at % size)
+    return found
+
+
+def _between(values: bytes, places: Iterable[int], size: int) -> Iterator[bytes]:
+    start = 0
+    for place in places:
+        yield values[start:place]
+        start = place + size
+    yield values[start:]
+
+
+def _add(counter: dict[str, int], key: str, number: int) -> None:
+    counter[key] = counter.get(key, 0) + number
+
+
+def _add_categories(counts: ImportCounts, numbers: dict[str, int]) -> None:
+    for category, number in numbers.items():
+        _add(counts.categories, category, number)
+    if len(counts.categories) > MAX_CATEGORIES:
+        raise too_many_categories()
