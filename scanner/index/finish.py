@@ -6,7 +6,7 @@ their order, first those of the old list, and close the gaps that dropped ones l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

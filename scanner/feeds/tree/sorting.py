@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from scanner.feeds.tree.lines import line_of
-from scanner.model.feeds import Entry, Item, Packed, Removal
+from scanner.model.feeds import Entry, Item, Removal, entries_of
 from scanner.model.hashes import KINDS
 
 _RUN = 64 << 20  # bytes of lines sorted at once; ten million entries make some 40 runs
@@ -32,6 +32,7 @@ class LineSorter:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._sizes = {name: kind.size for name, kind in KINDS.items()}
         self._held: list[bytes] = []
         self._bytes = 0
         self._number = 0
@@ -39,12 +40,10 @@ class LineSorter:
 
     def add(self, item: Item) -> None:
         """Take the next item of the list."""
-        if isinstance(item, Packed):
-            size = KINDS[item.kind].size
-            for i in range(0, len(item.values), size):
-                self._take(Entry(((item.kind, item.values[i : i + size]),), "", item.category))
-        else:
+        if isinstance(item, Removal):
             self._take(item)
+        for entry in entries_of(item, self._sizes):
+            self._take(entry)
 
     def _take(self, item: Entry | Removal) -> None:
         # Of an entry and a removal of one time the removal counts, so it sorts after.
