@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner import config as configuration
+from scanner.app import unhashed
 from scanner.app.alone import only_one
 from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
@@ -133,7 +134,7 @@ class App:
             )
         if absent:
             warnings += (f"this kernel lacks layers of the workers' sandbox: {', '.join(absent)}",)
-        return warnings
+        return (*warnings, *unhashed.warnings(self.config, self.keeper))
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)

@@ -14,6 +14,7 @@ import structlog
 from scanner.app.adhoc import AdhocLists
 from scanner.app.importing import FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
+from scanner.app.unhashed import log_feed
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, FetchRequest
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
@@ -179,7 +180,11 @@ class ListKeeper:
             counts=asdict(answer.counts),
             origin=_origin(feed),
         )
+        self._say_unhashed(feed)
         return FeedChange(feed.name, "updated", answer.counts.entries)
+
+    def _say_unhashed(self, feed: FeedConfig) -> None:
+        log_feed(self._config, feed, self.store.state(feed.name).counts or {})
 
     def _memory(self, state: FeedState) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
@@ -206,9 +211,11 @@ class ListKeeper:
             FeedError: the list can't be used.
             StorageError: the index can't be written.
         """
-        return await self._importer.by_hand(
+        change = await self._importer.by_hand(
             feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
         )
+        self._say_unhashed(feed)
+        return change
 
     # Opening
 

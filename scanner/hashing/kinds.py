@@ -14,7 +14,7 @@ from scanner.model.errors import ConfigError
 from scanner.model.ports import Hasher
 
 ENTRY_POINTS = "hostsweep.hashers"
-_BUILT_IN = ("dhash", "pdq", "phash")
+_BUILT_IN = ("dhash", "pdq", "phash", "phash256")
 
 
 def known_kinds() -> tuple[str, ...]:
@@ -37,10 +37,10 @@ def _build(kind: str) -> Hasher:
         from scanner.hashing.pdq import PdqHasher
 
         return PdqHasher()
-    if kind in ("phash", "dhash"):
+    if kind in ("phash", "dhash", "phash256"):
         from scanner.hashing import imagehashes
 
-        return imagehashes.phash() if kind == "phash" else imagehashes.dhash()
+        return imagehashes.hasher(kind)
     return _from_entry_point(kind)
 
 

@@ -208,3 +208,15 @@ def test_the_id_changes_with_all_that_can_change_an_answer_and_only_with_that(fe
     assert len({Index(feeds, limits).id for feeds, limits in variants}) == len(variants)
     assert Index(terms(quarantine_exact=False), LIMITS).id == Index([one, two], LIMITS).id
     assert Index([one, two], {}).id == Index([one, two], LIMITS).id
+
+
+def test_phash_of_256_bits_has_search_tables_and_its_own_limit(feed: Feeds) -> None:
+    values = [hashlib.sha256(b"%d" % n).digest() for n in range(40)]
+    police = feed("police", [Entry((("phash256", v),), str(n)) for n, v in enumerate(values)], tables_from=1)
+    distances, rows = police.snapshot.table("phash256").near(flipped(values[7], 24), 31, strategy="tables")
+    assert distances.tolist() == [24]
+    assert len(rows) == 1
+    index = Index([police], {})
+    for bits, entries in ((24, ["7"]), (25, [])):
+        seen = PerceptualHash("phash256", "whole", flipped(values[7], bits), 100)
+        assert [m.entry for m in index.match(Digests(1, "image/png", {}, (seen,)))] == entries
