@@ -64,6 +64,7 @@ class AdhocLists:
             max_bytes=1 << 40,
             exchange=None,
             max_malformed=0.0,
+            polarity="illegal",
         )
         if store.current(store_name) is None:
             await self._importer.by_hand(feed, source, descriptor, store, self._state.work)

@@ -108,6 +108,7 @@ class Importer:
             feed.max_malformed,
             memory,
             partial,
+            polarity=feed.polarity,
         )
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:

@@ -79,6 +79,7 @@ class ImportOrder:
         memory: of the publisher's protocol, to be kept in the index.
         partial: the list is changes to the one in `base`.
         base: descriptor of the index in use, None where there is none.
+        polarity: of the feed.
     """
 
     feed: str
@@ -91,6 +92,7 @@ class ImportOrder:
     memory: str = ""
     partial: bool = False
     base: int | None = None
+    polarity: str = "illegal"
 
 
 class FeedProcesses:

@@ -9,7 +9,7 @@ directory, and the answer goes as JSON to stdout: {"ok": …} or {"error": …}.
 from __future__ import annotations
 
 import codecs
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,13 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
     result = import_list(
         Path(order["source"]),
         order["format"],
-        FormatOptions(**order["options"]),
+        replace(FormatOptions(**order["options"]), scratch=Path()),  # its folder is all it can write
         builder.add,
         max_bytes=order["max_bytes"],
         descriptor=order["descriptor"],
         max_malformed=order["max_malformed"],
         partial=order["partial"],
+        polarity=order["polarity"],
     )
     defaults = result.default_categories
     builder.finish(

@@ -6,14 +6,45 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
+from scanner.feeds.formats.c4all import C4allFormat
+from scanner.feeds.formats.clamav import ClamavFormat
 from scanner.feeds.formats.csv import CsvFormat
+from scanner.feeds.formats.encase import EncaseFormat
+from scanner.feeds.formats.kdb import KdbFormat
+from scanner.feeds.formats.nsrl import NsrlFormat
+from scanner.feeds.formats.nsrl_text import NsrlTextFormat
 from scanner.feeds.formats.plain import PlainFormat
 from scanner.feeds.formats.vics import VicsFormat
 from scanner.model.errors import ConfigError
 
-__all__ = ["CsvFormat", "FeedFormat", "FormatOptions", "PlainFormat", "VicsFormat", "available_formats"]
+__all__ = [
+    "CsvFormat",
+    "FeedFormat",
+    "FormatOptions",
+    "PlainFormat",
+    "VicsFormat",
+    "available_formats",
+    "our_formats",
+]
 
 GROUP = "hostsweep.feed_formats"
+
+_OURS: tuple[FeedFormat, ...] = (
+    PlainFormat(),
+    CsvFormat(),
+    VicsFormat(),
+    ClamavFormat(),
+    EncaseFormat(),
+    KdbFormat(),
+    NsrlFormat(),
+    NsrlTextFormat(),
+    C4allFormat(),
+)
+
+
+def our_formats() -> Mapping[str, FeedFormat]:
+    """Those that are part of hostsweep, by name."""
+    return {f.name: f for f in _OURS}
 
 
 def available_formats() -> Mapping[str, FeedFormat]:
@@ -22,7 +53,7 @@ def available_formats() -> Mapping[str, FeedFormat]:
     Raises:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
-    formats: dict[str, FeedFormat] = {f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat())}
+    formats = dict(our_formats())
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()

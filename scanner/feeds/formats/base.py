@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from scanner.model.feeds import ImportCounts, Item
@@ -17,13 +18,17 @@ class FormatOptions:
         columns: the list's own header names, to the field each one is.
         delimiter: of columns; None: found out.
         encoding: of the text, a codec's name; None: UTF-8, or UTF-16 where a byte order mark says so.
-        hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq).
+        hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq); of lists that name
+            each file by several kinds and take one: which.
+        scratch: a folder of the import's own, for a format that has to look into a list out of order; None:
+            where the system has such. Not the operator's.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     delimiter: str | None = None
     encoding: str | None = None
     hash: str | None = None
+    scratch: Path | None = None
 
 
 class FeedFormat(Protocol):
@@ -40,6 +45,11 @@ class FeedFormat(Protocol):
       hash in an error;
     - it may be abandoned after any entry; `counts` is complete once it is exhausted;
     - nothing is kept between two calls.
+
+    It may have these attributes besides, which say what it is (`scanner.feeds.formats.describing`):
+    - `only_benign`: why a list of this format can never be one of illegal material, "" where it can. Whether
+      it is one is never the format's to say.
+    - `summary`, `kinds`, `recognised_by`: what it is, the hash kinds it can carry, what `proposes` goes by.
     """
 
     @property
