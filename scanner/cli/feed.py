@@ -15,6 +15,7 @@ from scanner.cli.context import Context, pass_context
 from scanner.cli.output import console, print_json, table, time_text
 from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError, FeedError
+from scanner.model.names import display
 from scanner.model.times import with_times
 
 if TYPE_CHECKING:
@@ -162,6 +163,28 @@ def import_list(context: Context, file: Path, name: str, format_name: str | None
         change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept))
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
     return 0
+
+
+@command.command("benign")
+@click.argument("directories", nargs=-1, required=True, type=PATH, metavar="DIR...")
+@pass_context
+def benign(context: Context, directories: tuple[Path, ...]) -> int:
+    """Print a list of the pictures and films below DIR, to be used as a benign feed.
+
+    For packages you trust: WordPress, its themes and plug-ins, and the like, unpacked where no customer
+    can write. Exit code 1: there are none; 2: some could not be read, and are not in the list.
+    """
+    from scanner.app.benign import list_trees
+
+    found = list_trees(directories, [Path(str(v.path)) for v in context.app(as_owner=False).config.volumes])
+    for line in found.lines():
+        click.echo(line, nl=False)  # bytes go out as they are
+    for path, why in found.unread:
+        click.echo(f"hostsweep: {display(path)}: {why}", err=True)
+    click.echo(f"{len(found.names):,} different files of {found.media:,} pictures and films.", err=True)
+    if found.unread:
+        return 2
+    return 0 if found.names else 1
 
 
 @command.command("daemon")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,61 +12,14 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from scanner.app import App
 from scanner.app.diagnosis import _feeds
-from scanner.app.state import StateDirectory
 from scanner.app.status import feed_status
-from scanner.config import Config, FeedConfig, VolumeConfig
-from scanner.config.models import Hashing
-from scanner.model.matches import Case
-from scanner.model.outcomes import ScanCounts
-
-
-class Told:
-    """A reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.hits: list[Case] = []
-        self.notes: list[tuple[str, dict[str, object]]] = []
-
-    def hit(self, case: Case, path: bytes) -> None:
-        self.hits.append(case)
-
-    def note(self, event: str, **fields: object) -> None:
-        self.notes.append((event, fields))
-
-    def error(self, volume: str, path: bytes, kind: str) -> None: ...
-
-    def skipped(self, volume: str, path: bytes, reason: str, files: int) -> None: ...
-
-    def progress(self, volume: str, counts: ScanCounts, queued: int, hashing: int) -> None: ...
+from scanner.config import FeedConfig
+from tests.scanning import app_of, scanned
 
 
 def picture() -> Image.Image:
     return Image.radial_gradient("L").resize((320, 240)).convert("RGB")
-
-
-def app_of(tmp_path: Path, feeds: tuple[FeedConfig, ...], **hashing: Any) -> App:
-    (tmp_path / "www").mkdir(exist_ok=True)
-    config = Config(
-        volumes=(VolumeConfig(name="web", path=tmp_path / "www"),),
-        feeds=feeds,
-        hashing=Hashing(workers=1, **hashing),
-    )
-    return App(config, StateDirectory(tmp_path / "state", tmp_path / "state" / "quarantine"))
-
-
-async def scanned(app: App) -> tuple[Told, ScanCounts]:
-    told = Told()
-    outcome = await app.scan_paths(
-        [Path(str(v.path)) for v in app.config.volumes],
-        [],
-        told,
-        threading.Event(),
-        quarantine=False,
-        full=False,
-    )
-    return told, outcome.counts
 
 
 async def test_a_kind_that_is_not_hashed_is_said_everywhere_and_files_are_read_again_once_it_is_named(
