@@ -106,9 +106,7 @@ class ForeignDatabase:
             if page[start] == _LEAF:
                 yield page, start
             elif page[start] == _INTERIOR:
-                right = struct.unpack_from(">I", page, start + 8)[0]
-                children = [struct.unpack_from(">I", page, at)[0] for at in _cells(page, start, 12)]
-                waiting += [(child, depth + 1) for child in reversed([*children, right])]
+                waiting += [(child, depth + 1) for child in reversed(_children(page, start))]
             else:
                 raise _damaged("a page is of another kind than its table")
 
@@ -227,6 +225,15 @@ def _check_size(head: bytes, size: int) -> None:
             where=f"byte {size}",
             remedy="Fetch the list again",
         )
+
+
+def _children(page: bytes, start: int) -> list[int]:
+    """Numbers of the pages below an inner one, left to right."""
+    try:
+        children = [struct.unpack_from(">I", page, at)[0] for at in _cells(page, start, 12)]
+    except struct.error as e:
+        raise _damaged("a cell begins behind its page") from e
+    return [*children, struct.unpack_from(">I", page, start + 8)[0]]
 
 
 def _cells(page: bytes, start: int, header: int) -> tuple[int, ...]:
