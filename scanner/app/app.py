@@ -36,7 +36,7 @@ from scanner.app.vaults import vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
-from scanner.hashing import absent_layers
+from scanner.hashing import absent_layers, known_kinds
 from scanner.index import OpenFeed
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
@@ -87,7 +87,7 @@ class App:
         Raises:
             ConfigError: the configuration can't be used.
         """
-        config = load(config_path) if config_path is not None else Config()
+        config = load(config_path, kinds=known_kinds()) if config_path is not None else Config()
         path = (state_dir or config.state_directory or default_state_directory()).absolute()
         # A state directory named on the command line has its own vault, unless the file names one.
         quarantine = config.quarantine.directory or path / "quarantine"

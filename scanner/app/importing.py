@@ -16,6 +16,7 @@ from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
+from scanner.hashing import plugged_kinds
 from scanner.index import Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
@@ -109,6 +110,7 @@ class Importer:
             memory,
             partial,
             polarity=feed.polarity,
+            kinds=tuple(plugged_kinds(self._config.hashing.perceptual).values()),
         )
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:

@@ -15,6 +15,7 @@ from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
 from scanner.index import SnapshotBuilder
+from scanner.model.hashes import KINDS, HashKind
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
@@ -47,6 +48,8 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         FeedError: the list can't be used.
         StorageError: the snapshot can't be written.
     """
+    for kind in order["kinds"]:
+        KINDS.plug_in(HashKind(**kind))
     builder = SnapshotBuilder()
     result = import_list(
         Path(order["source"]),
