@@ -76,7 +76,7 @@ def _format_row(told: dict[str, Any]) -> tuple[object, ...]:
         "benign only" if told["only_benign"] else "either",
         ", ".join(told["kinds"]) or "any",
         "all but 0 and none" if categories is None else ", ".join(categories),
-        told["recognised_by"] or "declaration",
+        told["recognised_by"],
     )
 
 

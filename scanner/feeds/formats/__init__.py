@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
@@ -29,22 +29,23 @@ __all__ = [
 
 GROUP = "hostsweep.feed_formats"
 
-_OURS: tuple[FeedFormat, ...] = (
-    PlainFormat(),
-    CsvFormat(),
-    VicsFormat(),
-    ClamavFormat(),
-    EncaseFormat(),
-    KdbFormat(),
-    NsrlFormat(),
-    NsrlTextFormat(),
-    C4allFormat(),
+# In this order they are named where a format has to be chosen; one line each.
+_OURS: tuple[Callable[[], FeedFormat], ...] = (
+    PlainFormat,
+    CsvFormat,
+    VicsFormat,
+    ClamavFormat,
+    EncaseFormat,
+    KdbFormat,
+    NsrlFormat,
+    NsrlTextFormat,
+    C4allFormat,
 )
 
 
 def our_formats() -> Mapping[str, FeedFormat]:
     """Those that are part of hostsweep, by name."""
-    return {f.name: f for f in _OURS}
+    return {form.name: form for form in (make() for make in _OURS)}
 
 
 def available_formats() -> Mapping[str, FeedFormat]:

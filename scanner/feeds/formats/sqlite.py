@@ -17,7 +17,7 @@ import re
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -185,27 +185,28 @@ def opened(stream: BinaryIO, scratch: Path | None, remedy: str = "") -> Iterator
     head = data[:_HEADER]
     if len(head) < _HEADER or not head.startswith(MAGIC):
         raise FeedFormatError("expected an SQLite database", where="byte 1", remedy=remedy)
-    with tempfile.TemporaryFile(dir=scratch, buffering=0) as copy:
-        size = _copied(data, stream, copy)
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=scratch, buffering=0))
+            size = _copied(data, stream, copy)
+        except OSError as e:
+            raise StorageError(
+                f"the list can't be copied to be read ({e.strerror})",
+                where="the feeds' directory",
+                remedy="An SQLite list needs room for itself once more; free some, or use a smaller list",
+            ) from e
         _check_size(head, size)
         yield ForeignDatabase(copy.fileno(), head, size)
 
 
 def _copied(data: bytes, stream: BinaryIO, copy: BinaryIO) -> int:
     size = 0
-    try:
-        while data:
-            size += len(data)
-            view = memoryview(data)
-            while view:
-                view = view[copy.write(view) :]
-            data = stream.read(_COPY)
-    except OSError as e:
-        raise StorageError(
-            f"the list can't be copied to be read ({e.strerror})",
-            where="the feeds' directory",
-            remedy="An SQLite list needs room for itself once more; free some, or use a smaller list",
-        ) from e
+    while data:
+        size += len(data)
+        view = memoryview(data)
+        while view:
+            view = view[copy.write(view) :]
+        data = stream.read(_COPY)
     return size
 
 

@@ -15,7 +15,7 @@ from scanner.feeds.formats import available_formats
 from scanner.feeds.formats.batches import Batches
 from scanner.feeds.formats.clamav import unusable
 from scanner.feeds.formats.describing import describe
-from scanner.model.errors import FeedFormatError, FeedRefusedError
+from scanner.model.errors import FeedFormatError, FeedRefusedError, StorageError
 from scanner.model.feeds import LISTED, Entry, ImportCounts, Item, Packed
 from scanner.model.hashes import KINDS
 
@@ -311,6 +311,13 @@ def test_a_tree_of_pages_that_names_one_page_again_and_again_is_refused(read):
     content[28:32] = struct.pack(">I", pages + 1)
     with pytest.raises(FeedFormatError, match="leads in circles"):
         read(bytes(content), "kdb")
+
+
+def test_a_database_for_which_there_is_no_room_is_a_fault_of_our_storage(tmp_path: Path) -> None:
+    stream = io.BytesIO(made.kdb([(raw(1, "md5")[1], None, None)]))
+    options = FormatOptions(scratch=tmp_path / "none")
+    with pytest.raises(StorageError, match="room for itself once more"):
+        next(iter(available_formats()["kdb"].parse(stream, options, ImportCounts())))
 
 
 def test_kdb_gives_each_row_with_its_number(read_flat):
