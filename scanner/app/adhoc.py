@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from scanner.app.formats import check_file_name
 from scanner.app.importing import Importer, opened_list
 from scanner.app.state import StateDirectory
 from scanner.config import FeedConfig
@@ -34,6 +35,7 @@ class AdhocLists:
         """
         staged: Path | None = None
         source = Path(text)
+        check_file_name(source.name.split("?", 1)[0])
         if "://" in text:
             staged = source = self._state.work / f"adhoc-{self._importer.ids.new()}"
             await self._importer.processes.fetch(FetchRequest(feed=text, url=text), self._state.work, staged)
@@ -67,6 +69,7 @@ class AdhocLists:
             max_bytes=1 << 40,
             exchange=None,
             max_malformed=0.0,
+            polarity="illegal",
         )
         if store.current(store_name) is None:
             await self._importer.by_hand(feed, source, descriptor, store, self._state.work)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner import config as configuration
+from scanner.app import unhashed
 from scanner.app.alone import only_one
 from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
 from scanner.app.figures import note_lists, note_scan, note_vault
+from scanner.app.formats import check_formats
 from scanner.app.importing import FeedChange
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.pools import worker_pool
@@ -35,7 +37,7 @@ from scanner.app.vaults import vault_for
 from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
-from scanner.hashing import absent_layers
+from scanner.hashing import absent_layers, known_kinds
 from scanner.index import OpenFeed
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
@@ -86,7 +88,7 @@ class App:
         Raises:
             ConfigError: the configuration can't be used.
         """
-        config = load(config_path) if config_path is not None else Config()
+        config = load(config_path, kinds=known_kinds()) if config_path is not None else Config()
         path = (state_dir or config.state_directory or default_state_directory()).absolute()
         # A state directory named on the command line has its own vault, unless the file names one.
         quarantine = config.quarantine.directory or path / "quarantine"
@@ -122,6 +124,7 @@ class App:
         Raises:
             ConfigError: something is missing, or the vault lies where customers could reach it.
         """
+        check_formats(self.config)
         warnings = configuration.check_files(self.config, self.state.quarantine)
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
@@ -134,7 +137,7 @@ class App:
             )
         if absent:
             warnings += (f"this kernel lacks layers of the workers' sandbox: {', '.join(absent)}",)
-        return warnings
+        return (*warnings, *unhashed.warnings(self.config, self.keeper))
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)
@@ -216,6 +219,7 @@ class App:
         Raises:
             ConfigError: something is missing.
         """
+        check_formats(self.config)
         return configuration.check_feeds(self.config)
 
     # One-shot scan

@@ -86,7 +86,7 @@ def hash_text_as_digests(text: str) -> list[Digests]:
             found.append(Digests(0, "", perceptual=(PerceptualHash(kind.name, "given", value, 100),)))
     if not found:
         raise SourceError(
-            "expected 16 (pHash, dHash), 32 (MD5), 40 (SHA-1) or 64 (SHA-256, PDQ) hexadecimal digits, "
-            f"got {len(text)} characters"
+            "expected 16 (pHash, dHash), 32 (MD5), 40 (SHA-1), 64 (SHA-256, PDQ, pHash of 256 bits) or 128 "
+            f"(SHA-512) hexadecimal digits, got {len(text)} characters"
         )
     return found

@@ -19,6 +19,7 @@ from scanner.app.app import App
 from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.reporters import MetricsReporter
 from scanner.app.state import StateDirectory
+from scanner.app.unhashed import warnings
 from scanner.config import Config
 from scanner.model.errors import ScannerError
 from scanner.system import power
@@ -113,6 +114,8 @@ def _feeds(app: App) -> Finding:
     if without:
         return Finding("feeds", False, f"no list yet: {', '.join(without)}; run `hostsweep feed sync`")
     app.keeper.open()
+    if unhashed := tuple(warnings(app.config, app.keeper)):
+        return Finding("feeds", None, "; ".join(unhashed))
     return Finding("feeds", True if app.feed_names else None, f"{len(app.feed_names)} configured, all loaded")
 
 

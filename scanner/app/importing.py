@@ -16,6 +16,7 @@ from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
+from scanner.hashing import plugged_kinds
 from scanner.index import Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
@@ -126,6 +127,8 @@ class Importer:
             self._clock.now_ns(),
             feed.max_bytes,
             feed.max_malformed,
+            polarity=feed.polarity,
+            kinds=tuple(plugged_kinds(self._config.hashing.perceptual).values()),
         )
 
     def _check_shrinking(

@@ -14,8 +14,10 @@ import structlog
 from scanner.app.adhoc import AdhocLists
 from scanner.app.importing import FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
+from scanner.app.unhashed import log_feed
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, FetchRequest
+from scanner.hashing import plugged_kinds
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
     BusyError,
@@ -24,6 +26,7 @@ from scanner.model.errors import (
     SnapshotError,
 )
 from scanner.model.feeds import FeedTerms, Polarity
+from scanner.model.hashes import KINDS, HashKind
 from scanner.model.ports import Clock, Ids
 from scanner.system.locking import FileLock
 
@@ -158,7 +161,7 @@ class ListKeeper:
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
-        have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
+        have_list = self.store.current(feed.name) is not None and state.origin == self._origin(feed)
         request = self.request(feed)
         if have_list:
             memory = await asyncio.to_thread(self._memory, state)
@@ -197,9 +200,16 @@ class ListKeeper:
             source_sha256=fetched.sha256,
             format=answer.format,
             counts=asdict(answer.counts),
-            origin=_origin(feed),
+            origin=self._origin(feed),
         )
+        self._say_unhashed(feed)
         return FeedChange(feed.name, "updated", answer.counts.entries)
+
+    def _origin(self, feed: FeedConfig) -> str:
+        return _origin(feed, plugged_kinds(self._config.hashing.perceptual))
+
+    def _say_unhashed(self, feed: FeedConfig) -> None:
+        log_feed(self._config, feed, self.store.state(feed.name).counts or {})
 
     def _memory(self, state: FeedState) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
@@ -226,9 +236,11 @@ class ListKeeper:
             FeedError: the list can't be used.
             StorageError: the index can't be written.
         """
-        return await self.importer.by_hand(
+        change = await self.importer.by_hand(
             feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
         )
+        self._say_unhashed(feed)
+        return change
 
     # Opening
 
@@ -254,7 +266,20 @@ class ListKeeper:
             kind: Threshold(limit.max_distance, limit.min_quality)
             for kind, limit in matching.by_kind().items()
         }
+        thresholds.update(self._thresholds_of_others(feeds))
         return Lists(Index(feeds, thresholds), tuple(feeds), places)
+
+    def _thresholds_of_others(self, feeds: Sequence[OpenFeed]) -> dict[str, Threshold]:
+        """Of kinds in the lists that are plug-ins', as they say. A package that is gone hashes nothing more:
+        its values stay in the list, and are compared with no file (`scanner.app.unhashed` tells)."""
+        plugged = plugged_kinds(self._config.hashing.perceptual)
+        found = {}
+        for feed in feeds:
+            for name, meta in feed.snapshot.meta.kinds.items():
+                if not meta.exact and name not in KINDS:
+                    kind = plugged.get(name)
+                    found[name] = Threshold(kind.max_distance, kind.min_quality) if kind else Threshold(0, 0)
+        return found
 
     def _opened(self, name: str, path: Path) -> tuple[Snapshot, Path]:
         """The list, or the one that took its place meanwhile: whoever syncs removes all but the last two."""
@@ -272,7 +297,7 @@ class ListKeeper:
         return int(counts.get("entries", 0))
 
 
-def _origin(feed: FeedConfig) -> str:
+def _origin(feed: FeedConfig, plugged: Mapping[str, HashKind]) -> str:
     """Where a feed comes from and how it is read, as a digest: a URL may hold a secret."""
     said = [
         feed.url,
@@ -286,5 +311,6 @@ def _origin(feed: FeedConfig) -> str:
         feed.delimiter,
         feed.encoding,
         feed.hash,
+        *sorted(plugged),  # a list was read without a kind that wasn't there
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

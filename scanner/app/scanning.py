@@ -13,6 +13,7 @@ from scanner.app.lists import Lists
 from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.recovering import retry_steps
 from scanner.app.tools import Tools, profile
+from scanner.app.unhashed import note_lists
 from scanner.app.volumes import open_root
 from scanner.app.walks import order_of, walker_for
 from scanner.catalog import Catalog, RowKey, VolumeCatalog
@@ -95,6 +96,7 @@ class Scanner:
         """
         result = ScanResult()
         raise_descriptor_limit()
+        note_lists(self._tools.config, self._lists, self._reporter)
         with ExitStack() as stack:
             for volume in volumes:
                 self._ask_storage(volume)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scanner.app.app import App
+from scanner.app.unhashed import of_feed
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
 from scanner.model.names import display
@@ -28,6 +29,7 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "categories_acting": sorted(config.categories) if config.categories is not None else "default",
         "refused": counts.get("refused", {}),
         "unsupported": counts.get("unsupported", {}),
+        "not_hashed": of_feed(app.config, config, counts),
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
         "last_error": state.last_error or None,

@@ -26,6 +26,8 @@ Row = tuple[Any, ...]
 
 _VIEW = struct.Struct("<IBH")
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1  # SQLite's INTEGER
+# The exact kinds that have a column, in the order of the columns.
+_EXACT = ("md5", "sha1", "sha256", "sha512")
 _WIDE = 16  # bytes; more than any number of struct stat times 10**9 needs
 
 
@@ -55,8 +57,8 @@ class Packer:
             RuntimeError: an exact kind that has no column.
         """
         stat, digests = known.stat, known.digests
-        md5, sha1, sha256 = (digests.exact.get(kind) for kind in ("md5", "sha1", "sha256"))
-        if len(digests.exact) != (md5 is not None) + (sha1 is not None) + (sha256 is not None):
+        exact = [digests.exact.get(kind) for kind in _EXACT]
+        if len(digests.exact) != len(exact) - exact.count(None):
             raise RuntimeError(f"the catalog has no column for one of {sorted(digests.exact)}")
         return (
             stat.name,
@@ -70,9 +72,7 @@ class Packer:
             self._term_code(digests.media_type),
             self._term_code(digests.problem),
             None if digests.size == stat.size else digests.size,
-            md5,
-            sha1,
-            sha256,
+            *exact,
             self._pack_views(digests.perceptual) if digests.perceptual else None,
         )
 
@@ -92,7 +92,7 @@ class Packer:
             raise self._database.damaged(e) from e
 
     def digests(self, row: Row) -> Digests:
-        """Digests from the columns (size, media type, problem, md5, sha1, sha256, views).
+        """Digests from the columns (size, media type, problem, the exact kinds, views).
 
         Raises:
             CatalogError: the row is damaged.
@@ -102,23 +102,9 @@ class Packer:
         except (ValueError, TypeError, LookupError, struct.error) as e:
             raise self._database.damaged(e) from e
 
-    def _digests(
-        self,
-        size: int,
-        media_type: int,
-        problem: int,
-        md5: bytes | None,
-        sha1: bytes | None,
-        sha256: bytes | None,
-        views: bytes | None,
-    ) -> Digests:
-        exact: dict[str, bytes] = {}
-        if md5 is not None:
-            exact["md5"] = md5
-        if sha1 is not None:
-            exact["sha1"] = sha1
-        if sha256 is not None:
-            exact["sha256"] = sha256
+    def _digests(self, size: int, media_type: int, problem: int, *values: bytes | None) -> Digests:
+        *digests, views = values
+        exact = {kind: value for kind, value in zip(_EXACT, digests, strict=True) if value is not None}
         perceptual = self._unpack_views(views) if views else ()
         return Digests(size, self._term(media_type), exact, perceptual, self._term(problem))
 

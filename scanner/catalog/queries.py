@@ -83,7 +83,7 @@ _COUNTS = """
            count(*) FILTER (WHERE state = 1),
            count(*) FILTER (WHERE state = 2),
            count(*) FILTER (WHERE state = 3),
-           count(*) FILTER (WHERE coalesce(md5, sha1, sha256, views) IS NOT NULL),
+           count(*) FILTER (WHERE coalesce(md5, sha1, sha256, sha512, views) IS NOT NULL),
            CAST(total(size) FILTER (WHERE state = 0) AS INTEGER),
            count(*) FILTER (WHERE state > 1) > 0
     FROM files WHERE directory_id = directories.id)
@@ -98,11 +98,11 @@ UNTRUST_DIRECTORY = f"UPDATE directories SET fingerprint = x'', {_COUNTS} WHERE 
 # In the order in which `packing` reads and writes them.
 _FILE = (
     "name, inode, size, mtime_ns, ctime_ns, links, blocks, state, media_type, problem, hashed,"
-    " md5, sha1, sha256, views"
+    " md5, sha1, sha256, sha512, views"
 )
 FILES = f"SELECT {_FILE} FROM files WHERE directory_id = ?"
 FILE = f"SELECT {_FILE} FROM files WHERE directory_id = ? AND name = ?"
-PUT_FILE = f"INSERT OR REPLACE INTO files (directory_id, {_FILE}) VALUES ({', '.join('?' * 16)})"
+PUT_FILE = f"INSERT OR REPLACE INTO files (directory_id, {_FILE}) VALUES ({', '.join('?' * 17)})"
 DELETE_FILE = "DELETE FROM files WHERE directory_id = ? AND name = ?"
 DELETE_FILES = "DELETE FROM files WHERE directory_id = ?"
 SET_STATE = "UPDATE files SET state = ? WHERE directory_id = ? AND name = ?"
@@ -128,10 +128,10 @@ WHERE d.volume_id = ? AND f.inode IN (SELECT value FROM json_each(?))
 # is sorted and a page starts where the last one ended. No name is empty, so x'' is before all of them.
 DIGESTED_FILES = """
 SELECT f.directory_id, f.name, coalesce(f.hashed, f.size), f.media_type, f.problem, f.md5, f.sha1, f.sha256,
-       f.views
+       f.sha512, f.views
 FROM directories AS d INDEXED BY directories_by_volume
 CROSS JOIN files AS f ON f.directory_id = d.id AND f.name > CASE WHEN d.id = ? THEN ? ELSE x'' END
-WHERE d.volume_id = ? AND d.id >= ? AND coalesce(f.md5, f.sha1, f.sha256, f.views) IS NOT NULL
+WHERE d.volume_id = ? AND d.id >= ? AND coalesce(f.md5, f.sha1, f.sha256, f.sha512, f.views) IS NOT NULL
 ORDER BY d.id, f.name
 LIMIT ?
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.app.formats import check_file_name, formats_told
 from scanner.app.importing import opened_list
 from scanner.app.status import feed_status
 from scanner.cli.context import Context, pass_context
@@ -16,6 +17,7 @@ from scanner.cli.feed_serve import command as serve
 from scanner.cli.output import console, print_json, table, time_text
 from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError, FeedError
+from scanner.model.names import display
 from scanner.model.times import with_times
 
 if TYPE_CHECKING:
@@ -33,10 +35,14 @@ def _row(feed: dict[str, Any]) -> tuple[object, ...]:
 
 
 @command.command("list")
+@click.option("--formats", is_flag=True, help="Which formats and protocols there are, instead.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_context
-def list_feeds(context: Context, as_json: bool) -> int:
+def list_feeds(context: Context, formats: bool, as_json: bool) -> int:
     """List the configured feeds and how they are."""
+    if formats:
+        _print_formats(as_json)
+        return 0
     app = context.app()
     feeds = [feed_status(app, name) for name in app.feed_names]
     if as_json:
@@ -48,6 +54,32 @@ def list_feeds(context: Context, as_json: bool) -> int:
     else:
         click.echo("No feeds are configured.", err=True)
     return 0 if feeds else 1
+
+
+def _print_formats(as_json: bool) -> None:
+    told = formats_told()
+    if as_json:
+        for each in told:
+            print_json(each)
+        return
+    rows = [_format_row(each) for each in told if each["type"] == "format"]
+    columns = ("format", "what it is", "polarity", "kinds", "acts by default", "recognised by")
+    console().print(table("", columns, rows))
+    exchanges = [(e["name"], e["summary"], e["format"]) for e in told if e["type"] == "exchange"]
+    if exchanges:
+        console().print(table("", ("exchange", "what it is", "format"), exchanges))
+
+
+def _format_row(told: dict[str, Any]) -> tuple[object, ...]:
+    categories = told["default_categories"]
+    return (
+        told["name"],
+        told["summary"],
+        "benign only" if told["only_benign"] else "either",
+        ", ".join(told["kinds"]) or "any",
+        "all but 0 and none" if categories is None else ", ".join(categories),
+        told["recognised_by"],
+    )
 
 
 @command.command("show")
@@ -123,6 +155,7 @@ async def _sync(app: App, name: str, accept: bool, wait: float, as_json: bool) -
 @pass_context
 def import_list(context: Context, file: Path, name: str, format_name: str | None, accept: bool) -> int:
     """Import a list from a file by hand (a host without a network)."""
+    check_file_name(file.name)
     app = context.app(as_owner=False)
     feed = app.keeper.feed(name)
     if format_name:
@@ -132,6 +165,28 @@ def import_list(context: Context, file: Path, name: str, format_name: str | None
         change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept))
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
     return 0
+
+
+@command.command("benign")
+@click.argument("directories", nargs=-1, required=True, type=PATH, metavar="DIR...")
+@pass_context
+def benign(context: Context, directories: tuple[Path, ...]) -> int:
+    """Print a list of the pictures and films below DIR, to be used as a benign feed.
+
+    For packages you trust: WordPress, its themes and plug-ins, and the like, unpacked where no customer
+    can write. Exit code 1: there are none; 2: some could not be read, and are not in the list.
+    """
+    from scanner.app.benign import list_trees
+
+    found = list_trees(directories, [Path(str(v.path)) for v in context.app(as_owner=False).config.volumes])
+    for line in found.lines():
+        click.echo(line, nl=False)  # bytes go out as they are
+    for path, why in found.unread:
+        click.echo(f"hostsweep: {display(path)}: {why}", err=True)
+    click.echo(f"{len(found.names):,} different files of {found.media:,} pictures and films.", err=True)
+    if found.unread:
+        return 2
+    return 0 if found.names else 1
 
 
 command.add_command(publish)

@@ -19,7 +19,7 @@ _VERBS = {
     "scan": ("scanner.cli.scan", "Scan paths once."),
     "daemon": ("scanner.cli.daemon", "Run until SIGTERM: sync feeds, scan on schedule, serve metrics."),
     "securer": ("scanner.cli.securer", "Run until SIGTERM: keep the vault for a daemon without power."),
-    "feed": ("scanner.cli.feed", "Hash lists: list, sync, import, show."),
+    "feed": ("scanner.cli.feed", "Hash lists: list, sync, import, show, benign."),
     "check": ("scanner.cli.check", "Digests of a file, and whether they are listed."),
     "hits": ("scanner.cli.hits", "Cases: list, show, resolve."),
     "quarantine": ("scanner.cli.quarantine", "The vault: list, show, restore, export, verify, purge."),

@@ -31,7 +31,7 @@ def _print(state: dict[str, Any]) -> None:
     columns = ("volume", "last scan", ">files", ">hits", ">covered", "")
     out.print(table("Volumes", columns, [_volume(v) for v in state["volumes"]]))
     rows = [
-        (f["name"], f"{f['entries']:,}", time_text(f["last_success_ns"]), f["last_error"] or "")
+        (f["name"], f"{f['entries']:,}", time_text(f["last_success_ns"]), _feed_note(f))
         for f in state["feeds"]
     ]
     out.print(table("Feeds", ("feed", ">entries", "last success", "error"), rows))
@@ -48,6 +48,12 @@ def _print(state: dict[str, Any]) -> None:
         )
     else:
         out.print("Brake: not engaged.")
+
+
+def _feed_note(feed: dict[str, Any]) -> str:
+    if feed["last_error"] or not feed["not_hashed"]:
+        return feed["last_error"] or ""
+    return f"compared with no file: {', '.join(sorted(feed['not_hashed']))}"
 
 
 def _volume(volume: dict[str, Any]) -> tuple[str, ...]:

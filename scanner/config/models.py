@@ -38,7 +38,7 @@ from scanner.config.fields import (
 )
 from scanner.config.units import Listen
 from scanner.model.errors import ConfigError
-from scanner.model.hashes import DHASH, EXACT_KINDS, PDQ, PHASH
+from scanner.model.hashes import DEFAULT_EXACT, DHASH, PDQ, PHASH, PHASH256
 
 _HOUR, _DAY = 3_600.0, 86_400.0
 _MIB, _GIB = 1 << 20, 1 << 30
@@ -152,7 +152,7 @@ class Hashing(_Part):
     """What is hashed, and what the hashing workers may use."""
 
     workers: Workers = "auto"
-    exact: tuple[ExactKind, ...] = Field(default=EXACT_KINDS, min_length=1)
+    exact: tuple[ExactKind, ...] = Field(default=DEFAULT_EXACT, min_length=1)
     perceptual: tuple[PerceptualKind, ...] = (PDQ.name,)
     select: Literal["media", "all"] = "media"
     max_file_size: Size = 256 * _GIB  # a sparse file may claim 8 EiB
@@ -212,6 +212,13 @@ class PhashLimit(_Part):
     min_quality: int = Field(default=PHASH.min_quality, ge=0, le=100)
 
 
+class Phash256Limit(_Part):
+    """When a pHash of 256 bits is a match. Unrelated photographs lie 104 and more apart."""
+
+    max_distance: int = Field(default=PHASH256.max_distance, ge=0, le=64)
+    min_quality: int = Field(default=PHASH256.min_quality, ge=0, le=100)
+
+
 class DhashLimit(_Part):
     """When a dHash is a match. 64 bits, coarser than pHash."""
 
@@ -225,10 +232,16 @@ class Matching(_Part):
     pdq: PdqLimit = PdqLimit()
     phash: PhashLimit = PhashLimit()
     dhash: DhashLimit = DhashLimit()
+    phash256: Phash256Limit = Phash256Limit()
 
-    def by_kind(self) -> dict[str, PdqLimit | PhashLimit | DhashLimit]:
+    def by_kind(self) -> dict[str, PdqLimit | PhashLimit | DhashLimit | Phash256Limit]:
         """The limits by the name of the hash kind."""
-        return {PDQ.name: self.pdq, PHASH.name: self.phash, DHASH.name: self.dhash}
+        return {
+            PDQ.name: self.pdq,
+            PHASH.name: self.phash,
+            DHASH.name: self.dhash,
+            PHASH256.name: self.phash256,
+        }
 
 
 class Quarantine(_Part):

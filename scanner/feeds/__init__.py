@@ -1,6 +1,6 @@
 """Hash lists: fetching, recognising, reading, and the state of each feed."""
 
-from scanner.feeds.formats import available_formats
+from scanner.feeds.formats import available_formats, our_formats
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.importer import ImportResult, import_list
 from scanner.feeds.state import FeedState
@@ -20,4 +20,5 @@ __all__ = [
     "available_formats",
     "fetch",
     "import_list",
+    "our_formats",
 ]

@@ -25,7 +25,7 @@ _LIKE_A_DIGEST = re.compile(r"[0-9A-Za-z+/]{24,}|[0-9A-Fa-f]{16,}")
 # list can't invent counters.
 UNSUPPORTED_KINDS = frozenset(
     {"photodna", "vpdq", "tmk", "netclean", "videntifier", "ssdeep", "tlsh"}
-    | {"sha224", "sha384", "sha512", "blake2b", "whirlpool", "crc32"}
+    | {"sha224", "sha384", "blake2b", "whirlpool", "crc32"}
 )
 _SAME_KIND = {"pdna": "photodna", "tmkpdqf": "tmk"}
 
@@ -70,7 +70,7 @@ def kind_name(text: str) -> str:
 
 def unsupported_name(kind: str) -> str:
     """Under which name a kind that can't be matched is counted; `kind` as `kind_name` gives it."""
-    return kind if kind in UNSUPPORTED_KINDS else "other"
+    return kind if kind in UNSUPPORTED_KINDS or kind in KINDS else "other"
 
 
 def count(counter: dict[str, int], key: str) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from scanner.feeds.detect import choose
 from scanner.feeds.formats import available_formats
 from scanner.feeds.formats.base import FeedFormat, FormatOptions, PagedFormat
+from scanner.feeds.formats.describing import why_benign
 from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
 from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
-from scanner.model.feeds import ImportCounts, Item
+from scanner.model.feeds import ImportCounts, Item, Polarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def import_list(
     descriptor: int | None = None,
     max_malformed: float = 0.0,
     partial: bool = False,
+    polarity: str | None = None,
 ) -> ImportResult:
     """Read a whole list and hand every entry to `sink`. What the sink got is good only on return: a list
     that is malformed or cut short anywhere raises, and must leave nothing behind.
@@ -56,10 +58,12 @@ def import_list(
         descriptor: of the open list, where `source` is only its name for errors; closed at the end.
         max_malformed: the share of malformed records from which on the list is refused.
         partial: these are changes to a list; they may hold no entry at all.
+        polarity: what the configuration says of the feed; None where nobody has said it.
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
-        FeedRefusedError: it can't be read, its format can't be told, or it has no usable entry.
+        FeedRefusedError: it can't be read, its format can't be told, it has no usable entry, or lists of its
+            format are never what the feed's polarity says.
         ConfigError: an installed package's format can't be loaded.
     """
     known = available_formats() if formats is None else formats
@@ -68,6 +72,7 @@ def import_list(
         given = source if descriptor is None else descriptor
         with open_list(given, options.encoding, max_bytes, member=options.member) as opened:
             chosen = choose(format_name, opened.head, known)
+            _check_polarity(chosen, polarity)
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)
             digest, size = opened.finish()
@@ -100,6 +105,15 @@ def _guarded(
             f"reading it as {chosen.name} failed ({type(e).__name__})",
             remedy="Check that the list is what its format: says",
         ) from e
+
+
+def _check_polarity(chosen: FeedFormat, polarity: str | None) -> None:
+    reason = why_benign(chosen)
+    if reason and polarity == Polarity.ILLEGAL:
+        raise FeedRefusedError(
+            f"a list of the format {chosen.name} is never one of illegal material: {reason}",
+            remedy="Configure it as a feed of its own with polarity: benign",
+        )
 
 
 def _check_malformed(counts: ImportCounts, allowed: float) -> None:

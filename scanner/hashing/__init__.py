@@ -3,7 +3,7 @@
 `WorkerPool` is the way in. Decoders and numpy are loaded by the workers alone, never by importing this.
 """
 
-from scanner.hashing.kinds import known_kinds
+from scanner.hashing.kinds import known_kinds, plugged_kinds
 from scanner.hashing.media import is_media, sniff
 from scanner.hashing.pool import WorkerPool
 from scanner.hashing.sandbox import absent as absent_layers
@@ -20,5 +20,6 @@ __all__ = [
     "expected_layers",
     "is_media",
     "known_kinds",
+    "plugged_kinds",
     "sniff",
 ]

@@ -55,7 +55,7 @@ class _Hash(Protocol):
 
 
 def new_hashes(kinds: Sequence[str]) -> dict[str, _Hash]:
-    """Empty hashes of the named kinds (md5, sha1, sha256).
+    """Empty hashes of the named kinds (md5, sha1, sha256, sha512).
 
     They identify files here and protect nothing: FIPS builds of OpenSSL allow MD5 only when told so.
     """

@@ -1,8 +1,9 @@
-"""pHash and dHash of 64 bits, by the ImageHash library, whose values the open lists use."""
+"""pHash of 64 and 256 bits and dHash, by the ImageHash library, whose values the open lists use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import imagehash
@@ -20,7 +21,7 @@ class ImageHasher:
         function: from a PIL image to an `imagehash.ImageHash`.
     """
 
-    accepts_reduced = True  # both shrink the picture to some 32 pixels first
+    accepts_reduced = True  # all shrink the picture to at most 64 pixels first
 
     def __init__(self, kind: str, function: Callable[[Image.Image], Any]) -> None:
         self._kind = kind
@@ -31,7 +32,7 @@ class ImageHasher:
         return self._kind
 
     def hashes(self, picture: object) -> Sequence[tuple[str, bytes, int]]:
-        """One (view, 8 bytes most significant bit first, 100).
+        """One (view, value with the most significant bit first, 100).
 
         Raises:
             TypeError: not a PIL image.
@@ -42,11 +43,18 @@ class ImageHasher:
         return ((_VIEW, np.packbits(bits.ravel()).tobytes(), 100),)
 
 
-def phash() -> ImageHasher:
-    """The 64 lowest frequencies of a 32x32 picture, above or below their median."""
-    return ImageHasher("phash", imagehash.phash)
+def hasher(kind: str) -> ImageHasher:
+    """The hasher of a kind.
 
+    phash: the 64 lowest frequencies of a 32x32 picture, above or below their median. phash256: the 256 lowest
+    of a 64x64 one. dhash: whether each pixel of an 8x8 picture is brighter than its left neighbour.
 
-def dhash() -> ImageHasher:
-    """Whether each pixel of an 8x8 picture is brighter than its left neighbour."""
-    return ImageHasher("dhash", imagehash.dhash)
+    Raises:
+        KeyError: none of ours.
+    """
+    functions: dict[str, Callable[[Image.Image], Any]] = {
+        "phash": imagehash.phash,
+        "phash256": partial(imagehash.phash, hash_size=16),
+        "dhash": imagehash.dhash,
+    }
+    return ImageHasher(kind, functions[kind])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanner.model.hashes import EXACT_KINDS
+from scanner.model.hashes import DEFAULT_EXACT
 
 _GIB = 1 << 30
 
@@ -32,7 +32,7 @@ class WorkerSettings:
             average, at chance, and answers count only after that; 0: never (for tests).
     """
 
-    exact: tuple[str, ...] = EXACT_KINDS
+    exact: tuple[str, ...] = DEFAULT_EXACT
     perceptual: tuple[str, ...] = ("pdq",)
     uid: int = 65534
     gid: int = 65534

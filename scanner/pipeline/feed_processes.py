@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from scanner.feeds import Fetched, FetchRequest, FormatOptions
 from scanner.feeds.addresses import masked
 from scanner.model.errors import FeedError, FeedProcessError, StorageError
+from scanner.model.hashes import HashKind
 from scanner.model.names import display
 from scanner.model.ports import Ids
 from scanner.pipeline import feed_answers
@@ -80,6 +81,8 @@ class ImportOrder:
         memory: of the publisher's protocol, to be kept in the index.
         partial: the list is changes to the one in `base`.
         base: descriptor of the index in use, None where there is none.
+        polarity: of the feed.
+        kinds: those of plug-ins that are hashed, so that the list may have them.
     """
 
     feed: str
@@ -92,6 +95,8 @@ class ImportOrder:
     memory: str = ""
     partial: bool = False
     base: int | None = None
+    polarity: str = "illegal"
+    kinds: tuple[HashKind, ...] = ()
 
 
 class FeedProcesses:

@@ -9,12 +9,13 @@ directory, and the answer goes as JSON to stdout: {"ok": …} or {"error": …}.
 from __future__ import annotations
 
 import codecs
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
 from scanner.index import SnapshotBuilder
+from scanner.model.hashes import KINDS, HashKind
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
@@ -46,16 +47,19 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         FeedError: the list can't be used.
         StorageError: the snapshot can't be written.
     """
+    for kind in order["kinds"]:
+        KINDS.plug_in(HashKind(**kind))
     builder = SnapshotBuilder()
     result = import_list(
         Path(order["source"]),
         order["format"],
-        FormatOptions(**order["options"]),
+        replace(FormatOptions(**order["options"]), scratch=Path()),  # its folder is all it can write
         builder.add,
         max_bytes=order["max_bytes"],
         descriptor=order["descriptor"],
         max_malformed=order["max_malformed"],
         partial=order["partial"],
+        polarity=order["polarity"],
     )
     defaults = result.default_categories
     builder.finish(

@@ -2,7 +2,7 @@
 
 A list of some entries is published as a tree on this machine and followed; files are known from their digests
 in the catalog, one of them really there. Then the list gets a thousand entries more, among them that file's
-digest; the time runs from the follower's poll until the case is in the ledger. All processes are the real ones.
+digest; the time runs from the follower's poll until the case is in the ledger. All processes are real ones.
 """
 
 from __future__ import annotations

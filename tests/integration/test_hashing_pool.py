@@ -29,7 +29,7 @@ from scanner.model.errors import WorkerError
 from scanner.model.hashes import EXACT_KINDS
 
 PICTURES = Path(skimage.__file__).parent / "data"
-SETTINGS = WorkerSettings(perceptual=("pdq", "phash", "dhash"))
+SETTINGS = WorkerSettings(exact=EXACT_KINDS, perceptual=("pdq", "phash", "dhash", "phash256"))
 
 
 def results(pool: WorkerPool, jobs: list[HashJob]) -> dict[int, HashResult]:
@@ -107,6 +107,7 @@ def test_picture_gets_exact_and_perceptual_hashes(pool: WorkerPool, files: Files
     found = {(h.kind, h.view): h.value for h in digests.perceptual}
     assert found["phash", "whole"].hex() == str(imagehash.phash(astronaut()))
     assert found["dhash", "whole"].hex() == str(imagehash.dhash(astronaut()))
+    assert found["phash256", "whole"].hex() == str(imagehash.phash(astronaut(), hash_size=16))
     expected = {("pdq", view): value for view, value, _ in PdqHasher().hashes(astronaut())}
     assert expected.items() <= found.items()
     assert os.lseek(files.fds[0], 0, os.SEEK_CUR) == 0
@@ -124,7 +125,7 @@ def test_every_format_is_decoded_behind_the_sandbox(pool: WorkerPool, files: Fil
         digests = found[number].digests
         assert digests is not None
         assert (digests.media_type, digests.problem) == (mime, "")
-        assert len(digests.perceptual) in (4, 5)
+        assert len(digests.perceptual) in (5, 6)
 
 
 def test_what_is_not_media_is_left_alone_if_only_media_is_wanted(pool: WorkerPool, files: Files) -> None:

@@ -7,9 +7,15 @@ from importlib.metadata import entry_points
 
 from scanner.feeds.formats.answers import AnswersFormat
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
+from scanner.feeds.formats.c4all import C4allFormat
+from scanner.feeds.formats.clamav import ClamavFormat
 from scanner.feeds.formats.csv import CsvFormat
 from scanner.feeds.formats.csv_layouts import GriffeyeFormat, HashKeeperFormat, IcseFormat
+from scanner.feeds.formats.encase import EncaseFormat
 from scanner.feeds.formats.hashdeep import HashdeepFormat
+from scanner.feeds.formats.kdb import KdbFormat
+from scanner.feeds.formats.nsrl import NsrlFormat
+from scanner.feeds.formats.nsrl_text import NsrlTextFormat
 from scanner.feeds.formats.plain import PlainFormat
 from scanner.feeds.formats.tree import TreeFormat
 from scanner.feeds.formats.vics import VicsFormat
@@ -26,6 +32,7 @@ __all__ = [
     "PlainFormat",
     "VicsFormat",
     "available_formats",
+    "our_formats",
 ]
 
 GROUP = "hostsweep.feed_formats"
@@ -39,9 +46,20 @@ _OURS: tuple[Callable[[], FeedFormat], ...] = (
     GriffeyeFormat,
     HashKeeperFormat,
     HashdeepFormat,
+    ClamavFormat,
+    EncaseFormat,
+    KdbFormat,
+    NsrlFormat,
+    NsrlTextFormat,
+    C4allFormat,
     TreeFormat,
     AnswersFormat,
 )
+
+
+def our_formats() -> Mapping[str, FeedFormat]:
+    """Those that are part of hostsweep, by name."""
+    return {form.name: form for form in (make() for make in _OURS)}
 
 
 def available_formats() -> Mapping[str, FeedFormat]:
@@ -50,7 +68,7 @@ def available_formats() -> Mapping[str, FeedFormat]:
     Raises:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
-    formats: dict[str, FeedFormat] = {form.name: form for form in (make() for make in _OURS)}
+    formats = dict(our_formats())
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from scanner.model.feeds import ImportCounts, Item
@@ -20,8 +21,11 @@ class FormatOptions:
         header: the first line names the columns.
         delimiter: of columns; None: found out.
         encoding: of the text, a codec's name; None: UTF-8, or UTF-16 where a byte order mark says so.
-        hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq).
+        hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq); of lists that name
+            each file by several kinds and take one: which.
         member: name of the list in an archive, with `*` and `?` as in a shell; None: the only list in it.
+        scratch: a folder of the import's own, for a format that has to look into a list out of order; None:
+            where the system has such. Not the operator's.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -31,6 +35,7 @@ class FormatOptions:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     header: bool = True
     member: str | None = None
+    scratch: Path | None = None
 
 
 class FeedFormat(Protocol):
@@ -47,6 +52,11 @@ class FeedFormat(Protocol):
       hash in an error;
     - it may be abandoned after any entry; `counts` is complete once it is exhausted;
     - nothing is kept between two calls.
+
+    It may have these attributes besides, which say what it is (`scanner.feeds.formats.describing`):
+    - `only_benign`: why a list of this format can never be one of illegal material, "" where it can. Whether
+      it is one is never the format's to say.
+    - `summary`, `kinds`, `recognised_by`: what it is, the hash kinds it can carry, what `proposes` goes by.
     """
 
     @property

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from scanner.catalog import Catalog, DirectoryRecord
 from scanner.model.errors import CatalogError
+from scanner.model.files import FileStat, FileState, KnownFile
+from scanner.model.hashes import Digests
 
 
 @pytest.fixture
@@ -56,6 +59,27 @@ def test_a_reader_does_not_bring_an_older_version_up_to_date(path: Path) -> None
         connection.execute("PRAGMA journal_mode = WAL")
     with pytest.raises(CatalogError, match=r"version 0.*Start a scan"):
         Catalog.open(path, read_only=True)
+
+
+def test_a_catalog_of_the_first_version_keeps_its_rows_and_learns_sha512(path: Path) -> None:
+    first = resources.files("scanner.catalog") / "migrations" / "0001_initial.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"""{first.read_text("utf-8")}
+            INSERT INTO volumes (name, root) VALUES ('web', CAST('/srv' AS BLOB));
+            INSERT INTO directories (volume_id, path, profile, fingerprint) VALUES (1, x'61', x'70', x'66');
+            INSERT INTO files VALUES (1, x'78', 7, 100, 4, 5, 1, 8, 0, 0, 0, NULL, {"x'" + "6d" * 16 + "'"},
+                                      NULL, NULL, NULL);
+            PRAGMA user_version = 1;""")
+    digests = Digests(100, "", {"md5": b"m" * 16, "sha512": b"x" * 64})
+    with closing(Catalog.open(path)) as catalog:
+        assert catalog.note == ""
+        volume = catalog.volume("web", b"/srv", b"p")
+        ((_, before),) = next(volume.iterate())
+        assert before == Digests(100, "", {"md5": b"m" * 16})
+        stat = FileStat(b"y", 0, 7, 100, 4, 5, 1, 8)
+        volume.record(DirectoryRecord(b"b", b"f", [KnownFile(stat, FileState.CLEAN, digests)]))
+        volume.commit()
+        assert digests in [d for batch in volume.iterate() for _, d in batch]
 
 
 def test_a_reader_does_not_make_a_file(path: Path) -> None:

@@ -52,7 +52,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         "  line 1: brake.max_hits: expected at least 1, found 0",
         "  line 3: volumes[0].path: this key is required",
         "  line 4: volumes[0].pth: unknown key; did you mean path?",
-        "  line 6: hashing.exact[1]: expected one of md5, sha1, sha256, found 'sha9'",
+        "  line 6: hashing.exact[1]: expected one of md5, sha1, sha256, sha512, found 'sha9'",
     ]
 
 

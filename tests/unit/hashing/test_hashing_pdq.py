@@ -12,7 +12,7 @@ import skimage
 from PIL import Image
 
 from scanner.hashing import decode
-from scanner.hashing.imagehashes import dhash, phash
+from scanner.hashing.imagehashes import hasher as image_hasher
 from scanner.hashing.operators import OperatorCache, View
 from scanner.hashing.pdq import PdqHasher
 
@@ -186,9 +186,15 @@ def test_only_the_first_frame_of_an_animation_counts() -> None:
 
 
 @pytest.mark.parametrize("name", ["astronaut.png", "coffee.png"])
-def test_phash_and_dhash_are_those_of_imagehash(name: str) -> None:
+def test_phash_of_both_lengths_and_dhash_are_those_of_imagehash(name: str) -> None:
     picture = photograph(name)
-    for hasher, reference in ((phash(), imagehash.phash), (dhash(), imagehash.dhash)):
+    references = {
+        "phash": imagehash.phash,
+        "phash256": lambda picture: imagehash.phash(picture, hash_size=16),
+        "dhash": imagehash.dhash,
+    }
+    for kind, reference in references.items():
+        hasher = image_hasher(kind)
         ((_, value, quality),) = hasher.hashes(picture)
         assert (value.hex(), quality) == (str(reference(picture)), 100)
         data = saved(photograph(name, 2400), quality=90)

@@ -282,3 +282,15 @@ def test_lists_of_different_keys_are_matched_side_by_side(feed: Feeds) -> None:
     assert [(m.feed, m.kind) for m in matches] == [("f0", "sha256"), ("f1", "sha256"), ("f2", "sha256")]
     assert Index(feeds, LIMITS).match(file(b"y")) == ()
     assert feeds[0].snapshot.keys("md5").tolist() != feeds[1].snapshot.keys("md5").tolist()
+
+
+def test_phash_of_256_bits_has_search_tables_and_its_own_limit(feed: Feeds) -> None:
+    values = [hashlib.sha256(b"%d" % n).digest() for n in range(40)]
+    police = feed("police", [Entry((("phash256", v),), str(n)) for n, v in enumerate(values)], tables_from=1)
+    distances, rows = police.snapshot.table("phash256").near(flipped(values[7], 24), 31, strategy="tables")
+    assert distances.tolist() == [24]
+    assert len(rows) == 1
+    index = Index([police], {})
+    for bits, entries in ((24, ["7"]), (25, [])):
+        seen = PerceptualHash("phash256", "whole", flipped(values[7], bits), 100)
+        assert [m.entry for m in index.match(Digests(1, "image/png", {}, (seen,)))] == entries
