@@ -15,6 +15,7 @@ from scanner import config as configuration
 from scanner.app.alone import only_one
 from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
+from scanner.app.exchanging import check_exchanges
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.importing import FeedChange
 from scanner.app.lists import ListKeeper, Lists
@@ -121,6 +122,7 @@ class App:
         Raises:
             ConfigError: something is missing, or the vault lies where customers could reach it.
         """
+        check_exchanges(self.config)
         warnings = configuration.check_files(self.config, self.state.quarantine)
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
@@ -215,6 +217,7 @@ class App:
         Raises:
             ConfigError: something is missing.
         """
+        check_exchanges(self.config)
         return configuration.check_feeds(self.config)
 
     # One-shot scan

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.exchanges.base import MAX_MEMORY, Call, Client, Exchange, Outcome, Pages, Reply
+from scanner.feeds.exchanges.ncmec import NcmecExchange
+from scanner.feeds.exchanges.stopncii import StopNciiExchange
+from scanner.feeds.exchanges.tat import TatExchange
+from scanner.feeds.exchanges.threatexchange import ThreatExchangeExchange
 from scanner.model.errors import ConfigError
 
 __all__ = [
@@ -21,7 +25,12 @@ __all__ = [
 
 GROUP = "hostsweep.feed_exchanges"
 
-_OURS: tuple[Exchange, ...] = ()
+_OURS: tuple[Exchange, ...] = (
+    NcmecExchange(),
+    ThreatExchangeExchange(),
+    StopNciiExchange(),
+    TatExchange(),
+)
 
 
 def available_exchanges() -> Mapping[str, Exchange]:

@@ -7,13 +7,29 @@ from importlib.metadata import entry_points
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
+from scanner.feeds.formats.ncmec import NcmecFormat
 from scanner.feeds.formats.plain import PlainFormat
+from scanner.feeds.formats.signals import SignalsFormat
+from scanner.feeds.formats.stopncii import StopNciiFormat
+from scanner.feeds.formats.tat import TatFormat
+from scanner.feeds.formats.threatexchange import ThreatExchangeFormat
 from scanner.feeds.formats.vics import VicsFormat
 from scanner.model.errors import ConfigError
 
 __all__ = ["CsvFormat", "FeedFormat", "FormatOptions", "PlainFormat", "VicsFormat", "available_formats"]
 
 GROUP = "hostsweep.feed_formats"
+
+_OURS: tuple[FeedFormat, ...] = (
+    PlainFormat(),
+    CsvFormat(),
+    VicsFormat(),
+    NcmecFormat(),
+    ThreatExchangeFormat(),
+    StopNciiFormat(),
+    TatFormat(),
+    SignalsFormat(),
+)
 
 
 def available_formats() -> Mapping[str, FeedFormat]:
@@ -22,7 +38,7 @@ def available_formats() -> Mapping[str, FeedFormat]:
     Raises:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
-    formats: dict[str, FeedFormat] = {f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat())}
+    formats: dict[str, FeedFormat] = {f.name: f for f in _OURS}
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()

@@ -18,12 +18,14 @@ class FormatOptions:
         delimiter: of columns; None: found out.
         encoding: of the text, a codec's name; None: UTF-8, or UTF-16 where a byte order mark says so.
         hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq).
+        options: the feed's `options`, of which a format takes its own.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     delimiter: str | None = None
     encoding: str | None = None
     hash: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class FeedFormat(Protocol):
