@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from scanner.feeds.checks import shown
 from scanner.model.errors import ConfigError
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Choice = Callable[[str], Any]
 """Reads an option. Raises ValueError with what was expected."""
@@ -59,8 +62,9 @@ def whole(least: int, most: int) -> Choice:
 
 def day(text: str) -> int:
     """A day as YYYY-MM-DD, as seconds since 1970 at its beginning in UTC."""
-    try:
-        seconds = int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    try:  # strptime loads a module when it is first called: out of reach for a process without rights
+        moment = datetime.fromisoformat(text if _DAY.fullmatch(text) else "")
+        seconds = int(moment.replace(tzinfo=UTC).timestamp())
     except ValueError:
         seconds = -1
     if seconds < 0:

@@ -129,6 +129,7 @@ class Follower:
     exchange: Exchange
     format: FeedFormat
     authorization: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     now: int = NOW
     memory: dict[str, Any] = field(default_factory=dict)
@@ -141,12 +142,13 @@ class Follower:
         self.pages, self.waits, self.counts = Pages(), Waits(), ImportCounts()
         assert self.exchange.check(self.options) is None
         request = FetchRequest("f", self.service.url)
+        more: dict[str, Any] = {"headers": self.headers} if self.headers else {}
         call = Call(self.service.url, self.options, self.memory, self.now * 10**9)
         async with aiohttp.ClientSession() as session:
             client = HttpClient(
                 request,
                 session,
-                Opened(authorization=self.authorization),
+                Opened(authorization=self.authorization, **more),
                 policy=QUICK,
                 rng=random.Random(1),
                 sleep=self.waits,
