@@ -6,7 +6,6 @@ Names come without their prefix: which one a publisher binds to its namespace is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO
 from xml.parsers import expat
 
@@ -20,25 +19,30 @@ _MAX_DEPTH = 16  # NCMEC's feedback is eight deep
 _MAX_NODES = 10_000  # of one element that is kept: some hundred members may have given feedback
 
 
-@dataclass(slots=True)
 class Node:
     """An element with all below it.
 
     Attributes:
         name: without prefix.
         parent: name of the element it stands in.
-        line: where it begins.
+        line: where it begins, 0 for those within another.
     """
 
-    name: str
-    attributes: dict[str, str]
-    parent: str
-    line: int
-    text: str = ""
-    children: list[Node] = field(default_factory=list)
+    __slots__ = ("attributes", "children", "line", "name", "parent", "text")
+
+    def __init__(self, name: str, attributes: dict[str, str], parent: str, line: int) -> None:
+        self.name = name
+        self.attributes = attributes
+        self.parent = parent
+        self.line = line
+        self.text = ""
+        self.children: list[Node] = []
 
     def child(self, name: str) -> Node | None:
-        return next((node for node in self.children if node.name == name), None)
+        for node in self.children:
+            if node.name == name:
+                return node
+        return None
 
     def text_of(self, name: str) -> str:
         """The text of a child, "" where there is none."""
@@ -118,9 +122,11 @@ class _Reader:
             raise self._error(f"the XML is nested deeper than {_MAX_DEPTH} levels")
 
     def _push(self, name: str, attributes: dict[str, str]) -> None:
-        node = Node(name, attributes, self._path[-1], self._parser.CurrentLineNumber)
         if self._open:
+            node = Node(name, attributes, self._path[-1], 0)
             self._open[-1].children.append(node)
+        else:
+            node = Node(name, attributes, self._path[-1], self._parser.CurrentLineNumber)
         self._open.append(node)
 
     def _characters(self, text: str) -> None:

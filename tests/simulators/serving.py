@@ -129,8 +129,8 @@ class Follower:
     exchange: Exchange
     format: FeedFormat
     authorization: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     now: int = NOW
     memory: dict[str, Any] = field(default_factory=dict)
     records: dict[str, Item] = field(default_factory=dict)

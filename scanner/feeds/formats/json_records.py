@@ -17,7 +17,11 @@ from scanner.model.errors import FeedFormatError
 _CHUNK = 64 * 1024  # bytes given to the JSON parser at once
 # Bytes without a finished record: a ThreatExchange indicator with some hundred opinions has 100 KiB.
 _MAX_RECORD = 4 * 1024 * 1024
-_MAX_DEPTH = 32  # of the document; real ones have seven levels
+_MAX_DEPTH = 32  # of a record, and of anything else; real ones have six levels
+_BEGINS = frozenset({"start_map", "start_array"})
+_ENDS = frozenset({"end_map", "end_array"})
+
+_Events = Iterator[tuple[str, Any]]
 
 
 def records(stream: BinaryIO, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -30,21 +34,23 @@ def records(stream: BinaryIO, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
         FeedFormatError: the JSON is broken, cut short, too deep, or has no such list of objects.
     """
     guarded = _Guarded(stream)
-    reader = _Reader(key)
+    place = _Place(key)
     try:
-        for event, value in ijson.basic_parse(guarded, buf_size=_CHUNK, use_float=True):
-            if reader.take(event, value):
-                guarded.silent = 0
-                yield reader.path, reader.record
+        events = iter(ijson.basic_parse(guarded, buf_size=_CHUNK, use_float=True))
+        for record in _document(events, place):
+            guarded.silent = 0
+            yield place.path, record
+        for _ in events:  # there may be no more, and the parser says so
+            pass
     except (ijson.JSONError, UnicodeDecodeError) as e:  # their own texts quote the list
         raise FeedFormatError(
             "here the JSON is cut short or broken",
-            where=reader.path,
+            where=place.path,
             remedy="Fetch the list again; if it stays so, tell the publisher",
         ) from e
     except FeedFormatError as e:
-        raise FeedFormatError(e.what, where=e.where or reader.path, remedy=e.remedy) from e
-    if not reader.found:
+        raise FeedFormatError(e.what, where=e.where or place.path, remedy=e.remedy) from e
+    if place.at is None:
         raise FeedFormatError(f"expected a list `{key}`, found none", where="the outermost object")
 
 
@@ -63,88 +69,98 @@ class _Guarded:
         return piece
 
 
-class _Reader:
-    """Follows the events of a document and builds one record at a time.
+class _Place:
+    """Where the events have come to.
 
     Attributes:
-        found: the list was there.
-        record: the one that is finished.
+        name: of the list of records.
+        at: the number of the record, -1 before the first; None: the list was not met yet.
     """
 
-    def __init__(self, key: str) -> None:
-        self._name = key
-        self._key = ""  # of the outermost object, which was last seen
-        self._depth = 0
-        self._inside = 0  # depth of the list of records while in it, else 0
-        self._open: list[Any] = []  # containers of the record that is being built
-        self._keys: list[str] = []
-        self._at = -1
-        self.found = False
-        self.record: dict[str, Any] = {}
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.at: int | None = None
 
     @property
     def path(self) -> str:
-        """The JSON path the events have come to."""
-        return f"{self._name}[{self._at}]" if self.found and self._at >= 0 else "the beginning"
+        return "the beginning" if self.at is None else f"{self.name}[{max(self.at, 0)}]"
 
-    def take(self, event: str, value: Any) -> bool:
-        """Whether a record is finished now."""
-        begins, ends = event in ("start_map", "start_array"), event in ("end_map", "end_array")
-        self._depth += begins - ends
-        if self._depth > _MAX_DEPTH:
-            raise FeedFormatError(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
-        if self._inside:
-            return self._in_list(event, value, begins, ends)
-        self._outside(event, value, begins)
-        return False
 
-    def _outside(self, event: str, value: Any, begins: bool) -> None:
-        outermost = self._depth == 1
-        if outermost and event == "map_key":
-            self._key = value
-        elif outermost and event == "start_array":
-            self._enter()
-        elif not self._depth and not begins and event not in ("end_map", "end_array"):
-            raise FeedFormatError("expected a JSON object or list")
-        elif self._key == self._name and self._depth == 1 + begins:
-            if event == "start_array":
-                self._enter()
-            elif event not in ("end_map", "end_array"):
-                raise FeedFormatError("expected a list", where=self._name)
-
-    def _enter(self) -> None:
-        if self.found:
-            raise FeedFormatError("the list is there twice", where=self._name)
-        self.found, self._inside = True, self._depth
-
-    def _in_list(self, event: str, value: Any, begins: bool, ends: bool) -> bool:
-        if ends and self._depth < self._inside:
-            self._inside, self._key = 0, ""
-            return False
-        if not self._open:
-            self._at += 1
-            if event != "start_map":
-                raise FeedFormatError("expected an object")
-        if event == "map_key":
-            self._keys[-1] = value
-        elif ends:
-            self.record = self._open.pop()
-            self._keys.pop()
-            return not self._open
+def _document(events: _Events, place: _Place) -> Iterator[dict[str, Any]]:
+    """The records of the outermost value."""
+    event, _ = next(events)
+    if event == "start_array":
+        yield from _list(events, place)
+        return
+    if event != "start_map":
+        raise FeedFormatError("expected a JSON object or list")
+    for event, key in events:
+        if event == "end_map":
+            return
+        event, _ = next(events)  # of the value of that key
+        if key != place.name:
+            _pass_over(events, event)
+        elif event != "start_array":
+            raise FeedFormatError("expected a list", where=place.name)
+        elif place.at is not None:
+            raise FeedFormatError("the list is there twice", where=place.name)
         else:
-            self._put(({} if event == "start_map" else []) if begins else value, begins)
-        return False
+            yield from _list(events, place)
 
-    def _put(self, value: Any, begins: bool) -> None:
-        if self._open:
-            holder = self._open[-1]
-            if isinstance(holder, dict):
-                holder[self._keys[-1]] = value
-            else:
-                holder.append(value)
+
+def _list(events: _Events, place: _Place) -> Iterator[dict[str, Any]]:
+    place.at = -1
+    for event, _ in events:
+        if event == "end_array":
+            return
+        place.at += 1
+        if event != "start_map":
+            raise FeedFormatError("expected an object")
+        yield _record(events)
+
+
+def _record(events: _Events) -> dict[str, Any]:
+    """Build an object of which the beginning was met."""
+    record: dict[str, Any] = {}
+    containers: list[Any] = [record]
+    keys = [""]
+    for event, value in events:
+        if event == "map_key":
+            keys[-1] = value
+            continue
+        if event in _ENDS:
+            containers.pop()
+            keys.pop()
+            if not containers:
+                break
+            continue
+        begins = event in _BEGINS
         if begins:
-            self._open.append(value)
-            self._keys.append("")
+            value = {} if event == "start_map" else []
+        holder = containers[-1]
+        if type(holder) is dict:
+            holder[keys[-1]] = value
+        else:
+            holder.append(value)
+        if begins:
+            containers.append(value)
+            keys.append("")
+            _check_depth(len(containers))
+    return record
+
+
+def _pass_over(events: _Events, event: str) -> None:
+    """Pass over a value of which the first event was met."""
+    depth = int(event in _BEGINS)
+    while depth:
+        event, _ = next(events)
+        depth += (event in _BEGINS) - (event in _ENDS)
+        _check_depth(depth)
+
+
+def _check_depth(depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise FeedFormatError(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
 
 
 def text_of(record: dict[str, Any], key: str, where: str) -> str:
