@@ -16,15 +16,17 @@ from simulators.tat import Tat
 from simulators.tat import record as tat_record
 
 from scanner.app import App
+from scanner.app.exchanging import check_exchanges
 from scanner.app.state import StateDirectory
 from scanner.cli.main import main
-from scanner.config import Config, FeedConfig
+from scanner.config import Config, FeedConfig, load
 from scanner.feeds import FetchRequest, Opened
 from scanner.feeds.client import HttpClient
 from scanner.model.errors import ConfigError, FeedTransportError
 from scanner.pipeline import import_process
 
 HOUR = 3600
+DOCS = Path(__file__).parents[2] / "docs/sources"
 
 
 def app_of(tmp_path: Path, service: Service, exchange: str, secret: str, **options: str) -> App:
@@ -119,6 +121,19 @@ def test_config_check_names_the_feed_and_the_key(tmp_path: Path, feed: str, mess
     done = CliRunner().invoke(main, ["-c", str(path), "--state-dir", str(tmp_path / "s"), "config", "check"])
     assert isinstance(done.exception, ConfigError)
     assert re.search(message, str(done.exception))
+
+
+@pytest.mark.parametrize("page", ["ncmec", "threatexchange", "stopncii", "tech-against-terrorism"])
+def test_what_the_pages_of_the_sources_tell_to_write_is_taken(
+    tmp_path: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    text = (DOCS / f"{page}.md").read_text()
+    (written,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    if "header_files" in written and "header_files" not in FeedConfig.model_fields:
+        pytest.skip("header_files isn't built yet")
+    (tmp_path / "config.yaml").write_text(written)
+    check_exchanges(load(tmp_path / "config.yaml"))
 
 
 def test_a_secret_is_not_sent_unencrypted_to_another_machine() -> None:

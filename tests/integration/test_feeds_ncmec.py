@@ -17,7 +17,7 @@ from simulators.serving import DAY, NOW, Follower, md5, pdq, read, status
 from scanner.feeds import FormatOptions
 from scanner.feeds.exchanges.ncmec import NcmecExchange
 from scanner.feeds.formats.ncmec import NcmecFormat
-from scanner.model.errors import ConfigError, FeedFormatError, FeedTransportError
+from scanner.model.errors import ConfigError, FeedFormatError, FeedRefusedError, FeedTransportError
 from scanner.model.feeds import LISTED, Entry, ImportCounts, Removal
 from scanner.model.hashes import KINDS, HashKind
 
@@ -287,6 +287,18 @@ async def test_a_range_that_is_too_much_is_made_smaller_until_it_is_not(
     assert follower.memory == {"until": NOW - 30}
     ranges = service.ranges()
     assert ranges[0] == (0, NOW - 30) and min(b - a for a, b in ranges) < 10 * DAY
+
+
+async def test_an_answer_with_too_many_bytes_makes_the_range_smaller(service: Ncmec) -> None:
+    service.records = [image(n, age=DAY * (n + 1)) for n in range(40)]
+    service.size = 1000  # it heeds no page size
+    follower = Follower(service, NcmecExchange(most_bytes=8192), FORMAT, USER)
+    await follower.sync()
+    assert len(follower.listed) == 40 and max(map(len, follower.pages)) <= 8192
+    service.records = [image(n) for n in range(40)]  # of one second: no smaller range would do
+    follower.memory = {}
+    with pytest.raises(FeedRefusedError, match="more than 8192 bytes"):
+        await follower.sync()
 
 
 async def test_a_range_that_announces_too_much_is_not_read_to_its_end(

@@ -202,6 +202,8 @@ async def test_what_lies_in_the_overlap_is_read_again_and_is_no_news(
     assert not (await follower.sync()).unchanged
     assert follower.listed == sorted(md5(n) for n in (1, 2, 3, 4))
     assert once.items() <= follower.records.items()  # reading twice changed nothing
+    service.tell(hash_of(5, 200))  # late as well, and of a second of which another was known
+    assert not (await follower.sync()).unchanged
     assert (await follower.sync()).unchanged
 
 

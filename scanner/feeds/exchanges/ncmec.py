@@ -60,10 +60,11 @@ class NcmecExchange:
 
     Args:
         most_pages: of one range.
+        most_bytes: of one page; those of 1000 entries have some 600 KiB.
     """
 
-    def __init__(self, most_pages: int = 20_000) -> None:
-        self._most_pages = most_pages
+    def __init__(self, most_pages: int = 20_000, most_bytes: int = 64 << 20) -> None:
+        self._limits = most_pages, most_bytes
 
     @property
     def name(self) -> str:
@@ -87,7 +88,7 @@ class NcmecExchange:
         start = max(known - OVERLAP, 0) if known >= 0 else since
         if known < 0 and start >= now - _MARGIN:
             raise ConfigError("the server's clock has not come to the day of options.since yet")
-        reading = _Reading(base, client, pages, self._most_pages, whole=known < 0)
+        reading = _Reading(base, client, pages, self._limits, whole=known < 0)
         until = await reading.all(start, now - _MARGIN, budget)
         return Outcome(
             {"until": max(until, known)}, partial=known >= 0, unchanged=known >= 0 and not reading.records
@@ -98,18 +99,21 @@ class _Reading:
     """One sync: ranges one after another, each as large as the server can bear.
 
     Args:
+        limits: pages of a range, and bytes of a page.
         whole: the whole list is read, of which at least one page is written.
 
     Attributes:
         records: that came.
     """
 
-    def __init__(self, base: str, client: Client, pages: Pages, most_pages: int, *, whole: bool) -> None:
+    def __init__(
+        self, base: str, client: Client, pages: Pages, limits: tuple[int, int], *, whole: bool
+    ) -> None:
         self._base = base
         self._whole = whole
         self._client = client
         self._pages = pages
-        self._most_pages = most_pages
+        self._most_pages, self._most_bytes = limits
         self._read = 0  # pages
         self.records = 0
 
@@ -162,7 +166,7 @@ class _Reading:
     async def _ask(self, url: str, params: Mapping[str, str] | None, *, smallest: bool) -> Reply:
         accept = frozenset[int]() if smallest else _TOO_MUCH
         try:
-            reply = await self._client.get(url, params=params, accept=accept)
+            reply = await self._client.get(url, params=params, limit=self._most_bytes, accept=accept)
         except FeedRefusedError:  # more bytes than an answer may have
             if smallest:
                 raise

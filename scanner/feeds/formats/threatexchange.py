@@ -119,8 +119,8 @@ def _indicator(record: dict[str, Any], where: str) -> str:
 
 
 def _kind(type: str) -> str:
-    """The hash kind of an indicator type. The hash of an address is no hash of a file."""
-    if not type.startswith("HASH_") or "URL" in type:
+    """The hash kind of an indicator type; HASH_URL_MD5, say, is none that a file has."""
+    if not type.startswith("HASH_"):
         return "other"
     return kind_name(type.removeprefix("HASH_").removeprefix("VIDEO_"))
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from scanner.feeds import FormatOptions
+from scanner.feeds import FormatOptions, import_list
 from scanner.feeds.formats import available_formats
 from scanner.feeds.formats.signals import SignalsFormat
 from scanner.feeds.times import iso_ns, iso_text, unix_ns
@@ -77,6 +77,26 @@ def test_what_is_no_signal_is_told_with_its_line(read, content, where):
     with pytest.raises(FeedFormatError) as caught:
         read(content.encode(), "signals")
     assert where in str(caught.value) and MD5 not in str(caught.value) and PDQ not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bad", "partial", "taken"), [(1, False, False), (10, True, True), (11, True, False)]
+)
+def test_a_few_malformed_records_do_not_hold_up_changes(tmp_path, bad, partial, taken):
+    path = tmp_path / "list"
+    path.write_text(f"pdq {PDQ}\n" + "pdq 12\n" * bad)
+    form = SignalsFormat()
+
+    def run():
+        return import_list(
+            path, "signals", FormatOptions(), [].append, formats={"signals": form}, partial=partial
+        )
+
+    if taken:
+        assert run().counts.malformed == bad
+    else:
+        with pytest.raises(FeedFormatError, match="malformed"):
+            run()
 
 
 @pytest.mark.parametrize(
