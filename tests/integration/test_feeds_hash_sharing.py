@@ -20,9 +20,7 @@ from scanner.app.exchanging import check_exchanges
 from scanner.app.state import StateDirectory
 from scanner.cli.main import main
 from scanner.config import Config, FeedConfig, load
-from scanner.feeds import FetchRequest, Opened
-from scanner.feeds.client import HttpClient
-from scanner.model.errors import ConfigError, FeedTransportError
+from scanner.model.errors import ConfigError
 from scanner.pipeline import import_process
 
 HOUR = 3600
@@ -134,9 +132,3 @@ def test_what_the_pages_of_the_sources_tell_to_write_is_taken(
         pytest.skip("header_files isn't built yet")
     (tmp_path / "config.yaml").write_text(written)
     check_exchanges(load(tmp_path / "config.yaml"))
-
-
-def test_a_secret_is_not_sent_unencrypted_to_another_machine() -> None:
-    request = FetchRequest("f", "http://hashes.example/", insecure=True)
-    with pytest.raises(FeedTransportError, match="https:// only"):
-        HttpClient(request, None, Opened(authorization="Basic x"))  # type: ignore[arg-type]
