@@ -16,6 +16,7 @@ from scanner.app import unhashed
 from scanner.app.alone import only_one
 from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
+from scanner.app.exchanging import check_exchanges
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.formats import check_formats
 from scanner.app.importing import FeedChange
@@ -125,6 +126,7 @@ class App:
             ConfigError: something is missing, or the vault lies where customers could reach it.
         """
         check_formats(self.config)
+        check_exchanges(self.config)
         warnings = configuration.check_files(self.config, self.state.quarantine)
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
@@ -220,6 +222,7 @@ class App:
             ConfigError: something is missing.
         """
         check_formats(self.config)
+        check_exchanges(self.config)
         return configuration.check_feeds(self.config)
 
     # One-shot scan

@@ -118,6 +118,7 @@ class Importer:
             values={field: dict(meant) for field, meant in feed.values.items()},
             header=feed.header,
             member=feed.member,
+            options=dict(feed.options),
         )
         return ImportOrder(
             feed.name,

@@ -58,6 +58,10 @@ class HttpClient:
         self._start = parse(request.url, insecure=request.insecure)
         self._requests = 0
 
+    @property
+    def authorization(self) -> str:
+        return self._opened.authorization
+
     async def get(
         self,
         url: str,
@@ -166,7 +170,8 @@ class HttpClient:
             ) as response:
                 if response.status in _REDIRECTS:
                     return response.headers.get("Location", "")
-                if response.status in (408, 425, 429) or response.status >= 500:
+                again = response.status in (408, 425, 429) or response.status >= 500
+                if again and response.status not in accept:
                     raise TryAgainError(f"the server answered {response.status}", retry_after(response))
                 if response.status // 100 != 2 and response.status not in accept:
                     raise refused(response.status)

@@ -23,6 +23,8 @@ async def gather(request: FetchRequest, client: Client, staging: Path) -> Fetche
     exchange = available_exchanges().get(request.exchange)
     if exchange is None:
         raise ConfigError(f"there is no protocol '{request.exchange}'", where=f"feed {request.feed}")
+    if wrong := exchange.check(request.options):
+        raise ConfigError(wrong, where=f"feed {request.feed}: options")
     questions = [Question(bytes.fromhex(value), bytes.fromhex(asked)) for value, asked in request.questions]
     call = Call(request.url, request.options, _memory(request.memory), request.now_ns, questions)
     async with staged(staging, request.max_bytes) as target:

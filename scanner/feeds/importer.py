@@ -15,6 +15,10 @@ from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
 from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
 from scanner.model.feeds import ImportCounts, Item, Polarity
 
+# Malformed records that changes may hold whatever share they are: there may be three of them in an hour, and
+# a single bad one would hold up the feed until somebody mends it.
+_FEW = 10
+
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
@@ -56,7 +60,8 @@ def import_list(
         formats: all there are; None: ours and those of installed packages.
         max_bytes: most the file, and its content, may have.
         descriptor: of the open list, where `source` is only its name for errors; closed at the end.
-        max_malformed: the share of malformed records from which on the list is refused.
+        max_malformed: the share of malformed records from which on the list is refused; a few are let through
+            in changes.
         partial: these are changes to a list; they may hold no entry at all.
         polarity: what the configuration says of the feed; None where nobody has said it.
 
@@ -76,7 +81,7 @@ def import_list(
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)
             digest, size = opened.finish()
-        _check_malformed(counts, max_malformed)
+        _check_malformed(counts, max_malformed, _FEW if partial else 0)
         if not counts.entries and not partial:
             raise _nothing_usable(counts)
     except FeedError as e:
@@ -116,9 +121,9 @@ def _check_polarity(chosen: FeedFormat, polarity: str | None) -> None:
         )
 
 
-def _check_malformed(counts: ImportCounts, allowed: float) -> None:
+def _check_malformed(counts: ImportCounts, allowed: float, few: int) -> None:
     whole = counts.entries + counts.removals + counts.malformed
-    if counts.malformed <= allowed * whole:
+    if counts.malformed <= max(allowed * whole, few):
         return
     more = f", and {counts.malformed - 1:,} more of {whole:,} records" if counts.malformed > 1 else ""
     raise FeedFormatError(

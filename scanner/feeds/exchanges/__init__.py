@@ -17,8 +17,12 @@ from scanner.feeds.exchanges.base import (
     Reply,
 )
 from scanner.feeds.exchanges.hashcheck import HashCheckExchange
+from scanner.feeds.exchanges.ncmec import NcmecExchange
 from scanner.feeds.exchanges.prefix import PrefixExchange
 from scanner.feeds.exchanges.shield import ShieldExchange
+from scanner.feeds.exchanges.stopncii import StopNciiExchange
+from scanner.feeds.exchanges.tat import TatExchange
+from scanner.feeds.exchanges.threatexchange import ThreatExchangeExchange
 from scanner.feeds.exchanges.tree import TreeExchange
 from scanner.model.errors import ConfigError
 
@@ -38,6 +42,10 @@ __all__ = [
 GROUP = "hostsweep.feed_exchanges"
 
 _OURS: tuple[Exchange, ...] = (
+    NcmecExchange(),
+    ThreatExchangeExchange(),
+    StopNciiExchange(),
+    TatExchange(),
     TreeExchange(),
     HashCheckExchange(),
     ShieldExchange(),

@@ -14,9 +14,14 @@ from scanner.feeds.formats.csv_layouts import GriffeyeFormat, HashKeeperFormat, 
 from scanner.feeds.formats.encase import EncaseFormat
 from scanner.feeds.formats.hashdeep import HashdeepFormat
 from scanner.feeds.formats.kdb import KdbFormat
+from scanner.feeds.formats.ncmec import NcmecFormat
 from scanner.feeds.formats.nsrl import NsrlFormat
 from scanner.feeds.formats.nsrl_text import NsrlTextFormat
 from scanner.feeds.formats.plain import PlainFormat
+from scanner.feeds.formats.signals import SignalsFormat
+from scanner.feeds.formats.stopncii import StopNciiFormat
+from scanner.feeds.formats.tat import TatFormat
+from scanner.feeds.formats.threatexchange import ThreatExchangeFormat
 from scanner.feeds.formats.tree import TreeFormat
 from scanner.feeds.formats.vics import VicsFormat
 from scanner.model.errors import ConfigError
@@ -52,6 +57,11 @@ _OURS: tuple[Callable[[], FeedFormat], ...] = (
     NsrlFormat,
     NsrlTextFormat,
     C4allFormat,
+    NcmecFormat,
+    ThreatExchangeFormat,
+    StopNciiFormat,
+    TatFormat,
+    SignalsFormat,
     TreeFormat,
     AnswersFormat,
 )

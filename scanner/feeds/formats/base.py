@@ -26,6 +26,7 @@ class FormatOptions:
         member: name of the list in an archive, with `*` and `?` as in a shell; None: the only list in it.
         scratch: a folder of the import's own, for a format that has to look into a list out of order; None:
             where the system has such. Not the operator's.
+        options: the feed's `options`, of which a format takes its own.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class FormatOptions:
     header: bool = True
     member: str | None = None
     scratch: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class FeedFormat(Protocol):
