@@ -93,7 +93,11 @@ class Importer:
         """
         target = work / f"{feed.name}-{self.ids.new()}.index"
         options = FormatOptions(
-            columns=dict(feed.columns), delimiter=feed.delimiter, encoding=feed.encoding, hash=feed.hash
+            columns=dict(feed.columns),
+            delimiter=feed.delimiter,
+            encoding=feed.encoding,
+            hash=feed.hash,
+            now_ns=self._clock.now_ns(),
         )
         format_name = feed.format
         if feed.exchange and feed.format == AUTO:

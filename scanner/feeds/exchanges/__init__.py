@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.exchanges.base import MAX_MEMORY, Call, Client, Exchange, Outcome, Pages, Reply
+from scanner.feeds.exchanges.taxii import TaxiiExchange
 from scanner.model.errors import ConfigError
 
 __all__ = [
@@ -16,12 +17,13 @@ __all__ = [
     "Outcome",
     "Pages",
     "Reply",
+    "TaxiiExchange",
     "available_exchanges",
 ]
 
 GROUP = "hostsweep.feed_exchanges"
 
-_OURS: tuple[Exchange, ...] = ()
+_OURS: tuple[Exchange, ...] = (TaxiiExchange(),)
 
 
 def available_exchanges() -> Mapping[str, Exchange]:

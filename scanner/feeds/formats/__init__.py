@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
 from scanner.feeds.formats.plain import PlainFormat
+from scanner.feeds.formats.stix import StixFormat
 from scanner.feeds.formats.vics import VicsFormat
 from scanner.model.errors import ConfigError
 
-__all__ = ["CsvFormat", "FeedFormat", "FormatOptions", "PlainFormat", "VicsFormat", "available_formats"]
+__all__ = [
+    "CsvFormat",
+    "FeedFormat",
+    "FormatOptions",
+    "PlainFormat",
+    "StixFormat",
+    "VicsFormat",
+    "available_formats",
+]
 
 GROUP = "hostsweep.feed_formats"
+
+# In this order they are named where a format has to be chosen; one line each.
+_OURS: tuple[Callable[[], FeedFormat], ...] = (
+    PlainFormat,
+    CsvFormat,
+    VicsFormat,
+    StixFormat,
+)
 
 
 def available_formats() -> Mapping[str, FeedFormat]:
@@ -22,7 +39,7 @@ def available_formats() -> Mapping[str, FeedFormat]:
     Raises:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
-    formats: dict[str, FeedFormat] = {f.name: f for f in (PlainFormat(), CsvFormat(), VicsFormat())}
+    formats: dict[str, FeedFormat] = {form.name: form for form in (make() for make in _OURS)}
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()

@@ -18,12 +18,14 @@ class FormatOptions:
         delimiter: of columns; None: found out.
         encoding: of the text, a codec's name; None: UTF-8, or UTF-16 where a byte order mark says so.
         hash: hash kind of values whose length does not tell it (64 digits: sha256 or pdq).
+        now_ns: when the list is read, UTC, nanoseconds since 1970; 0: it does not matter.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     delimiter: str | None = None
     encoding: str | None = None
     hash: str | None = None
+    now_ns: int = 0
 
 
 class FeedFormat(Protocol):
