@@ -179,7 +179,8 @@ def test_an_indicator_of_benign_files_has_no_category_that_acts(read):
 @pytest.mark.parametrize(
     ("member", "value", "category"),
     [("labels", ["cat-a"], "cat-a"), ("labels", ["a", "b"], "a,b"), ("x_severity", 2, "2"),
-     ("x_severity", 0, ""), ("x_severity", ..., ""), ("x_severity", 2.0, "2"), ("indicator_types", ["benign"], "benign")],
+     ("x_severity", 0, ""), ("x_severity", ..., ""), ("x_severity", 2.0, "2"),
+     ("indicator_types", ["benign"], "benign")],
 )  # fmt: skip
 def test_the_category_is_the_member_that_the_operator_names(read, member, value, category):
     entries, _ = read(bundle(indicator(**{member: value})), columns={member: "category"})
