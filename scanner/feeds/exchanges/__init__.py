@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.exchanges.base import MAX_MEMORY, Call, Client, Exchange, Outcome, Pages, Reply
+from scanner.feeds.exchanges.misp import MispExchange
 from scanner.feeds.exchanges.taxii import TaxiiExchange
 from scanner.model.errors import ConfigError
 
@@ -14,6 +15,7 @@ __all__ = [
     "Call",
     "Client",
     "Exchange",
+    "MispExchange",
     "Outcome",
     "Pages",
     "Reply",
@@ -23,7 +25,10 @@ __all__ = [
 
 GROUP = "hostsweep.feed_exchanges"
 
-_OURS: tuple[Exchange, ...] = (TaxiiExchange(),)
+_OURS: tuple[Exchange, ...] = (
+    TaxiiExchange(),
+    MispExchange(),
+)
 
 
 def available_exchanges() -> Mapping[str, Exchange]:

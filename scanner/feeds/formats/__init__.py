@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
+from scanner.feeds.formats.misp import MispEventFormat
 from scanner.feeds.formats.plain import PlainFormat
 from scanner.feeds.formats.stix import StixFormat
 from scanner.feeds.formats.vics import VicsFormat
@@ -16,6 +17,7 @@ __all__ = [
     "CsvFormat",
     "FeedFormat",
     "FormatOptions",
+    "MispEventFormat",
     "PlainFormat",
     "StixFormat",
     "VicsFormat",
@@ -30,6 +32,7 @@ _OURS: tuple[Callable[[], FeedFormat], ...] = (
     CsvFormat,
     VicsFormat,
     StixFormat,
+    MispEventFormat,
 )
 
 

@@ -8,6 +8,7 @@ configuration says; nothing here looks for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ _CHUNK = 64 * 1024  # bytes given to the JSON parser at once: it answers with al
 _MAX_VALUE = 16 * 1024 * 1024
 
 _MODEL_NAMES = (b"projectvic", b"vicsdatamodel")
+_VALUE_LIST = re.compile(rb'"value"\s*:\s*\[')  # other formats have a `value` that is text
 _Handler = Callable[[str, Any], Entry | None]
 _BEGINS = frozenset({"start_map", "start_array"})
 _ENDS = frozenset({"end_map", "end_array"})
@@ -46,7 +48,7 @@ class VicsFormat:
             return None
         if any(name in text for name in _MODEL_NAMES):
             return "it is JSON and names a Project VIC data model"
-        if b'"value"' in text and (b'"md5"' in text or b'"media"' in text):
+        if _VALUE_LIST.search(text) and (b'"md5"' in text or b'"media"' in text):
             return "it is JSON with a `value` list of Media"
         return None
 
