@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.formats.csv import CsvFormat
 from scanner.feeds.formats.misp import MispEventFormat
+from scanner.feeds.formats.misp_csv import MispCsvFormat
 from scanner.feeds.formats.plain import PlainFormat
 from scanner.feeds.formats.stix import StixFormat
 from scanner.feeds.formats.vics import VicsFormat
@@ -17,6 +18,7 @@ __all__ = [
     "CsvFormat",
     "FeedFormat",
     "FormatOptions",
+    "MispCsvFormat",
     "MispEventFormat",
     "PlainFormat",
     "StixFormat",
@@ -33,6 +35,7 @@ _OURS: tuple[Callable[[], FeedFormat], ...] = (
     VicsFormat,
     StixFormat,
     MispEventFormat,
+    MispCsvFormat,
 )
 
 

@@ -32,6 +32,7 @@ _FOUND = ("response", "Attribute", ANY)  # of a search for attributes
 _MAX_VALUE = 64 << 20
 # Hashes of one event, held until it has come to its end: some 300 bytes each. A page can't have more.
 _MAX_HELD = 300_000
+_CATEGORIES = frozenset({"category", "type", "comment", "object_relation", "threat_level_id", "Tag"})
 _MAX_TAGS = 32  # of one attribute, or of an event
 
 
@@ -69,7 +70,7 @@ class MispEventFormat:
         return None
 
     def parse(self, stream: BinaryIO, options: FormatOptions, counts: ImportCounts) -> Iterator[Item]:
-        reader = _Reader(mapped_category(options.columns), counts)
+        reader = _Reader(mapped_category(options.columns, _CATEGORIES), counts)
         shallow = Shallow(_places(), max_value=_MAX_VALUE)
         for path, records in shallow.read(stream):
             yield from reader.take(path, records)

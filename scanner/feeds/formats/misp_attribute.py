@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scanner.feeds.checks import MAX_TEXT, admit, category_text, count, digest, kind_name, unsupported_name
+from scanner.feeds.checks import (
+    MAX_TEXT,
+    admit,
+    category_text,
+    count,
+    digest,
+    kind_name,
+    shown,
+    unsupported_name,
+)
 from scanner.feeds.timestamps import SECOND
-from scanner.model.errors import FeedFormatError
+from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import LISTED, About, ImportCounts, Item, Removal
 from scanner.model.hashes import EXACT_KINDS
 
@@ -114,25 +123,36 @@ def attribute_of(
     kind, has_name = _digest_kind(record, counts)
     if not kind:
         return None
+    own, changed = uuid_of(record, "an attribute"), time_of(record)
     deleted = flag(record, "deleted")
     withdrawn = deleted or not flag(record, "to_ids")
-    if deleted:
-        counts.removals += 1
-    elif withdrawn:
-        count(counts.unsupported, "not_for_detection")
-    pair = None if withdrawn else _hash(record, kind, has_name, counts)
     category = None
     if member == "Tag":
         category = category_text(",".join(tags)) if tags else None
     elif member not in (None, "threat_level_id"):
         category = category_text(text_of(record.get(member)))
     labels = labels_of([text_of(record.get("category")), *tags])
-    return Attribute(uuid_of(record, "an attribute"), pair, withdrawn, time_of(record), category, labels)
+    if deleted:
+        counts.removals += 1
+    elif withdrawn:
+        count(counts.unsupported, "not_for_detection")
+    pair = None if withdrawn else _hash(record, kind, has_name, counts)
+    return Attribute(own, pair, withdrawn, changed, category, labels)
 
 
-def mapped_category(columns: Mapping[str, str]) -> str | None:
-    """Which member is the category."""
-    return next((theirs for theirs, ours in columns.items() if ours == "category"), None)
+def mapped_category(columns: Mapping[str, str], members: Collection[str]) -> str | None:
+    """Which of `members` is the category; None where the operator names none.
+
+    Raises:
+        FeedRefusedError: it is none of them: then nothing on the list would act, without a word.
+    """
+    wanted = next((theirs for theirs, ours in columns.items() if ours == "category"), None)
+    if wanted is not None and wanted not in members:
+        raise FeedRefusedError(
+            f"'{shown(wanted)}' can't be the category: the list has {', '.join(sorted(map(shown, members)))}",
+            where="columns",
+        )
+    return wanted
 
 
 def _digest_kind(record: Mapping[str, Any], counts: ImportCounts) -> tuple[str, bool]:

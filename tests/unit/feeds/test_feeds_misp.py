@@ -12,7 +12,7 @@ import pytest
 from scanner.feeds import FormatOptions
 from scanner.feeds.exchanges import Call, MispExchange, Outcome
 from scanner.feeds.formats import MispEventFormat
-from scanner.model.errors import FeedError, FeedFormatError
+from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError
 from scanner.model.feeds import LISTED, About, Entry, ImportCounts, Removal
 from tests.simulators.misp import FOLDER, MispDirectory, attribute, event, uuid
 
@@ -121,13 +121,21 @@ def test_each_shape_that_misp_exports_is_recognised_and_read(read, wrap, prefix)
         ({"threat_level_id": "category"}, "3"),
         ({"Tag": "category"}, "csam:a"),
         ({"comment": "category"}, "0815"),
-        ({"nothing": "category"}, ""),
     ],
 )
 def test_the_category_is_the_member_that_the_operator_names(read, columns, category):
     one = attribute(1, MD5, comment="0815", Tag=[{"name": "csam:a", "colour": "#fff"}])
     entries, _ = read(dumped(event(1, one, threat_level_id=3)), columns=columns)
     assert [e.category for e in entries] == [category]
+
+
+def test_a_category_that_no_attribute_can_have_is_refused_and_not_taken_for_none(read):
+    for text, form in (
+        (dumped(event(1, attribute(1, MD5))), "misp-event"),
+        (HEADER + row(1, MD5), "misp-csv"),
+    ):
+        with pytest.raises(FeedRefusedError, match="'severity' can't be the category"):
+            read(text if isinstance(text, bytes) else text.encode(), form, columns={"severity": "category"})
 
 
 @pytest.mark.parametrize(
@@ -161,12 +169,59 @@ def test_an_attribute_that_is_malformed_is_told_with_its_place(read, members, wh
         (b'{"Event":{"Attribute":[{"Tag":' + b"[" * 5000, "expected an object"),
         (b'{"Event":{"x":' + b"[" * 5000, "deeper than 100"),
         (b'{"errors":"no"}', "expected an Event"),
-        (f"{MD5},{uuid(1)}\n{SHA1[:32]},{uuid(1)}\n".encode(), "recognised|values of attributes"),
     ],
 )
 def test_what_is_no_event_or_cut_is_refused(read, text, what):
     with pytest.raises(FeedError, match=what):
-        read(text, "auto" if text[:1] != b"{" else "misp-event")
+        read(text, "misp-event")
+
+
+HEADER = "uuid,event_id,category,type,value,comment,to_ids,date,object_relation,attribute_tag\r\n"
+
+
+def row(number: int, value: str, type: str = "md5", to_ids: str = "1", comment: str = "") -> str:
+    start = f'"{uuid(number)}",5,"Payload delivery",{type},"{value}","{comment}",{to_ids}'
+    return start + ',20250101,,"csam:a,tlp:red"\r\n'
+
+
+def test_an_export_as_csv_is_read_with_line_breaks_in_its_comments(read):
+    text = (
+        HEADER + row(1, MD5, comment='two\r\nlines, and ""quotes""') + row(2, f"a|b|{SHA1}", "filename|sha1")
+    )
+    text += row(3, SHA256, "sha256", to_ids="0") + row(4, "x.invalid", "domain") + row(5, MD5, "imphash")
+    items, result = read(text.encode(), columns={"attribute_tag": "category"})
+    entries = [item for item in items if isinstance(item, Entry)]
+    assert [(e.hashes[0][1].hex(), e.key, e.category) for e in entries] == [
+        (MD5, uuid(1), "csam:a,tlp:red"),
+        (SHA1, uuid(2), "csam:a,tlp:red"),
+    ]
+    assert result.counts.unsupported == {"not_for_detection": 1, "not_a_file_hash": 1, "imphash": 1}
+    assert result.format == "misp-csv"
+
+
+@pytest.mark.parametrize("declared", ["auto", "misp-csv", "plain", "csv"])
+def test_hashes_csv_is_refused_with_the_reason(read, declared):
+    text = f"{MD5},{uuid(1)}\n{digits(1)},{uuid(1)}\n".encode()
+    with pytest.raises(FeedRefusedError, match=r"hashes\.csv of a MISP feed"):
+        read(text, declared)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (HEADER + row(1, MD5) + row(2, SHA1), "line 3: md5 has 32"),
+        (HEADER + row(1, MD5) + row(2, MD5)[:-40], "line 3: here the quoting|line 3: expected 10 cells"),
+        (HEADER + row(1, MD5) + row(2, MD5)[:-20], "line 3"),
+        (HEADER + row(1, MD5) + '"' + "x\n" * 100_000, "a cell too long"),
+        (HEADER + row(1, MD5) + "x" * (1 << 20), "line 3: a line of more"),
+        ("uuid,type,value\n", "expected a header"),
+        (HEADER, "no usable entry"),
+    ],
+)
+def test_a_csv_that_is_cut_or_malformed_is_refused_with_its_line(read, text, what):
+    with pytest.raises(FeedError, match=what) as caught:
+        read(text.encode(), "misp-csv")
+    assert MD5 not in str(caught.value)
 
 
 class Feed:
