@@ -32,6 +32,7 @@ FINAL_NS = (1 << 63) - 1
 _BENIGN = "benign"
 
 _KNOWN_CREATORS = 100_000  # indicators of which it is remembered who made them: some 20 MB
+_KNOWN_TIMES = 1000
 _MAX_LABELS = 32
 _SHOWN_LABEL = 200  # characters
 
@@ -86,6 +87,7 @@ class _Reader:
         self._now_ns = now_ns
         self._counts = counts
         self._creators: dict[str, str] = {}
+        self._times: dict[str, int] = {}  # that were read last: the same ones come again and again
 
     def item(self, record: Record, where: str) -> Item | None:
         """What an object says; None where it says nothing, which is counted."""
@@ -104,7 +106,7 @@ class _Reader:
         if not _ID.fullmatch(own_id):
             raise FeedFormatError("expected the id of an indicator")
         own_id = own_id.lower()
-        changed = _time(record, "modified") or _time(record, "created")
+        changed = self._time(record, "modified") or self._time(record, "created")
         if not changed:
             raise FeedFormatError("expected the time `modified`")
         creator = _text(record, "created_by_ref")
@@ -117,7 +119,7 @@ class _Reader:
             self._counts.removals += 1
             return Removal(key, FINAL_NS)
         # Whatever else this version is, it takes the place of the one before.
-        return self._entry(record, own_id, key, changed) or Removal(key, changed)
+        return self._entry(record, own_id, key, creator, changed) or Removal(key, changed)
 
     def _by_its_creator(self, own_id: str, creator: str) -> bool:
         known = self._creators.get(own_id)
@@ -127,11 +129,11 @@ class _Reader:
             return True
         return known == creator
 
-    def _entry(self, record: Record, own_id: str, key: str, changed: int) -> Entry | None:
+    def _entry(self, record: Record, own_id: str, key: str, creator: str, changed: int) -> Entry | None:
         if record.get("pattern_type", "stix") != "stix":
             count(self._counts.unsupported, "pattern_type")
             return None
-        if self._now_ns and (_time(record, "valid_from") or 0) > self._now_ns:
+        if self._now_ns and self._time(record, "valid_from") > self._now_ns:
             count(self._counts.unsupported, "not_yet_valid")
             return None
         try:
@@ -143,7 +145,7 @@ class _Reader:
             count(self._counts.unsupported, name)
         return admit(
             reduced.hashes, own_id, self._category_of(record), self._counts,
-            key=key, changed_ns=changed, about=_about(record),
+            key=key, changed_ns=changed, about=self._about(record, creator),
         )  # fmt: skip
 
     def _category_of(self, record: Record) -> str:
@@ -161,25 +163,41 @@ class _Reader:
             raise FeedFormatError(f"a category of {len(text)} characters, at most {MAX_TEXT} can be right")
         return category_text(text)
 
+    def _about(self, record: Record, creator: str) -> About:
+        labels = [word[:_SHOWN_LABEL] for word in _words(record, "indicator_types")]
+        labels += [word[:_SHOWN_LABEL] for word in _words(record, "labels")]
+        confidence = record.get("confidence")
+        if isinstance(confidence, int) and not isinstance(confidence, bool) and 0 <= confidence <= 100:
+            labels.append(f"confidence:{confidence}")
+        added, removed = self._time(record, "created"), self._time(record, "valid_until")
+        return About("", tuple(labels[:_MAX_LABELS]), added, removed, creator)
+
+    def _time(self, record: Record, member: str) -> int:
+        """A time in nanoseconds; 0 where it is absent.
+
+        Raises:
+            FeedFormatError: it is none.
+        """
+        value = record.get(member)
+        if value is None:
+            return 0
+        known = self._times.get(value) if isinstance(value, str) else None
+        if known is not None:
+            return known
+        ns = rfc3339_ns(value) if isinstance(value, str) else None
+        if ns is None:
+            raise FeedFormatError(f"expected a time as `{member}`")
+        if len(self._times) >= _KNOWN_TIMES:
+            self._times.clear()
+        self._times[value] = ns
+        return ns
+
 
 def _revoked(record: Record) -> bool:
     value = record.get("revoked", False)
     if not isinstance(value, bool):
         raise FeedFormatError("expected true or false as `revoked`")
     return value
-
-
-def _about(record: Record) -> About:
-    labels = [*_words(record, "indicator_types"), *_words(record, "labels")]
-    confidence = record.get("confidence")
-    if isinstance(confidence, int) and not isinstance(confidence, bool) and 0 <= confidence <= 100:
-        labels.append(f"confidence:{confidence}")
-    return About(
-        labels=tuple(label[:_SHOWN_LABEL] for label in labels[:_MAX_LABELS]),
-        added_ns=_time(record, "created") or 0,
-        removed_ns=_time(record, "valid_until") or 0,
-        source=_text(record, "created_by_ref"),
-    )
 
 
 def _required(record: Record, member: str) -> str:
@@ -199,18 +217,3 @@ def _text(record: Record, member: str) -> str:
 def _words(record: Record, member: str) -> list[str]:
     value: Any = record.get(member)
     return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
-
-
-def _time(record: Record, member: str) -> int | None:
-    """A time; None where it is absent.
-
-    Raises:
-        FeedFormatError: it is none.
-    """
-    value = record.get(member)
-    if value is None:
-        return None
-    ns = rfc3339_ns(value) if isinstance(value, str) else None
-    if ns is None:
-        raise FeedFormatError(f"expected a time as `{member}`")
-    return ns

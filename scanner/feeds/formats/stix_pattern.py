@@ -37,6 +37,8 @@ _TOKEN = re.compile(
 _HASHES = re.compile(r"""file:hashes\.(?:'([^'\\]+)'|"([^"\\]+)"|([A-Za-z0-9_-]+))""")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _QUALIFIERS = frozenset({"WITHIN", "REPEATS", "START"})
+_EXACT = frozenset(EXACT_KINDS)
+_USUAL = {"MD5": "md5", "SHA-1": "sha1", "SHA-256": "sha256"}
 # The longer digest is the stronger one: MD5 below SHA-1 below SHA-2.
 _BY_STRENGTH = sorted(EXACT_KINDS, key=lambda kind: KINDS[kind].size, reverse=True)
 
@@ -75,8 +77,8 @@ def reduce(pattern: str) -> Reduced:
 
 def _one(key: str, text: str) -> Reduced:
     """A comparison of one hash."""
-    kind = kind_name(key)
-    if kind in EXACT_KINDS:
+    kind = _USUAL.get(key) or kind_name(key)
+    if kind in _EXACT:
         return Reduced(((kind, digest(kind, text.strip(), "")),))
     if not _HEX.fullmatch(text.strip()) and kind not in KINDS and unsupported_name(kind) == "other":
         raise FeedFormatError("a hash has hexadecimal digits only, found other characters")
