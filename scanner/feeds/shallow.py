@@ -79,12 +79,16 @@ class Shallow:
         places: the path of each object that is wanted, with the members of it that are. ``()`` is the
             outermost value, ``("objects", ANY)`` each element of its member `objects`.
         max_value: bytes that one value may have.
+
+    Attributes:
+        lists: paths of the lists on the way to wanted objects that were met so far.
     """
 
     def __init__(self, places: Mapping[Path, frozenset[str]], *, max_value: int = MAX_VALUE) -> None:
         self._wanted = places
         ways = {path[:n] for path in places for n in range(len(path) + 1)}
-        self._lists = {way[:-1] for way in ways if way[-1:] == (ANY,)}
+        self.lists: set[Path] = set()
+        self._on_the_way = {way[:-1] for way in ways if way[-1:] == (ANY,)}
         self._objects = {way[:-1] for way in ways if way and way[-1] != ANY} | places.keys()
         self._inner = {path: frozenset(way[-1] for way in ways if way and way[:-1] == path) for path in ways}
         self._max_value = max_value
@@ -145,11 +149,13 @@ class Shallow:
     def _begin(self, is_list: bool) -> None:
         place = self._open[-1] if self._open else None
         path = self._child(place)
-        if path in (self._lists if is_list else self._objects):
+        if path in (self._on_the_way if is_list else self._objects):
+            if is_list:
+                self.lists.add(path)
             wanted = None if is_list else self._wanted.get(path)
             record: Record | None = None if wanted is None else {}
             self._open.append(_Place(path, is_list, record, wanted or frozenset(), self._inner[path]))
-        elif path in self._lists or path in self._objects:
+        elif path in self._on_the_way or path in self._objects:
             raise FeedFormatError("expected an object, found a list" if is_list else "expected a list")
         else:
             self._below = 1
@@ -177,7 +183,7 @@ class Shallow:
         path = self._child(place)
         if path in self._wanted and place is not None:
             return path
-        if value is not None and (path in self._lists or path in self._objects):
+        if value is not None and (path in self._on_the_way or path in self._objects):
             raise FeedFormatError("expected an object or a list, found a plain value")
         return None
 

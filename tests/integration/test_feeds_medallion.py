@@ -145,7 +145,6 @@ async def test_medallion_is_followed_from_the_first_list_to_the_reconciliation(
     [
         (f"api1/collections/{COLLECTION}/", "u:wrong", r"does not know the user \(401\)"),
         ("api1/collections/nothing-like-it/", "u:pw", r"no such API root or collection \(404\)"),
-        ("api9/", "u:pw", r"\(404\)"),
     ],
 )
 async def test_what_medallion_refuses_is_told(tmp_path, medallion, path, secret, what):

@@ -84,3 +84,36 @@ class MispDirectory:
 
     async def post(self, *_: Any, **__: Any) -> Reply:
         raise AssertionError("nothing is sent to a directory")
+
+
+@dataclass
+class MispSearch:
+    """`attributes/restSearch` of a MISP server; `asked` has the bodies of the requests."""
+
+    attributes: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    answer: bytes | None = None  # in place of what was found
+
+    def put(self, one: dict[str, Any], seconds: int) -> None:
+        """Add an attribute, or change it."""
+        self.attributes = [a for a in self.attributes if a["uuid"] != one["uuid"]]
+        self.attributes.append(one | {"timestamp": str(seconds)})
+
+    async def get(self, *_: Any, **__: Any) -> Reply:
+        raise AssertionError("a search is a POST")
+
+    async def post(self, url: str, body: bytes, *, limit: int = 0, **_: Any) -> Reply:
+        assert url == "https://misp.invalid/attributes/restSearch"
+        wanted = json.loads(body)
+        self.asked.append(wanted)
+        found = [
+            a
+            for a in self.attributes
+            if a["type"] in wanted["type"]
+            and int(a["timestamp"]) >= int(wanted.get("timestamp", 0))
+            and (not a["deleted"] or "1" in wanted.get("deleted", []))
+            and (a["to_ids"] or not wanted.get("to_ids"))
+        ]
+        start = (wanted["page"] - 1) * wanted["limit"]
+        page = {"response": {"Attribute": found[start : start + wanted["limit"]]}}
+        return Reply(200, {"content-type": "application/json"}, self.answer or json.dumps(page).encode(), url)

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from scanner.feeds.exchanges.base import MAX_MEMORY, Call, Client, Exchange, Outcome, Pages, Reply
 from scanner.feeds.exchanges.misp import MispExchange
+from scanner.feeds.exchanges.misp_rest import MispRestExchange
 from scanner.feeds.exchanges.taxii import TaxiiExchange
 from scanner.model.errors import ConfigError
 
@@ -16,6 +17,7 @@ __all__ = [
     "Client",
     "Exchange",
     "MispExchange",
+    "MispRestExchange",
     "Outcome",
     "Pages",
     "Reply",
@@ -28,6 +30,7 @@ GROUP = "hostsweep.feed_exchanges"
 _OURS: tuple[Exchange, ...] = (
     TaxiiExchange(),
     MispExchange(),
+    MispRestExchange(),
 )
 
 

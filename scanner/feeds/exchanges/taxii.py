@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.feeds.exchanges.base import Call, Client, Outcome, Pages
+from scanner.feeds.exchanges.durations import must_be_whole
 from scanner.feeds.exchanges.taxii_server import IDENTITY, Page, Server, Settings, settings_of
 from scanner.model.errors import FeedFormatError, FeedTransportError
 
@@ -95,11 +96,9 @@ class _Memory:
         return cls(collection, numbers[0], numbers[1], numbers[2], known)
 
     def is_due(self, settings: Settings, now_ns: int) -> bool:
-        """Whether all has to be read: at the next sync, which comes as late as this one did, it would be too
-        late. So is anything that no clock can have brought about."""
-        step = max(now_ns - self.synced_ns, 0)
-        ahead = now_ns + step > self.whole_ns + settings.reconcile_ns
-        return self.last_ns is None or ahead or now_ns < self.synced_ns
+        """Whether all has to be read."""
+        due = must_be_whole(now_ns, self.synced_ns, self.whole_ns, settings.reconcile_ns)
+        return self.last_ns is None or due
 
     def after(self, course: _Course, settings: Settings, now_ns: int) -> dict[str, Any]:
         """What to remember after a sync."""

@@ -13,6 +13,7 @@ from yarl import URL
 
 from scanner.feeds.checks import shown
 from scanner.feeds.exchanges.base import Client, Reply
+from scanner.feeds.exchanges.durations import duration_ns
 from scanner.feeds.shallow import ANY, Shallow
 from scanner.feeds.timestamps import SECOND, rfc3339, rfc3339_ns
 from scanner.model.errors import FeedFormatError, FeedTransportError
@@ -27,8 +28,6 @@ _MAX_NEXT = 4096  # characters: servers send a number, a UUID or a signed positi
 _SMALL = 4 << 20  # bytes of an answer that is no page: discovery, or the collections
 _COLLECTION_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _COLLECTION_URL = re.compile(r"(?P<root>.*/)collections/(?P<id>[^/]+)(/objects)?/?")
-_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _OBJECT = ("objects", ANY)
 
 _EXPIRED = frozenset({400, 404})  # what servers answer to a `next` that they don't know any more
@@ -79,18 +78,16 @@ def settings_of(options: Mapping[str, str]) -> Settings | str:
     version = options.get("version", "last")
     if version not in ("last", "all"):
         return "version: expected last or all"
-    overlap, reconcile = _duration(options.get("overlap", "5s")), _duration(options.get("reconcile", "24h"))
+    overlap, reconcile = (
+        duration_ns(options.get("overlap", "5s")),
+        duration_ns(options.get("reconcile", "24h")),
+    )
     if overlap is None or reconcile is None or not reconcile:
         return f"{'overlap' if overlap is None else 'reconcile'}: expected a time such as 5s, 30m, 24h or 7d"
     collection = options.get("collection", "")
     if collection and not _COLLECTION_ID.fullmatch(collection):
         return "collection: expected the id or the alias of a collection"
     return Settings(options.get("api_root", ""), collection, int(limit), overlap, reconcile, version)
-
-
-def _duration(text: str) -> int | None:
-    found = _DURATION.fullmatch(text)
-    return int(found[1]) * _UNITS[found[2]] * SECOND if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class MispEventFormat:
         shallow = Shallow(_places(), max_value=_MAX_VALUE)
         for path, records in shallow.read(stream):
             yield from reader.take(path, records)
-        if not reader.found:
+        if not reader.found and _FOUND[:-1] not in shallow.lists:
             raise FeedFormatError("expected an Event, or Attributes", where="the outermost object")
 
 

@@ -24,10 +24,10 @@ from scanner.model.hashes import EXACT_KINDS
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
-_SAMPLE = "malware-sample"  # name|md5; the sample itself travels as `data`
-_NAMED = "filename|"
+SAMPLE = "malware-sample"  # name|md5; the sample itself travels as `data`
+NAMED = "filename|"
 # Types whose value is the digest of a whole file (describeTypes of MISP).
-_DIGESTS = frozenset(
+DIGESTS = frozenset(
     {"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha512/224", "sha512/256"}
     | {"sha3-224", "sha3-256", "sha3-384", "sha3-512"}
 )
@@ -160,10 +160,10 @@ def _digest_kind(record: Mapping[str, Any], counts: ImportCounts) -> tuple[str, 
     type_of = record.get("type")
     if not isinstance(type_of, str):
         raise FeedFormatError("expected text as `type`")
-    if type_of == _SAMPLE:
+    if type_of == SAMPLE:
         return "md5", True
-    bare = type_of.removeprefix(_NAMED)
-    if bare in _DIGESTS:
+    bare = type_of.removeprefix(NAMED)
+    if bare in DIGESTS:
         return bare, bare != type_of
     if flag(record, "to_ids") and not flag(record, "deleted"):
         count(counts.unsupported, bare if bare in _NEVER else "not_a_file_hash")

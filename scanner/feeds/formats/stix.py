@@ -70,7 +70,7 @@ class StixFormat:
                 objects += 1
                 if item is not None:
                     yield item
-            elif not objects and not _is_envelope(records[-1]):
+            elif _OBJECT[:-1] not in shallow.lists and not _is_envelope(records[-1]):
                 raise FeedFormatError("expected a list `objects`, found none", where="the outermost object")
 
 

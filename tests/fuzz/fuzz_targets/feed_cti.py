@@ -15,7 +15,7 @@ from fuzzing import Target, law
 from fuzz_targets._lists import HEX, WORDS, check_error
 from scanner.feeds import FeedFormat, FormatOptions
 from scanner.feeds.checks import MAX_TEXT, refusal
-from scanner.feeds.exchanges import Call, Exchange, MispExchange, Reply, TaxiiExchange
+from scanner.feeds.exchanges import Call, Exchange, MispExchange, MispRestExchange, Reply, TaxiiExchange
 from scanner.feeds.formats import MispCsvFormat, MispEventFormat, StixFormat
 from scanner.model.errors import FeedError
 from scanner.model.feeds import Entry, ImportCounts, Item, Removal
@@ -32,6 +32,7 @@ _FORMATS: tuple[tuple[FeedFormat, dict[str, str]], ...] = (
 _EXCHANGES: tuple[tuple[Exchange, dict[str, str]], ...] = (
     (TaxiiExchange(), {"collection": "a", "limit": "2"}),
     (MispExchange(), {}),
+    (MispRestExchange(), {"limit": "2"}),
 )
 _MOST_ANSWERS = 50
 
@@ -87,6 +88,9 @@ class _Server:
         dates = {"x-taxii-date-added-last": "2025-01-01T00:00:00Z"} if self.asked % 2 else {}
         return Reply(200, {"etag": "x"} | dates, body, url)
 
+    async def post(self, url: str, body: bytes, **_: Any) -> Reply:
+        return await self.get(url)
+
     async def write(self, page: bytes) -> None:
         self.written += 1
 
@@ -98,7 +102,7 @@ async def _check_course(exchange: Exchange, options: dict[str, str], content: by
         for ahead in range(2):
             server.written = 0
             call = Call("https://x.invalid/a/", options, memory, _NOW + ahead)
-            outcome = await exchange.sync(call, server, server)  # type: ignore[arg-type]  # nothing is sent
+            outcome = await exchange.sync(call, server, server)
             law(outcome.unchanged == (not server.written), "what changed comes in pages")
             memory = json.loads(json.dumps(outcome.memory))
     except FeedError as e:
@@ -139,6 +143,7 @@ def seeds() -> dict[str, bytes]:
         "misp_cache": b"\4" + f"{md5},{event['uuid']}\n".encode(),
         "taxii": b"\5" + page.encode() + b"\0{}\0!",
         "taxii_circle": b"\5" + page.encode(),
+        "misp_search": b"\7" + json.dumps(found).encode() + b"\0" + b'{"response":{"Attribute":[]}}',
         "misp_feed": b"\6" + manifest.encode() + b"\0" + json.dumps({"Event": event}).encode(),
     }
 
