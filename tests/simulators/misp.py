@@ -47,6 +47,7 @@ class MispDirectory:
     with_digests: bool = True
     asked: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)  # in place of those made of `events`
+    authorization: str = ""
 
     def put(self, *events: dict[str, Any]) -> None:
         for one in events:
@@ -93,6 +94,7 @@ class MispSearch:
     attributes: list[dict[str, Any]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     answer: bytes | None = None  # in place of what was found
+    authorization: str = "Bearer the-key"
 
     def put(self, one: dict[str, Any], seconds: int) -> None:
         """Add an attribute, or change it."""
@@ -102,7 +104,10 @@ class MispSearch:
     async def get(self, *_: Any, **__: Any) -> Reply:
         raise AssertionError("a search is a POST")
 
-    async def post(self, url: str, body: bytes, *, limit: int = 0, **_: Any) -> Reply:
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, limit: int = 0, **_: Any
+    ) -> Reply:
+        assert (headers or {}).get("Authorization") == "the-key"
         assert url == "https://misp.invalid/attributes/restSearch"
         wanted = json.loads(body)
         self.asked.append(wanted)

@@ -52,6 +52,7 @@ class TaxiiSimulator:
     collections: list[dict[str, Any]] = field(
         default_factory=lambda: [{"id": COLLECTION, "title": "hashes", "can_read": True}]
     )
+    authorization: str = ""
     _lists: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
     _used: int = 0
 

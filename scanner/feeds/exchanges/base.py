@@ -33,11 +33,18 @@ class Client(Protocol):
 
     Secrets go to the origin of the feed's address only, redirects stay on https and within the allowed hosts.
 
+    Attributes:
+        authorization: the Authorization header with the feed's secret, "" for none: for protocols that log in
+            with it. Requests to the feed's origin carry it anyhow, unless they bring one of their own.
+
     Raises (all methods):
-        FeedTransportError: no answer, a status that is neither 2xx nor in `accept`, a redirect that leads
-            away, or too many requests in one sync.
+        FeedTransportError: no answer, a status that is neither 2xx nor in `accept` (those in it are never
+            tried again), a redirect that leads away, or too many requests in one sync.
         FeedRefusedError: the answer is larger than `limit`.
     """
+
+    @property
+    def authorization(self) -> str: ...
 
     async def get(
         self,

@@ -6,14 +6,16 @@ import re
 
 from scanner.feeds.timestamps import SECOND
 
-_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"([0-9]{1,6})([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,6}[smhdw]){1,5}")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def duration_ns(text: str) -> int | None:
-    """``30s``, ``15m``, ``24h`` or ``7d`` in nanoseconds; None for anything else."""
-    found = _DURATION.fullmatch(text)
-    return int(found[1]) * _UNITS[found[2]] * SECOND if found else None
+    """``30s``, ``15m``, ``24h``, ``7d``, ``1h30m`` in nanoseconds; None for anything else."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text)) * SECOND
 
 
 def must_be_whole(now_ns: int, synced_ns: int, whole_ns: int, reconcile_ns: int) -> bool:

@@ -149,11 +149,12 @@ class _Search:
             asked["to_ids"] = 1  # and none that are deleted, unless they are asked for
         else:
             asked |= {"timestamp": str(since), "deleted": ["0", "1"]}
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        key = self._client.authorization.removeprefix("Bearer ")
+        if key:  # MISP wants its key alone, without the word before it
+            headers["Authorization"] = key
         reply = await self._client.post(
-            self._url,
-            json.dumps(asked).encode(),
-            headers={"Accept": "application/json", "Content-Type": "application/json"},
-            limit=MAX_PAGE,
+            self._url, json.dumps(asked).encode(), headers=headers, limit=MAX_PAGE
         )
         return reply.body
 

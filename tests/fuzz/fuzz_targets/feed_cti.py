@@ -88,6 +88,10 @@ class _Server:
         dates = {"x-taxii-date-added-last": "2025-01-01T00:00:00Z"} if self.asked % 2 else {}
         return Reply(200, {"etag": "x"} | dates, body, url)
 
+    @property
+    def authorization(self) -> str:
+        return ""
+
     async def post(self, url: str, body: bytes, **_: Any) -> Reply:
         return await self.get(url)
 

@@ -331,4 +331,4 @@ async def test_a_memory_that_is_not_of_this_collection_means_all_anew(memory):
 )
 def test_options_that_can_not_be_are_told(options, what):
     assert what in (TaxiiExchange().check(options) or "")
-    assert TaxiiExchange().check(OPTIONS | {"reconcile": "7d", "limit": "500"}) is None
+    assert TaxiiExchange().check(OPTIONS | {"reconcile": "1d12h", "limit": "500"}) is None
