@@ -140,6 +140,12 @@ class _Search:
         late = [identity for identity, second in self._dated.items() if second >= since]
         return b"".join(late[-_RECENT:]).hex()
 
+    def _forget(self) -> None:
+        """Drop what lies too long ago to come again, before it is too much."""
+        if len(self._dated) > 2 * _RECENT:
+            late = [pair for pair in self._dated.items() if pair[1] >= self.last - _OVERLAP]
+            self._dated = dict(late[-_RECENT:])
+
     async def _page(self, number: int, since: int | None) -> bytes:
         asked: dict[str, Any] = {
             "returnFormat": "json", "type": _TYPES, "page": number, "limit": self._limit,
@@ -166,9 +172,10 @@ class _Search:
             own, second = uuid_of(records[-1], "an attribute"), time_of(records[-1]) // SECOND
             identity = hashlib.blake2b(f"{own} {second}".encode(), digest_size=_IDENTITY).digest()
             news = news or identity not in self._known
-            self._dated[identity] = second
             self.last = max(self.last, second)
+            self._dated[identity] = second
             count += 1
+        self._forget()
         if _ATTRIBUTE[:-1] not in shallow.lists:
             raise FeedFormatError("expected a list of attributes", where="the outermost object")
         mark = hashlib.blake2b(body, digest_size=16).digest()

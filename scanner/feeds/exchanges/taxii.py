@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -140,7 +141,12 @@ class _Course:
         self._empty = 0
         self._restarts = 0
         self._restarted_at = self.last_ns
-        self._dated: list[tuple[int | None, tuple[bytes, ...]]] = [(memory.last_ns, tuple(self._known))]
+        self._overlap = settings.overlap_ns
+        # Versions of the last pages, with the date of each page: those that may come again.
+        self._late: deque[tuple[int | None, tuple[bytes, ...]]] = deque(
+            [(memory.last_ns, tuple(self._known))]
+        )
+        self._late_count = len(self._known)
 
     async def run(self) -> None:
         """Ask until there is no more.
@@ -166,7 +172,7 @@ class _Course:
 
     def recent(self, since_ns: int) -> list[bytes]:
         """Versions that may come again when the next sync asks for what was added after `since_ns`."""
-        late = (ids for last, ids in self._dated if last is None or last >= since_ns)
+        late = (ids for last, ids in self._late if last is None or last >= since_ns)
         return list(dict.fromkeys(itertools.chain.from_iterable(late)))[-_RECENT:]
 
     async def _take(self, page: Page) -> None:
@@ -175,9 +181,17 @@ class _Course:
         if news or (self.whole and (page.objects or not self.written)):
             await self._pages.write(page.body)
             self.written += 1
-        self._dated.append((page.last_ns, page.objects))
         if page.objects and page.last_ns is not None:
             self.last_ns = max(self.last_ns or 0, page.last_ns)
+        self._late.append((page.last_ns, page.objects))
+        self._late_count += len(page.objects)
+        while len(self._late) > 1 and self._is_past(self._late[0][0], len(self._late[0][1])):
+            self._late_count -= len(self._late.popleft()[1])
+
+    def _is_past(self, last: int | None, count: int) -> bool:
+        """Whether a page need not be remembered: too long ago, or too many came after it."""
+        long_ago = last is not None and self.last_ns is not None and last < self.last_ns - self._overlap
+        return long_ago or self._late_count - count >= _RECENT
 
     def _go_on(self, page: Page) -> bool:
         """Set what to ask for next; false at the end."""

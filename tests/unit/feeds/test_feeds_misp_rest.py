@@ -102,6 +102,15 @@ async def test_what_was_deleted_for_good_goes_with_the_next_reconciliation_and_n
     assert feed.values() == {digits(0), digits(2)}
 
 
+async def test_only_what_may_come_again_is_remembered(monkeypatch):
+    monkeypatch.setattr("scanner.feeds.exchanges.misp_rest._RECENT", 5)
+    feed = Feed(serving(range(200)), limit="9")
+    await feed.sync(NOW)
+    assert len(feed.memory["recent"]) == 5 * 12
+    assert (await feed.sync(NOW + HOUR)).partial
+    assert len(feed.values()) == 200
+
+
 async def test_nothing_found_is_told_as_a_list_without_entries():
     feed = Feed(MispSearch())
     outcome = await feed.sync(NOW)

@@ -114,6 +114,18 @@ async def test_a_poll_asks_for_what_was_added_since_with_an_overlap_and_reads_no
     assert (await feed.sync(NOW + 3 * HOUR)).unchanged
 
 
+async def test_only_what_may_come_again_is_remembered(monkeypatch):
+    feed = Feed(serving(range(40), Habits(most=3)))
+    await feed.sync(NOW)
+    assert len(feed.memory["recent"]) // 12 in range(6, 9)  # five seconds and the pages they stand in
+    monkeypatch.setattr("scanner.feeds.exchanges.taxii._RECENT", 4)
+    feed.memory = {}
+    await feed.sync(NOW)
+    assert len(feed.memory["recent"]) // 12 == 4
+    await feed.sync(NOW + HOUR)
+    assert len(feed.values()) == 40
+
+
 async def test_the_newest_version_counts_and_a_revoked_indicator_goes():
     server = serving(range(3))
     feed = Feed(server)
