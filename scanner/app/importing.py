@@ -119,6 +119,7 @@ class Importer:
             header=feed.header,
             member=feed.member,
             options=dict(feed.options),
+            now_ns=self._clock.now_ns(),
         )
         return ImportOrder(
             feed.name,

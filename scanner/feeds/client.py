@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from scanner.feeds.addresses import parse, redirected
+from scanner.feeds.addresses import is_loopback, parse, redirected
 from scanner.feeds.exchanges.base import Reply
 from scanner.feeds.transport import (
     FetchPolicy,
@@ -57,6 +57,10 @@ class HttpClient:
         self._sleep = sleep
         self._start = parse(request.url, insecure=request.insecure)
         self._requests = 0
+        if opened.authorization and self._start.scheme != "https" and not is_loopback(self._start.host):
+            raise FeedTransportError(
+                "a secret is sent by https:// only", remedy="Use https://, or leave the secret out"
+            )
 
     @property
     def authorization(self) -> str:

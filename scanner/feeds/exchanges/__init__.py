@@ -17,11 +17,14 @@ from scanner.feeds.exchanges.base import (
     Reply,
 )
 from scanner.feeds.exchanges.hashcheck import HashCheckExchange
+from scanner.feeds.exchanges.misp import MispExchange
+from scanner.feeds.exchanges.misp_rest import MispRestExchange
 from scanner.feeds.exchanges.ncmec import NcmecExchange
 from scanner.feeds.exchanges.prefix import PrefixExchange
 from scanner.feeds.exchanges.shield import ShieldExchange
 from scanner.feeds.exchanges.stopncii import StopNciiExchange
 from scanner.feeds.exchanges.tat import TatExchange
+from scanner.feeds.exchanges.taxii import TaxiiExchange
 from scanner.feeds.exchanges.threatexchange import ThreatExchangeExchange
 from scanner.feeds.exchanges.tree import TreeExchange
 from scanner.model.errors import ConfigError
@@ -32,10 +35,13 @@ __all__ = [
     "Call",
     "Client",
     "Exchange",
+    "MispExchange",
+    "MispRestExchange",
     "Outcome",
     "Pages",
     "Question",
     "Reply",
+    "TaxiiExchange",
     "available_exchanges",
 ]
 
@@ -50,6 +56,9 @@ _OURS: tuple[Exchange, ...] = (
     HashCheckExchange(),
     ShieldExchange(),
     PrefixExchange(),
+    TaxiiExchange(),
+    MispExchange(),
+    MispRestExchange(),
 )
 
 

@@ -14,11 +14,14 @@ from scanner.feeds.formats.csv_layouts import GriffeyeFormat, HashKeeperFormat, 
 from scanner.feeds.formats.encase import EncaseFormat
 from scanner.feeds.formats.hashdeep import HashdeepFormat
 from scanner.feeds.formats.kdb import KdbFormat
+from scanner.feeds.formats.misp import MispEventFormat
+from scanner.feeds.formats.misp_csv import MispCsvFormat
 from scanner.feeds.formats.ncmec import NcmecFormat
 from scanner.feeds.formats.nsrl import NsrlFormat
 from scanner.feeds.formats.nsrl_text import NsrlTextFormat
 from scanner.feeds.formats.plain import PlainFormat
 from scanner.feeds.formats.signals import SignalsFormat
+from scanner.feeds.formats.stix import StixFormat
 from scanner.feeds.formats.stopncii import StopNciiFormat
 from scanner.feeds.formats.tat import TatFormat
 from scanner.feeds.formats.threatexchange import ThreatExchangeFormat
@@ -34,7 +37,10 @@ __all__ = [
     "HashKeeperFormat",
     "HashdeepFormat",
     "IcseFormat",
+    "MispCsvFormat",
+    "MispEventFormat",
     "PlainFormat",
+    "StixFormat",
     "VicsFormat",
     "available_formats",
     "our_formats",
@@ -62,6 +68,9 @@ _OURS: tuple[Callable[[], FeedFormat], ...] = (
     StopNciiFormat,
     TatFormat,
     SignalsFormat,
+    StixFormat,
+    MispEventFormat,
+    MispCsvFormat,
     TreeFormat,
     AnswersFormat,
 )

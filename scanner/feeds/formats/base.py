@@ -27,6 +27,7 @@ class FormatOptions:
         scratch: a folder of the import's own, for a format that has to look into a list out of order; None:
             where the system has such. Not the operator's.
         options: the feed's `options`, of which a format takes its own.
+        now_ns: when the list is read, UTC, nanoseconds since 1970; 0: it does not matter.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class FormatOptions:
     member: str | None = None
     scratch: Path | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    now_ns: int = 0
 
 
 class FeedFormat(Protocol):

@@ -11,6 +11,7 @@ is possible; everything else, and what is left when it isn't, goes event by even
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from scanner.feeds.layers import Readable
 from scanner.model.feeds import ImportCounts, Item
 
 _MODEL_NAMES = (b"projectvic", b"vicsdatamodel")
+_VALUE_LIST = re.compile(rb'"value"\s*:\s*\[')  # other formats have a `value` that is text
 
 
 class VicsFormat:
@@ -40,7 +42,7 @@ class VicsFormat:
             return None
         if any(name in text for name in _MODEL_NAMES):
             return "it is JSON and names a Project VIC data model"
-        if b'"value"' in text and (b'"md5"' in text or b'"media"' in text):
+        if _VALUE_LIST.search(text) and (b'"md5"' in text or b'"media"' in text):
             return "it is JSON with a `value` list of Media"
         return None
 
