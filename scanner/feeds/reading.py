@@ -1,4 +1,4 @@
-"""Opening a list: size limits, gzip and text encodings, so that a format sees plain UTF-8 or bytes."""
+"""Opening a list: size limits, gzip, zstd and text encodings, so that a format sees plain UTF-8 or bytes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from scanner.feeds.compression import zstd
 from scanner.feeds.pages import MAGIC, read_pages
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 
@@ -24,6 +25,7 @@ _BUFFER = 256 * 1024  # bytes read at once; beyond it reading is no faster
 DEFAULT_MAX_BYTES = 8 * 1024**3
 
 _GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -93,6 +95,21 @@ class _Gunzipped(_Layer):
         except (EOFError, gzip.BadGzipFile, zlib.error) as e:
             raise FeedFormatError(
                 "the gzip data is damaged or cut short", remedy="Fetch the list again"
+            ) from e
+
+
+class _Unzstd(_Layer):
+    """The content of a zstd file."""
+
+    def __init__(self, source: io.BufferedReader) -> None:
+        self._file = zstd.ZstdFile(source)
+
+    def _next(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except (EOFError, zstd.ZstdError) as e:
+            raise FeedFormatError(
+                "the zstd data is damaged or cut short", remedy="Fetch the list again"
             ) from e
 
 
@@ -182,8 +199,10 @@ def _unreadable(e: OSError) -> FeedRefusedError:
 
 def _content(raw: io.BufferedReader, encoding: str | None, max_bytes: int) -> io.BufferedReader:
     """Through compression and encoding to the content, at its first byte that is no mark."""
-    if raw.peek(2).startswith(_GZIP):
-        unpacked = _Counted(_Gunzipped(raw), max_bytes, "unpacked, the list has")
+    mark = raw.peek(4)[:4]
+    if mark.startswith((_GZIP, _ZSTD)):
+        layer = _Gunzipped(raw) if mark.startswith(_GZIP) else _Unzstd(raw)
+        unpacked = _Counted(layer, max_bytes, "unpacked, the list has")
         raw = io.BufferedReader(unpacked, _BUFFER)
     head = raw.peek(4)
     if not head:
