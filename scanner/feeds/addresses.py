@@ -34,15 +34,18 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def parse(text: str, *, insecure: bool) -> URL:
+def parse(text: str, *, insecure: bool, encoded: bool = False) -> URL:
     """The address a list is fetched from.
+
+    Args:
+        encoded: it is sent as it stands, no character of it written in another way.
 
     Raises:
         FeedTransportError: not https:// or file://; http:// to another machine without `insecure`; a
             user or password in it.
     """
     try:
-        url = URL(text)
+        url = URL(text, encoded=encoded)
         host = url.host
     except ValueError as e:
         raise FeedTransportError("the address can't be read", remedy="Expected https://HOST/PATH") from e

@@ -82,8 +82,9 @@ def start_of(request: FetchRequest) -> URL:
     Raises:
         FeedTransportError: it is refused.
     """
-    # An object's name is signed as it is sent: nothing of it may be written in another way.
-    return parse(locate(request.url, request.store), insecure=request.insecure)
+    # An object's name is signed as it is sent.
+    encoded = request.url.startswith("s3://")
+    return parse(locate(request.url, request.store), insecure=request.insecure, encoded=encoded)
 
 
 def is_folder(url: URL) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,8 +57,6 @@ def parse_proxy(text: str, *, where: str) -> Proxy:
     Raises:
         ConfigError: it is none of a web proxy.
     """
-    import aiohttp
-
     try:
         url = URL(text if "://" in text else f"http://{text}")
         user, password = url.user, url.password
@@ -68,4 +67,5 @@ def parse_proxy(text: str, *, where: str) -> Proxy:
         raise ConfigError("expected the address of a proxy, http://HOST:PORT", where=where)
     if user is None:
         return Proxy(url)
-    return Proxy(url.with_user(None), aiohttp.BasicAuth(user, password or "", "utf-8").encode())
+    login = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+    return Proxy(url.with_user(None), f"Basic {login}")

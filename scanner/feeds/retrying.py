@@ -100,6 +100,8 @@ def network_errors() -> Iterator[None]:
         raise TryAgainError(f"no connection to the proxy ({_reason(e)})", nothing_done=True) from e
     except aiohttp.ClientConnectorError as e:
         raise TryAgainError(f"no connection ({_reason(e)})", nothing_done=True) from e
+    except aiohttp.ServerDisconnectedError as e:
+        raise TryAgainError("the server closed the connection without an answer") from e
     except aiohttp.ClientError as e:
         if isinstance(e, ssl.SSLError) or isinstance(e.__cause__, ssl.SSLError):
             # Since TLS 1.3 a server says so after the client believes to be connected.
@@ -143,6 +145,7 @@ def check_status(response: aiohttp.ClientResponse, accept: frozenset[int]) -> No
 
 def refused(status: int) -> FeedTransportError:
     remedies = {
+        400: "Check the feed's url, and its certificate_file: a server that wants one may answer so",
         401: "Check the feed's bearer_file or basic_file",
         403: "Check the feed's bearer_file or basic_file, and whether the publisher lets this address in",
         404: "Check the feed's url",
