@@ -6,6 +6,7 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -161,9 +162,13 @@ def retry_after(response: aiohttp.ClientResponse) -> float | None:
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
+    until, now = http_date(text), http_date(response.headers.get("Date", ""))
+    return None if until is None or now is None else max(0.0, (until - now).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """A date of a header in UTC, None for what is none."""
     try:
-        until = parsedate_to_datetime(text)
-        now = parsedate_to_datetime(response.headers.get("Date", ""))
-        return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError):
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         return None

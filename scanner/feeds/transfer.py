@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from scanner.feeds.compression import ACCEPTED, Unpacker, known_encoding
 from scanner.feeds.fetching import Fetched
-from scanner.feeds.retrying import TryAgainError, check_status
+from scanner.feeds.retrying import TryAgainError, check_status, http_date
 from scanner.feeds.staging import Staging, too_large
 from scanner.feeds.wire import Wire
 from scanner.model.errors import FeedTransportError
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 _MAX_TAG = 1024  # characters of an ETag or Last-Modified that are kept; theirs have some 40
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+# Seconds a list has to be old for its ETag to tell it from what takes its place: nginx makes it of the size
+# and of the second of the last change.
+_SECOND_OVER = 2
 # Seconds between a Last-Modified and the answer's Date from which on it tells versions apart: it counts whole
 # seconds, and clocks of servers that share the work differ (RFC 7232, 2.2.2 has these 60).
 _OLD_ENOUGH = 60
@@ -100,7 +102,7 @@ class Transfer:
     async def _taken(self, response: aiohttp.ClientResponse, resuming: bool) -> Fetched:
         request = self._request
         if response.status == 304 and not resuming and (request.etag or request.last_modified):
-            etag, last_modified = _kept(response, "ETag"), _kept(response, "Last-Modified")
+            etag, last_modified = _tags(response)
             return Fetched(
                 None, etag or request.etag, last_modified or request.last_modified, not_modified=True
             )
@@ -131,7 +133,7 @@ class Transfer:
         announced, limit = response.content_length, self._request.max_bytes
         if announced is not None and announced > limit:
             raise too_large(limit)
-        etag, last_modified = _kept(response, "ETag"), _kept(response, "Last-Modified")
+        etag, last_modified = _tags(response)
         if encoding and self._compressed:
             self._begun = _Begun(etag, last_modified)
             await self._unpacked(response, Unpacker(encoding), limit)
@@ -198,15 +200,32 @@ def _validator(response: aiohttp.ClientResponse) -> str:
     """What tells this version of the list from every other, for If-Range; "" if nothing does."""
     if response.headers.get("Accept-Ranges", "").strip().lower() == "none":
         return ""
-    etag = _kept(response, "ETag")
+    etag, age = _kept(response, "ETag"), _age(response)
     if etag:
-        return "" if etag.startswith("W/") else etag
-    try:
-        modified = parsedate_to_datetime(response.headers["Last-Modified"])
-        age = (parsedate_to_datetime(response.headers["Date"]) - modified).total_seconds()
-    except (KeyError, ValueError, TypeError):
-        return ""
-    return _kept(response, "Last-Modified") if age >= _OLD_ENOUGH else ""
+        return "" if etag.startswith("W/") or (age is not None and age < _SECOND_OVER) else etag
+    return _kept(response, "Last-Modified") if age is not None and age >= _OLD_ENOUGH else ""
+
+
+def _tags(response: aiohttp.ClientResponse) -> tuple[str, str]:
+    """ETag and Last-Modified to ask with the next time; none where a change within the same second would have
+    the same ones, so that the next one were missed."""
+    etag, modified, age = _kept(response, "ETag"), _kept(response, "Last-Modified"), _age(response)
+    if age is not None and age < _SECOND_OVER and (not etag or _is_of_time(etag, modified)):
+        return "", ""
+    return etag, modified
+
+
+def _is_of_time(etag: str, modified: str) -> bool:
+    """Whether an ETag is nginx's: the time of the last change and the size, in hexadecimal."""
+    time = http_date(modified)
+    return time is not None and etag.removeprefix("W/").startswith(f'"{int(time.timestamp()):x}-')
+
+
+def _age(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds since the list's last change, by the server's own clock; None if it doesn't say."""
+    modified = http_date(response.headers.get("Last-Modified", ""))
+    now = http_date(response.headers.get("Date", ""))
+    return None if modified is None or now is None else (now - modified).total_seconds()
 
 
 def _kept(response: aiohttp.ClientResponse, header: str) -> str:

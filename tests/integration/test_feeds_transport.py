@@ -65,7 +65,14 @@ async def test_a_server_in_trouble_is_asked_again_with_growing_chance_waits(publ
 
 
 @pytest.mark.parametrize(
-    ("value", "least"), [("7", 7), ("Tue, 24 Nov 2026 00:00:09 GMT", 9), ("99999999", 300), ("soon", 0)]
+    ("value", "least"),
+    [
+        ("7", 7),
+        ("Tue, 24 Nov 2026 00:00:09 GMT", 9),
+        ("99999999", 300),
+        ("soon", 0),
+        ("Tue, 2999999994 Nov 2026 00:00:00 GMT", 0),
+    ],
 )
 async def test_retry_after_is_followed_up_to_a_limit(publisher, session, staging, value, least):
     waits = Waits()
