@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from yarl import URL
 from scanner.feeds import FetchRequest, ObjectStore, fetch
 from scanner.feeds.objects import locate, signer
 from scanner.model.errors import ConfigError, FeedTransportError
+from scanner.model.ports import SystemIds
+from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses
 
 KEY = "police-lists/hashes/a+b list(1)!$&'*,;=:@~.csv"
 ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -173,3 +176,23 @@ def test_a_secret_is_nowhere_in_what_is_signed(request_for: FetchRequest) -> Non
     headers = sign("GET", URL("https://o.example/police/a"))
     assert set(headers) == {"X-Amz-Date", "X-Amz-Content-SHA256", "Authorization"}
     assert SECRET not in str(headers)
+
+
+async def test_the_confined_process_signs_with_keys_and_reads_folders_that_are_closed_to_it(
+    store, request_for, tmp_path
+) -> None:
+    """It is nobody by then, where the tests run as root, and has no files."""
+    user = (65534, 65534) if os.geteuid() == 0 else None
+    processes = FeedProcesses(FeedLimits(user, 1 << 30, 60.0), SystemIds())
+    (work := tmp_path / "work").mkdir(mode=0o700)
+    fetched = await processes.fetch(request_for, work, tmp_path / "from-store")
+    assert (tmp_path / "from-store").read_bytes() == LIST
+    assert (fetched.traffic.requests, fetched.traffic.received) == (1, len(LIST))
+    (folder := tmp_path / "drop").mkdir(mode=0o700)
+    (folder / "a.csv").write_bytes(LIST)
+    os.utime(folder / "a.csv", (1, 1))
+    request = FetchRequest("f", f"{folder.as_uri()}/", now_ns=10**18)
+    fetched = await processes.fetch(request, work, tmp_path / "from-folder")
+    assert (tmp_path / "from-folder").read_bytes() == LIST
+    again = await processes.fetch(replace(request, etag=fetched.etag), work, tmp_path / "again")
+    assert again.not_modified

@@ -102,7 +102,7 @@ def seeds() -> dict[str, bytes]:
         "address-proxy": b"\2http://user:pass@proxy.example:3128",
         "headers": b'\3ETag: "6743e8f0-10"\nContent-Range: bytes 1-2/3\nContent-Encoding: x-gzip\n' + old,
         "headers-wait": b"\3Retry-After: Tue, 24 Nov 2026 00:02:00 GMT\n" + old,
-        "headers-far": b"\3Last-Modified: Tue, 2999999994 Nov 2026 00:00:00 GMT\nDate: 1 Jan 0001 00:00:00 -0000\n",
+        "headers-far": b"\3Last-Modified: Tue, 2999999994 Nov 2026 00:00:00 GMT\nDate: 1 Jan 1 0:0 -0000\n",
         "headers-weak": b'\3ETag: W/"1"\nAccept-Ranges: none\nRetry-After: 120\n',
     }
 
