@@ -12,6 +12,7 @@ from yarl import URL
 from scanner.feeds.compression import ACCEPTED, Unpacker, known_encoding
 from scanner.feeds.exchanges.base import Reply
 from scanner.feeds.fetching import FetchPolicy, FetchRequest, Traffic
+from scanner.feeds.objects import locate
 from scanner.feeds.opening import Opened, named, start_of
 from scanner.feeds.retrying import check_status, with_retries
 from scanner.feeds.wire import Wire
@@ -105,7 +106,9 @@ class HttpClient:
         """The absolute address; one that a server named is held to the rules of redirects."""
         start = self._wire.start
         try:
-            target = start.join(URL(url))
+            request = self._wire.request
+            stored = url.startswith("s3://")  # beside a list in an object store, a signature say
+            target = URL(locate(url, request.store), encoded=True) if stored else start.join(URL(url))
         except ValueError as e:
             raise FeedTransportError("the server names an address that can't be read") from e
         if target.scheme != start.scheme or target.authority != start.authority:

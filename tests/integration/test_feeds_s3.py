@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from dataclasses import replace
@@ -13,7 +14,8 @@ from simulators import s3
 from simulators.publisher import LIST, QUICK, Publisher, Waits, text
 from yarl import URL
 
-from scanner.feeds import FetchRequest, ObjectStore, fetch
+from scanner.feeds import FetchRequest, ObjectStore, Opened, fetch
+from scanner.feeds.client import HttpClient
 from scanner.feeds.objects import locate, signer
 from scanner.model.errors import ConfigError, FeedTransportError
 from scanner.model.ports import SystemIds
@@ -176,6 +178,16 @@ def test_a_secret_is_nowhere_in_what_is_signed(request_for: FetchRequest) -> Non
     headers = sign("GET", URL("https://o.example/police/a"))
     assert set(headers) == {"X-Amz-Date", "X-Amz-Content-SHA256", "Authorization"}
     assert SECRET not in str(headers)
+
+
+async def test_what_lies_beside_an_object_is_asked_for_with_a_signature(session, store, request_for):
+    """As a detached signature does: by the object's address and a suffix."""
+    store.objects[f"{KEY}.minisig"] = b"untrusted comment: ..."
+    opened = await asyncio.to_thread(Opened.for_request, request_for)
+    client = HttpClient(request_for, session, opened, policy=QUICK, sleep=Waits())
+    assert (await client.get(f"{request_for.url}.minisig")).body == b"untrusted comment: ..."
+    with pytest.raises(FeedTransportError, match="404"):
+        await client.get("s3://police-lists/other")
 
 
 async def test_the_confined_process_signs_with_keys_and_reads_folders_that_are_closed_to_it(
