@@ -12,7 +12,7 @@ server, and stays. What was compressed for the transfer is not taken up again.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scanner.feeds.compression import ACCEPTED, Unpacker, known_encoding
@@ -161,29 +161,33 @@ class Transfer:
         Raises:
             TryAgainError: what came is not the rest of what is here; it begins afresh at the next try.
         """
-        if not self._fits(response):
+        total = self._total(response)
+        if total is None:
             self._begun = _Begun("", "")
             await self._target.restart()
             raise TryAgainError("the server did not go on where the transfer was cut")
+        if total > self._request.max_bytes:
+            raise too_large(self._request.max_bytes)
         self._wire.meter.resumed += 1
+        self._begun = replace(self._begun, total=total)
         await self._body(response)
 
-    def _fits(self, response: aiohttp.ClientResponse) -> bool:
+    def _total(self, response: aiohttp.ClientResponse) -> int | None:
+        """Bytes of the whole list, where what comes is the rest of it; else None."""
         said = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
         if response.status != 206 or said is None:
-            return False
+            return None
         first, last, total = (int(number) for number in said.groups())
-        etag = response.headers.get("ETag", "")
-        begun = self._begun
-        return (
+        etag, begun = response.headers.get("ETag", ""), self._begun
+        fits = (
             first == self._target.bytes
             and first <= last < total
             and begun.total in (None, total)
-            and total <= self._request.max_bytes
             and response.content_length in (None, last - first + 1)
             and known_encoding(response.headers.get("Content-Encoding", "")) == begun.encoding
             and (not etag or etag == begun.etag)
         )
+        return total if fits else None
 
     async def _whole(self) -> None:
         """Raises TryAgainError where the server announced more or less than came."""

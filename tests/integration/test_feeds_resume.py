@@ -163,9 +163,20 @@ async def test_the_limit_holds_for_the_parts_together(publisher, session, stagin
         request.transport.close()
         return web.Response()
 
-    publisher.answers = [of_unknown_length, part(said=f"bytes {CUT}-{10**15 - 1}/{10**15}"), text(404)]
-    with pytest.raises(FeedTransportError, match="404"):  # the part was not taken
+    async def the_rest(request: web.Request) -> web.StreamResponse:
+        span = f"bytes {CUT}-{10**15 - 1}/{10**15}"
+        response = web.StreamResponse(status=206, headers={"Content-Range": span})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(BODY[CUT:])
+        return response
+
+    publisher.answers = [of_unknown_length, the_rest]
+    with pytest.raises(FeedRefusedError, match="max_bytes"):  # as soon as it is known
         await fetched(publisher, session, staging, max_bytes=10**14)
+    publisher.answers = [of_unknown_length, the_rest, text(404)]
+    with pytest.raises(FeedTransportError, match="404"):  # a rest that ends early is not the whole
+        await fetched(publisher, session, staging, max_bytes=10**16)
     assert not staging.exists()
 
 
