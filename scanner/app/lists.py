@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -16,7 +17,7 @@ from scanner.app.importing import FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
 from scanner.app.unhashed import log_feed
 from scanner.config import Config, FeedConfig, mask_url
-from scanner.feeds import FeedState, FeedStore, FetchRequest
+from scanner.feeds import FeedState, FeedStore, FetchRequest, ObjectStore
 from scanner.hashing import plugged_kinds
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
@@ -142,6 +143,7 @@ class ListKeeper:
             insecure=feed.insecure,
             bearer_file=feed.bearer_file,
             basic_file=feed.basic_file,
+            **_reaching(feed),
             exchange=feed.exchange or "",
             options=dict(feed.options),
             now_ns=self._clock.now_ns(),
@@ -167,6 +169,8 @@ class ListKeeper:
             memory = await asyncio.to_thread(self._memory, state)
             request = replace(request, etag=state.etag, last_modified=state.last_modified, memory=memory)
         fetched = await self.importer.processes.fetch(request, self._state.feeds_work, staged)
+        # How much of the publisher's server and of the line a feed takes; never what was asked.
+        log.debug("feed_fetched", feed=feed.name, **asdict(fetched.traffic))
         now = self._clock.now_ns()
         if fetched.not_modified or (
             have_list and fetched.sha256 == state.source_sha256 and not fetched.partial
@@ -297,6 +301,29 @@ class ListKeeper:
         return int(counts.get("entries", 0))
 
 
+def _reaching(feed: FeedConfig) -> dict[str, Any]:
+    """How the feed's server, store or folder is reached, as a FetchRequest has it."""
+    return {
+        "header_files": dict(feed.header_files),
+        "ca_file": feed.ca_file,
+        "certificate_file": feed.certificate_file,
+        "certificate_key_file": feed.certificate_key_file,
+        "allowed_hosts": feed.allowed_hosts,
+        "proxy": feed.proxy or "",
+        "proxy_basic_file": feed.proxy_basic_file,
+        "compressed": feed.compressed,
+        "newest_by": feed.newest_by,
+        "max_age": feed.max_age,
+        "store": ObjectStore(
+            endpoint=feed.s3.endpoint or "",
+            region=feed.s3.region,
+            access_key_file=feed.s3.access_key_file,
+            secret_key_file=feed.s3.secret_key_file,
+            session_token_file=feed.s3.session_token_file,
+        ),
+    }
+
+
 def _origin(feed: FeedConfig, plugged: Mapping[str, HashKind]) -> str:
     """Where a feed comes from and how it is read, as a digest: a URL may hold a secret."""
     said = [
@@ -312,5 +339,6 @@ def _origin(feed: FeedConfig, plugged: Mapping[str, HashKind]) -> str:
         feed.encoding,
         feed.hash,
         *sorted(plugged),  # a list was read without a kind that wasn't there
+        *((feed.s3.endpoint, feed.s3.region) if feed.url.startswith("s3:") else ()),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

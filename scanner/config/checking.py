@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from scanner.config.models import Config, FeedConfig, Place
 from scanner.config.problems import Problem, error_of
 from scanner.config.rules import inside
-from scanner.config.secrets import read_secret, read_token
+from scanner.config.secrets import read_pem, read_secret, read_token
 from scanner.model.errors import ConfigError
 from scanner.system.mounts import is_remote, type_at
 from scanner.system.probing import stuck_in
@@ -73,14 +73,40 @@ def _feeds(config: Config) -> tuple[list[Problem], list[str]]:
         problems.append(Problem(("sync", "user"), f"expected a user of this machine without power: {e.what}"))
     for n, feed in enumerate(config.feeds):
         warnings += _feed_warnings(feed)
-        for key, path in (("bearer_file", feed.bearer_file), ("basic_file", feed.basic_file)):
-            if path is None:
-                continue
+        for place, path in _secrets(feed):
             try:
                 warnings += filter(None, [read_secret(path).warning])
             except ConfigError as e:
+                problems.append(Problem(("feeds", n, *place), str(e)))
+        for key, path in _certificates(feed):
+            try:
+                warnings += filter(None, [read_pem(path, private=key == "certificate_key_file")])
+            except ConfigError as e:
                 problems.append(Problem(("feeds", n, key), str(e)))
     return problems, warnings
+
+
+def _secrets(feed: FeedConfig) -> Iterator[tuple[Place, Path]]:
+    store = feed.s3
+    named: tuple[tuple[Place, Path | None], ...] = (
+        (("bearer_file",), feed.bearer_file),
+        (("basic_file",), feed.basic_file),
+        *((("header_files", name), path) for name, path in feed.header_files.items()),
+        (("proxy_basic_file",), feed.proxy_basic_file),
+        (("s3", "access_key_file"), store.access_key_file),
+        (("s3", "secret_key_file"), store.secret_key_file),
+        (("s3", "session_token_file"), store.session_token_file),
+    )
+    return ((place, path) for place, path in named if path is not None)
+
+
+def _certificates(feed: FeedConfig) -> Iterator[tuple[str, Path]]:
+    named = (
+        ("ca_file", feed.ca_file),
+        ("certificate_file", feed.certificate_file),
+        ("certificate_key_file", feed.certificate_key_file),
+    )
+    return ((key, path) for key, path in named if path is not None)
 
 
 def _volumes(config: Config, vault: Path | None) -> Iterator[Problem]:
@@ -153,8 +179,21 @@ def _feed_warnings(feed: FeedConfig) -> Iterator[str]:
         yield f"feed {feed.name}: its url holds a user or password; put them into a basic_file"
     if feed.insecure:
         yield f"feed {feed.name}: insecure is set, so the list can be changed on its way"
-    if url.scheme == "file" and not Path(unquote(url.path)).exists():
-        yield f"feed {feed.name}: there is no file at its url yet"
+    if url.scheme == "file":
+        yield from _local_warnings(feed, Path(unquote(url.path)), folder=url.path.endswith("/"))
+
+
+def _local_warnings(feed: FeedConfig, path: Path, *, folder: bool) -> Iterator[str]:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        yield f"feed {feed.name}: there is no {'folder' if folder else 'file'} at its url yet"
+        return
+    if stat.S_ISDIR(mode) != folder:
+        expected = "a folder, since it ends with /" if folder else "a file; that of a folder ends with /"
+        yield f"feed {feed.name}: its url leads to something else than {expected}"
+    elif folder and mode & stat.S_IWOTH:
+        yield f"feed {feed.name}: others may write in its folder, and so decide what is a hit; run chmod o-w"
 
 
 def _loose_file(file: str) -> Iterator[str]:

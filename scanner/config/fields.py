@@ -25,6 +25,15 @@ from scanner.model.hashes import EXACT_KINDS, PERCEPTUAL_KINDS
 # Names become labels of metrics and parts of file names, so they are short and plain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _FORMAT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*|\[[0-9a-f:]+\]")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
+# What requests are built with: a value from a file must not change what they mean.
+_OWN_HEADERS = frozenset({
+    "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type",
+    "cookie", "expect", "host", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "if-unmodified-since", "proxy-authorization", "range", "te", "trailer", "transfer-encoding", "upgrade",
+    "user-agent",
+})  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PHOTODNA = "photodna"
 # What a column of a CSV list can be.
@@ -79,7 +88,9 @@ def _variable(name: str, context: Mapping[str, Any] | None) -> str:
 
 def _url(value: str) -> str:
     # What was found is never told: an address may carry a password.
-    expected = ValueError("expected https://HOST/PATH or file:///PATH (http:// only from this machine)")
+    expected = ValueError(
+        "expected https://HOST/PATH, s3://BUCKET/KEY or file:///PATH (http:// only from this machine)"
+    )
     try:
         url = urlsplit(value)
         port_is_valid = url.port != 0  # reading it checks it
@@ -91,8 +102,38 @@ def _url(value: str) -> str:
         path = unquote(url.path)
         if url.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
             raise ValueError("expected file:/// and an absolute path")
+    elif url.scheme == "s3":
+        if not url.hostname or len(url.path) < 2 or url.query or url.fragment:
+            raise ValueError("expected s3://BUCKET/KEY")
     elif url.scheme not in ("https", "http") or not url.hostname:
         raise expected
+    return value
+
+
+def _server(value: str) -> str:
+    """The address of a proxy or a service: no path, no user, no password."""
+    expected = ValueError("expected https://HOST or http://HOST, with a port where it needs one")
+    try:
+        url = urlsplit(value)
+        usable = url.port != 0 and url.scheme in ("https", "http") and bool(url.hostname)
+    except ValueError:
+        raise expected from None
+    if not usable or url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
+        raise expected
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value.lower()):
+        raise Expected("expected the name of a host, such as files.example.police")
+    return value.lower()
+
+
+def _header(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise Expected("expected the name of a header, such as X-Api-Key")
+    if value.lower() in _OWN_HEADERS:
+        raise Expected("expected another header: this one is set by other keys, or by every request")
     return value
 
 
@@ -177,6 +218,9 @@ Text = Annotated[str, AfterValidator(_text)]
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute), PlainSerializer(str)]
 SecretFile = Annotated[Path, BeforeValidator(_secret_file), PlainSerializer(str)]
 Url = Annotated[str, AfterValidator(_url)]
+ServerUrl = Annotated[str, AfterValidator(_server)]
+Host = Annotated[str, AfterValidator(_host)]
+Header = Annotated[str, AfterValidator(_header)]
 Category = Annotated[str, BeforeValidator(_category)]
 ExactKind = Annotated[str, AfterValidator(_exact_kind)]
 PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]

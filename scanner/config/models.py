@@ -24,12 +24,15 @@ from scanner.config.fields import (
     Encoding,
     ExactKind,
     FormatName,
+    Header,
+    Host,
     ListenAddress,
     Meaning,
     Name,
     PerceptualKind,
     Seconds,
     SecretFile,
+    ServerUrl,
     Size,
     Text,
     Url,
@@ -100,6 +103,16 @@ class OnMatch(_Part):
     perceptual: OnHit = "quarantine"
 
 
+class S3(_Part):
+    """The object store of an `s3://` address."""
+
+    endpoint: ServerUrl | None = None  # Amazon's, of that region
+    region: Text = "us-east-1"
+    access_key_file: SecretFile | None = None
+    secret_key_file: SecretFile | None = None
+    session_token_file: SecretFile | None = None
+
+
 class FeedConfig(_Part):
     """One hash list and what it means."""
 
@@ -121,6 +134,16 @@ class FeedConfig(_Part):
     insecure: bool = False
     bearer_file: SecretFile | None = None
     basic_file: SecretFile | None = None
+    header_files: Mapping[Header, SecretFile] = Field(default_factory=dict)
+    ca_file: SecretFile | None = None
+    certificate_file: SecretFile | None = None
+    certificate_key_file: SecretFile | None = None
+    allowed_hosts: tuple[Host, ...] = ()
+    proxy: ServerUrl | None = None
+    proxy_basic_file: SecretFile | None = None
+    compressed: bool = False
+    newest_by: Literal["time", "name"] = "time"
+    s3: S3 = S3()
     exchange: FormatName | None = None
     options: Mapping[str, Text] = Field(default_factory=dict)
     max_malformed: float = Field(default=0.01, ge=0, lt=1)  # of a list that is whole

@@ -65,7 +65,7 @@ def _feed(n: int, feed: FeedConfig) -> Iterator[Problem]:
     place: Place = ("feeds", n)
     url = urlsplit(feed.url)
     plain = url.scheme == "http" and not is_loopback(url.hostname or "")
-    secret = next((key for key in ("bearer_file", "basic_file") if getattr(feed, key) is not None), None)
+    secret = next((key for key in _SECRETS if getattr(feed, key)), None)
     if plain and not feed.insecure:
         yield Problem(
             (*place, "url"),
@@ -73,12 +73,53 @@ def _feed(n: int, feed: FeedConfig) -> Iterator[Problem]:
         )
     if secret and (plain or url.scheme == "file"):
         yield Problem((*place, secret), "a secret is sent by https:// (or http:// to this machine) only")
+    yield from _reaching(place, feed, url.scheme)
     if feed.bearer_file is not None and feed.basic_file is not None:
         yield Problem((*place, "basic_file"), "expected either bearer_file or basic_file, found both")
     if feed.max_age < feed.every:
         yield Problem(
             (*place, "max_age"),
             f"expected at least 'every' ({format_duration(feed.every)}): the feed would never be fresh",
+        )
+
+
+# Keys of a feed whose files hold secrets, or show who we are.
+_SECRETS = ("bearer_file", "basic_file", "header_files", "certificate_file")
+
+
+def _reaching(place: Place, feed: FeedConfig, scheme: str) -> Iterator[Problem]:
+    """Keys that say how a server is reached."""
+    if scheme == "file":
+        of_servers = ("ca_file", "allowed_hosts", "proxy", "compressed")
+        for key in (key for key in of_servers if getattr(feed, key)):
+            yield Problem((*place, key), "this is for servers, and the url is a file of this machine")
+    for key, needed in (("certificate_key_file", "certificate_file"), ("proxy_basic_file", "proxy")):
+        if getattr(feed, key) is not None and getattr(feed, needed) is None:
+            yield Problem((*place, key), f"this belongs to {needed}, which is missing")
+    if feed.proxy is not None and feed.proxy.startswith("https:") and feed.certificate_file is not None:
+        yield Problem(
+            (*place, "proxy"),
+            "expected a proxy by http://, which passes TLS through: this one would be shown the client "
+            "certificate as well",
+        )
+    yield from _object_store(place, feed, scheme)
+
+
+def _object_store(place: Place, feed: FeedConfig, scheme: str) -> Iterator[Problem]:
+    store = feed.s3
+    if scheme != "s3":
+        if store != type(store)():
+            yield Problem((*place, "s3"), "this belongs to a url that begins with s3://")
+        return
+    if (store.access_key_file is None) != (store.secret_key_file is None):
+        yield Problem((*place, "s3"), "expected both access_key_file and secret_key_file, or neither")
+    if feed.bearer_file is not None or feed.basic_file is not None:
+        yield Problem((*place, "s3"), "expected access_key_file and secret_key_file in place of other logins")
+    endpoint = urlsplit(store.endpoint or "https://")
+    if endpoint.scheme == "http" and not (feed.insecure or is_loopback(endpoint.hostname or "")):
+        yield Problem(
+            (*place, "s3", "endpoint"),
+            "http:// to another machine can be changed on its way: use https://, or set insecure: true",
         )
 
 

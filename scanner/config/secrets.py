@@ -69,6 +69,33 @@ def read_private(path: Path) -> str:
     return raw.decode("utf-8", "replace")
 
 
+_LARGEST_PEM = 4 << 20  # bytes; all of a system's authorities have some 200 KiB
+
+
+def read_pem(path: Path, *, private: bool) -> str:
+    """Look whether a file holds certificates or a key.
+
+    Args:
+        private: a key is in it, which nobody else may read.
+
+    Returns:
+        a warning, "" for none.
+
+    Raises:
+        ConfigError: it can't be read or is no PEM.
+    """
+    try:
+        raw, st = read_regular(path, _LARGEST_PEM + 1)
+    except OSError as e:
+        raise ConfigError(f"the file can't be read ({e.strerror})", where=str(path)) from None
+    if b"-----BEGIN " not in raw or len(raw) > _LARGEST_PEM:
+        raise ConfigError("expected a file in PEM (-----BEGIN …-----)", where=str(path))
+    if (private or b"PRIVATE KEY-----" in raw) and st.st_mode & 0o077:
+        mode = stat.S_IMODE(st.st_mode)
+        return f"{path}: others may read this key (mode {mode:04o}); run chmod 600"
+    return ""
+
+
 def read_secret(path: Path) -> Secret:
     """Read a secret: the file's one line, without the line's end.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 
 from yarl import URL
 
@@ -33,15 +34,18 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def parse(text: str, *, insecure: bool) -> URL:
+def parse(text: str, *, insecure: bool, encoded: bool = False) -> URL:
     """The address a list is fetched from.
+
+    Args:
+        encoded: it is sent as it stands, no character of it written in another way.
 
     Raises:
         FeedTransportError: not https:// or file://; http:// to another machine without `insecure`; a
             user or password in it.
     """
     try:
-        url = URL(text)
+        url = URL(text, encoded=encoded)
         host = url.host
     except ValueError as e:
         raise FeedTransportError("the address can't be read", remedy="Expected https://HOST/PATH") from e
@@ -52,7 +56,9 @@ def parse(text: str, *, insecure: bool) -> URL:
     if url.scheme == "file" and host in (None, "", "localhost"):
         return url
     if url.scheme not in ("http", "https") or not host:
-        raise FeedTransportError("the address is none of https:// and file:///", remedy="Correct the url")
+        raise FeedTransportError(
+            "the address is none of https://, s3:// and file:///", remedy="Correct the url"
+        )
     if url.scheme == "http" and not (insecure or is_loopback(host)):
         raise FeedTransportError(
             "http:// from another machine can be read and changed on its way",
@@ -61,12 +67,15 @@ def parse(text: str, *, insecure: bool) -> URL:
     return url
 
 
-def redirected(start: URL, here: URL, location: str, *, insecure: bool, other_hosts: bool) -> URL:
+def redirected(
+    start: URL, here: URL, location: str, *, insecure: bool, allowed_hosts: Collection[str] = ()
+) -> URL:
     """Where a redirect leads, if it may be followed.
 
     Args:
         start: the configured address.
         here: the address that answered with the redirect.
+        allowed_hosts: it may lead to these besides the configured one, in lower case.
 
     Raises:
         FeedTransportError: it leaves https, or the host.
@@ -84,9 +93,10 @@ def redirected(start: URL, here: URL, location: str, *, insecure: bool, other_ho
         )
     if target.user or target.password:
         raise FeedTransportError("the server redirects to an address with a user or password in it")
-    if host != start.host and not other_hosts:
+    if host != start.host and (host or "").lower() not in allowed_hosts:
         raise FeedTransportError(
             f"the server redirects to another host: {masked(str(target))}",
-            remedy="If the publisher confirms that address, put it into the feed's url",
+            remedy="If the publisher confirms that address, put it into the feed's url, or the host into "
+            "allowed_hosts",
         )
     return target

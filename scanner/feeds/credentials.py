@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 
 from scanner.model.errors import ConfigError
@@ -20,13 +21,40 @@ def authorization(bearer_file: Path | None, basic_file: Path | None) -> str:
     if bearer_file is not None and basic_file is not None:
         raise ConfigError("expected either bearer_file or basic_file, found both", where=str(basic_file))
     if bearer_file is not None:
-        return f"Bearer {_line(bearer_file, spaces=False)}"
+        return f"Bearer {secret_line(bearer_file)}"
     if basic_file is not None:
-        text = _line(basic_file, spaces=True)
-        if ":" not in text:
-            raise ConfigError("expected user:password", where=str(basic_file))
-        return f"Basic {base64.b64encode(text.encode()).decode()}"
+        return basic(basic_file)
     return ""
+
+
+def header_values(files: Mapping[str, Path]) -> dict[str, str]:
+    """Further headers with secrets, by name; blocking.
+
+    Raises:
+        ConfigError: a file can't be read or holds no such secret.
+    """
+    return {name: secret_line(path) for name, path in files.items()}
+
+
+def secret_line(path: Path) -> str:
+    """A file's one line of ASCII without a blank; blocking.
+
+    Raises:
+        ConfigError: it can't be read or holds no such secret.
+    """
+    return _line(path, spaces=False)
+
+
+def basic(path: Path) -> str:
+    """The value of an Authorization header from a file with user:password; blocking.
+
+    Raises:
+        ConfigError: it can't be read or holds no such secret.
+    """
+    text = _line(path, spaces=True)
+    if ":" not in text:
+        raise ConfigError("expected user:password", where=str(path))
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 def _line(path: Path, *, spaces: bool) -> str:

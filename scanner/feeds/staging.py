@@ -48,9 +48,23 @@ class Staging:
         self.bytes += len(data)
         if self.bytes > self._limit:
             raise too_large(self._limit)
+        view = memoryview(data)
         with storage_errors(self._path):
-            await self._file.write(data)
+            while view:  # a disk that is all but full takes a part
+                view = view[await self._file.write(view) :]
         await asyncio.to_thread(self._digest.update, data)
+
+    async def restart(self) -> None:
+        """Forget what came so far.
+
+        Raises:
+            StorageError: the file can't be emptied.
+        """
+        self.bytes = 0
+        self._digest = hashlib.sha256()
+        with storage_errors(self._path):
+            await self._file.seek(0)
+            await self._file.truncate()
 
 
 @asynccontextmanager
@@ -123,7 +137,10 @@ def copy_local(fd: int, target: Path, limit: int, known_tag: str) -> tuple[str, 
     try:
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
-            raise FeedTransportError("this is no regular file", remedy="Name a file that exists")
+            raise FeedTransportError(
+                "this is no regular file",
+                remedy="Name a file that exists; the url of a drop folder ends with /",
+            )
         if known_tag and file_tag(before) == known_tag:
             return None
         size, digest = _copy(fd, target, limit)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from scanner.feeds.exchanges import MAX_MEMORY
+from scanner.feeds.fetching import Traffic
 from scanner.model.errors import (
     ConfigError,
     FeedError,
@@ -58,6 +59,7 @@ class FetchAnswer:
     sha256: str
     memory: str = ""
     partial: bool = False
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ def fetched(raw: bytes) -> FetchAnswer:
         FeedError, ConfigError: as the process says.
         Nonsense: the answer can't be right.
     """
-    answer = _ok(raw, {"not_modified", "etag", "last_modified", "bytes", "sha256", "memory", "partial"})
+    answer = _ok(
+        raw, {"not_modified", "etag", "last_modified", "bytes", "sha256", "memory", "partial", "traffic"}
+    )
     unchanged, memory = answer["not_modified"], answer["memory"]
     if not isinstance(unchanged, bool) or not isinstance(answer["partial"], bool):
         raise Nonsense("not_modified or partial is no yes or no")
@@ -94,7 +98,14 @@ def fetched(raw: bytes) -> FetchAnswer:
         digest,
         memory,
         answer["partial"],
+        _traffic(answer["traffic"]),
     )
+
+
+def _traffic(value: object) -> Traffic:
+    if not isinstance(value, dict) or value.keys() != {f.name for f in fields(Traffic)}:
+        raise Nonsense("it has not the fields of traffic")
+    return Traffic(**{name: _count(number) for name, number in value.items()})
 
 
 def imported(raw: bytes, *, partial: bool = False) -> ImportAnswer:

@@ -122,10 +122,7 @@ class FeedProcesses:
         Raises:
             FeedError, ConfigError, StorageError: as `scanner.feeds.fetch` does.
         """
-        told: dict[str, Any] = asdict(request)
-        for key in ("bearer_file", "basic_file"):
-            told[key] = told[key] and str(told[key])
-        order = {"request": told}
+        order = {"request": request.told()}
         # A list of the command line has no name but its address, which may hold secrets.
         where = masked(request.url) if "://" in request.feed else f"feed {request.feed}"
         with _told_where(where), self._place(work) as place:
@@ -137,7 +134,12 @@ class FeedProcesses:
                 if not (request.etag or request.last_modified or request.exchange):
                     raise FeedProcessError("the process says that a list is unchanged which we don't have")
                 return Fetched(
-                    None, answer.etag, answer.last_modified, not_modified=True, memory=answer.memory
+                    None,
+                    answer.etag,
+                    answer.last_modified,
+                    not_modified=True,
+                    memory=answer.memory,
+                    traffic=answer.traffic,
                 )
             digest = await asyncio.to_thread(place.take, "list", target, request.max_bytes)
             if digest != answer.sha256:
@@ -151,6 +153,7 @@ class FeedProcesses:
             sha256=answer.sha256,
             memory=answer.memory,
             partial=answer.partial,
+            traffic=answer.traffic,
         )
 
     async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:

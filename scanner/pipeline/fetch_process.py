@@ -14,12 +14,14 @@ import asyncio
 import concurrent.futures.thread  # noqa: F401
 import encodings.idna  # noqa: F401
 import importlib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
 from scanner.feeds.client import HttpClient
 from scanner.feeds.gathering import gather
+from scanner.feeds.wire import open_session
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
@@ -34,7 +36,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     Raises:
         FeedError, ConfigError, StorageError: as `fetch` does.
     """
-    request = _request(order["request"])
+    request = FetchRequest.of(order["request"])
     opened = Opened.for_request(request)
     if opened.source is None:  # a local list needs none of it, and it is most of all loading
         importlib.import_module("aiohttp")
@@ -52,24 +54,18 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         "sha256": fetched.sha256,
         "memory": fetched.memory,
         "partial": fetched.partial,
+        "traffic": asdict(fetched.traffic),
     }
 
 
 async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
     if opened.source is not None:
         return await fetch(request, None, Path(LIST), opened=opened)
-    import aiohttp
-
-    async with aiohttp.ClientSession(trust_env=True) as session:
+    async with open_session() as session:
         if request.exchange:
-            return await gather(request, HttpClient(request, session, opened), Path(LIST))
+            client = HttpClient(request, session, opened)
+            return replace(await gather(request, client, Path(LIST)), traffic=client.traffic)
         return await fetch(request, session, Path(LIST), opened=opened)
-
-
-def _request(told: dict[str, Any]) -> FetchRequest:
-    for key in ("bearer_file", "basic_file"):
-        told[key] = None if told[key] is None else Path(told[key])
-    return FetchRequest(**told)
 
 
 if __name__ == "__main__":

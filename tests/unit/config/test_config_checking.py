@@ -66,6 +66,40 @@ def test_what_works_but_is_not_safe_gives_a_warning(tmp_path: Path) -> None:
     assert "S3CRET" not in told
 
 
+def test_all_secrets_and_certificates_of_a_feed_are_looked_at(tmp_path: Path) -> None:
+    files = ("token", "login", "id", "key", "ca.pem", "client.pem", "client.key")
+    (tmp_path / "drop").mkdir()
+    text = (
+        f"feeds:\n  - name: a\n    url: https://h.example/l\n    header_files: {{X-Key: {tmp_path}/token}}\n"
+        f"    ca_file: {tmp_path}/ca.pem\n    certificate_file: {tmp_path}/client.pem\n"
+        f"    certificate_key_file: {tmp_path}/client.key\n    proxy: http://p.example\n"
+        f"    proxy_basic_file: {tmp_path}/login\n"
+        f"  - {{name: b, url: 's3://bucket/key', s3: {{access_key_file: {tmp_path}/id, "
+        f"secret_key_file: {tmp_path}/key}}}}\n"
+        f"  - {{name: c, url: 'file://{tmp_path}/drop/'}}\n  - {{name: d, url: 'file://{tmp_path}/drop'}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_files(configured(tmp_path, text))
+    for key in (
+        "feeds[0].header_files.X-Key", "feeds[0].ca_file", "feeds[0].certificate_file",
+        "feeds[0].certificate_key_file", "feeds[0].proxy_basic_file", "feeds[1].s3.access_key_file",
+        "feeds[1].s3.secret_key_file",
+    ):  # fmt: skip
+        assert f"{key}: " in str(caught.value)
+    for name in files:
+        (tmp_path / name).write_text("-----BEGIN X-----\n" if "." in name else "S3CRET\n")
+        (tmp_path / name).chmod(0o600)
+    config = configured(tmp_path, text)
+    (told,) = check_files(config)
+    assert told == "feed d: its url leads to something else than a file; that of a folder ends with /"
+    (tmp_path / "client.key").chmod(0o640)
+    (tmp_path / "drop").chmod(0o777)
+    told = "\n".join(check_files(config))
+    assert "client.key: others may read this key (mode 0640)" in told
+    assert "feed c: others may write in its folder" in told
+    assert "S3CRET" not in told
+
+
 def test_a_vault_inside_a_volume_is_refused_unless_a_closed_directory_is_around_it(tmp_path: Path) -> None:
     www, closed = tmp_path / "www", tmp_path / "www" / "state"
     closed.mkdir(parents=True)

@@ -32,6 +32,10 @@ def feed(rest: str) -> str:
     return f"feeds:\n  - name: police\n    url: https://h.example/l\n    {rest}\n"
 
 
+def s3(lines: str) -> str:
+    return f"feeds: [{{name: a, url: 's3://bucket/key', s3: {{{lines}}}}}]\n"
+
+
 def test_values_arrive_plain_with_units_resolved(tmp_path: Path) -> None:
     config = read(
         tmp_path,
@@ -106,6 +110,26 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         ("feeds: [{name: a, url: 'file:///l', bearer_file: /t}]\n", "a secret is sent by https://"),
         ("feeds: [{name: a, url: 'file://host/l'}]\n", "expected file:/// and an absolute path"),
         ("feeds: [{name: a, url: 'ftp://h/l'}]\n", "feeds[0].url: expected https://HOST/PATH"),
+        (feed("header_files: {Host: /a}"), "expected another header"),
+        (feed("header_files: {'X: y': /a}"), "expected the name of a header"),
+        (feed("header_files: {X-Key: S3CRET}"), "feeds[0].header_files.X-Key: expected an absolute path"),
+        (feed("allowed_hosts: ['https://h.example/']"), "expected the name of a host"),
+        (feed("proxy: 'http://u:p@p.example'"), "feeds[0].proxy: expected https://HOST or http://HOST"),
+        (feed("proxy: 'socks5://p.example'"), "feeds[0].proxy: expected https://HOST or http://HOST"),
+        (feed("proxy_basic_file: /a"), "this belongs to proxy, which is missing"),
+        (feed("certificate_key_file: /a"), "this belongs to certificate_file, which is missing"),
+        (feed("certificate_file: /a\n    proxy: 'https://p.example'"), "passes TLS through"),
+        (feed("s3: {region: x}"), "feeds[0].s3: this belongs to a url that begins with s3://"),
+        ("feeds: [{name: a, url: 's3://bucket'}]\n", "expected s3://BUCKET/KEY"),
+        (s3("access_key_file: /a"), "expected both access_key_file and secret_key_file"),
+        (s3("endpoint: 'http://o.example'"), "feeds[0].s3.endpoint: http:// to another machine"),
+        (s3("region: x}, bearer_file: /a, options: {"), "in place of other logins"),
+        (
+            "feeds: [{name: a, url: 'file:///l/', header_files: {X-Key: /t}}]\n",
+            "a secret is sent by https://",
+        ),
+        ("feeds: [{name: a, url: 'file:///l/', ca_file: /t}]\n", "this is for servers"),
+        ("feeds: [{name: a, url: 'http://h/l', insecure: true, certificate_file: /t}]\n", "a secret is sent"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(tmp_path: Path, text: str, told: str) -> None:
