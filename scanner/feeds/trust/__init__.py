@@ -1,13 +1,22 @@
 """Whether a list is believed: signatures, and what they have to say. Pure functions: files and programs are
 in `scanner.feeds.published` and `scanner.pipeline`."""
 
-from scanner.feeds.trust.deciding import MAX_LEGACY, MINISIGN, Published, needs_content, verify
+from scanner.feeds.trust.deciding import (
+    MAX_LEGACY,
+    MINISIGN,
+    OPENPGP,
+    Published,
+    needs_content,
+    verify,
+    verify_openpgp,
+)
 from scanner.feeds.trust.minisign import PublicKey, Signature, parse_public_key, parse_signature, pinned
 from scanner.feeds.trust.rules import Accepted, Claims, TrustTerms, claims_of, forgiven, judge, still_fresh
 
 __all__ = [
     "MAX_LEGACY",
     "MINISIGN",
+    "OPENPGP",
     "Accepted",
     "Claims",
     "PublicKey",
@@ -23,4 +32,5 @@ __all__ = [
     "pinned",
     "still_fresh",
     "verify",
+    "verify_openpgp",
 ]

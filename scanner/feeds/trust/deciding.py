@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scanner.feeds.trust.errors import (
-    BadSignatureError,
     CommentTamperedError,
     SignatureMissingError,
     WeakSignatureError,
     WrongKeyError,
+    other_bytes,
 )
 from scanner.feeds.trust.minisign import PublicKey, parse_signature
+from scanner.feeds.trust.openpgp import signer
 from scanner.feeds.trust.rules import Accepted, TrustTerms, claims_of, forgiven, judge
 
 MAX_LEGACY = 64 << 20  # bytes of a list that is signed as a whole, and so has to be in memory as a whole
-MINISIGN = "minisign"
+MINISIGN, OPENPGP = "minisign", "openpgp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,7 @@ def verify(
         )
     signed = published.digest if found.prehashed else _whole(published)
     if not _signed(key, found.signature, signed):
-        raise BadSignatureError(
-            "the signature is of other bytes than the list",
-            remedy="The list or its signature was changed or cut short on its way, or one of them was just "
-            "being published; it is tried again at the next turn",
-        )
+        raise other_bytes()
     if not _signed(key, found.global_signature, found.signature + found.comment):
         raise CommentTamperedError(
             "the signature's trusted comment was changed", remedy="Tell the publisher: somebody has tried it"
@@ -87,6 +84,33 @@ def verify(
     return Accepted(
         MINISIGN, key.name, claims.signed_ns, claims.serial, digest, hashlib.sha256(signature).hexdigest()
     )
+
+
+def verify_openpgp(
+    published: Published,
+    signature: bytes,
+    status: bytes,
+    code: int,
+    fingerprints: frozenset[str],
+    last: Accepted | None,
+    now_ns: int,
+    terms: TrustTerms,
+) -> Accepted:
+    """Decide by what gpgv says about a list and its signature; else as `verify`.
+
+    Args:
+        signature: the file as it came; what gpgv got of it is `openpgp.signature_packet`.
+        status, code: what gpgv wrote to its status descriptor, and what it ended with.
+
+    Raises:
+        FeedTrustError: it is not believed.
+    """
+    found = signer(status, code, fingerprints)
+    digest = published.digest.hex()
+    # A key may be pinned by a subkey; it is remembered by its primary one, which it proved to belong to.
+    judge(found.claims, found.key, digest, forgiven(last, fingerprints | {found.key}), now_ns, terms)
+    made = hashlib.sha256(signature).hexdigest()
+    return Accepted(OPENPGP, found.key, found.claims.signed_ns, found.claims.serial, digest, made)
 
 
 def needs_content(signature: bytes) -> bool:

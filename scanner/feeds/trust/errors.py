@@ -31,6 +31,15 @@ class BadSignatureError(FeedTrustError):
     reason = "bad_signature"
 
 
+def other_bytes() -> BadSignatureError:
+    """The signature does not verify."""
+    return BadSignatureError(
+        "the signature is of other bytes than the list",
+        remedy="The list or its signature was changed or cut short on its way, or one of them was just being "
+        "published; it is tried again at the next turn",
+    )
+
+
 class CommentTamperedError(FeedTrustError):
     """The list is signed, and what is said about it was changed."""
 
