@@ -16,6 +16,7 @@ from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
+from scanner.feeds.trust import Accepted
 from scanner.index import Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
@@ -58,10 +59,11 @@ class Importer:
         work: Path,
         *,
         accept: bool = False,
+        trust: Accepted | None = None,
     ) -> FeedChange:
         """Import a list that was not fetched; see `build`."""
         now = self._clock.now_ns()
-        answer = await self.build(feed, source, descriptor, store, work, accept=accept)
+        answer = await self.build(feed, source, descriptor, store, work, accept=accept, trust=trust)
         await asyncio.to_thread(
             store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=answer.sha256,
@@ -80,12 +82,14 @@ class Importer:
         accept: bool = False,
         memory: str = "",
         partial: bool = False,
+        trust: Accepted | None = None,
     ) -> ImportAnswer:
         """Build a snapshot from a list and make it the feed's current one.
 
         Args:
             memory: of the publisher's protocol, to be kept with the list.
             partial: these are changes to the list in use.
+            trust: why the list is believed, None for an unsigned one.
 
         Raises:
             FeedError: the list can't be used, or the process that reads it died or left nonsense.
@@ -115,7 +119,7 @@ class Importer:
             self._check_shrinking(feed, store, asdict(answer.counts), accept)
             # A candidate is opened and checked before it takes the place of the last good list.
             await asyncio.to_thread(_check_candidate, target, feed.name)
-            await asyncio.to_thread(store.promote, feed.name, target)
+            await asyncio.to_thread(store.promote, feed.name, target, trust)
         finally:
             target.unlink(missing_ok=True)
         return answer

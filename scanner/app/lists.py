@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -14,13 +16,17 @@ import structlog
 from scanner.app.adhoc import AdhocLists
 from scanner.app.importing import FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
+from scanner.app.trusting import ListTrust, is_signed, may_be_loaded, signature_address
 from scanner.config import Config, FeedConfig, mask_url
-from scanner.feeds import FeedState, FeedStore, FetchRequest
+from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest
+from scanner.feeds.staging import copy_local
+from scanner.feeds.trust import Accepted
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
+    FeedTrustError,
     SnapshotError,
 )
 from scanner.model.feeds import FeedTerms, Polarity
@@ -70,6 +76,7 @@ class ListKeeper:
         self._ids = ids
         self.store = FeedStore(state.feeds)
         self._importer = Importer(config, clock, ids)
+        self._trust = ListTrust(lambda: self._importer.processes, clock, self.store, state.feeds_work)
         self.adhoc = AdhocLists(self._importer, state)
 
     def feed(self, name: str) -> FeedConfig:
@@ -105,14 +112,22 @@ class ListKeeper:
         feed = self.feed(name)
         staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
         with await self._locked(name, wait):
-            try:
+            async with self._recorded(name, staged):
                 return await self._sync(feed, staged, accept)
-            except (FeedError, ConfigError) as e:
-                e.where = e.where.replace(str(staged), f"feed {name}")
-                await asyncio.to_thread(self.store.record_failure, name, str(e), self._clock.now_ns())
-                raise
-            finally:
-                staged.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def _recorded(self, name: str, staged: Path) -> AsyncIterator[None]:
+        """Failures go into the feed's state, and what was staged goes."""
+        try:
+            yield
+        except (FeedError, ConfigError) as e:
+            e.where = e.where.replace(str(staged), f"feed {name}") or f"feed {name}"
+            refused = e.reason if isinstance(e, FeedTrustError) else ""
+            now = self._clock.now_ns()
+            await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused)
+            raise
+        finally:
+            _remove(staged)
 
     async def _locked(self, name: str, wait: float) -> FileLock:
         loop = asyncio.get_running_loop()
@@ -128,7 +143,7 @@ class ListKeeper:
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
-        have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
+        have_list = self.current(feed.name) is not None and state.origin == _origin(feed)
         request = FetchRequest(
             feed=feed.name,
             url=feed.url,
@@ -142,8 +157,9 @@ class ListKeeper:
             options=dict(feed.options),
             memory=await asyncio.to_thread(self._memory, state) if have_list else "",
             now_ns=self._clock.now_ns(),
+            signature=signature_address(feed),
         )
-        fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+        fetched, trust = await self._fetched(feed, request, staged)
         now = self._clock.now_ns()
         if fetched.not_modified or (
             have_list and fetched.sha256 == state.source_sha256 and not fetched.partial
@@ -155,6 +171,7 @@ class ListKeeper:
                 etag=fetched.etag,
                 last_modified=fetched.last_modified,
                 memory=fetched.memory,
+                trust=trust,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
@@ -167,6 +184,7 @@ class ListKeeper:
                 accept=accept,
                 memory=fetched.memory,
                 partial=fetched.partial,
+                trust=trust,
             )
         await asyncio.to_thread(
             self.store.record_success,
@@ -181,6 +199,29 @@ class ListKeeper:
         )
         return FeedChange(feed.name, "updated", answer.counts.entries)
 
+    async def _fetched(
+        self, feed: FeedConfig, request: FetchRequest, staged: Path
+    ) -> tuple[Fetched, Accepted | None]:
+        """A list, and why it is believed; None for a feed without keys."""
+        try:
+            fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+        except FeedTrustError as e:  # of a protocol that brings its own trust
+            await asyncio.to_thread(self._trust.refuse, feed, e, None, b"")
+            raise
+        if not is_signed(feed):
+            return fetched, None
+        try:
+            if fetched.not_modified:
+                trust = await self._trust.believe_still(feed, fetched.signature)
+                if trust is None:  # signed anew in a way that takes the list itself to verify
+                    return await self._fetched(feed, replace(request, etag="", last_modified=""), staged)
+                return fetched, trust
+            with opened_list(staged) as descriptor:
+                return fetched, await self._trust.believe(feed, fetched.signature, descriptor)
+        except FeedTrustError as e:
+            await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
+            raise
+
     def _memory(self, state: FeedState) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
         current = self.store.current(state.name)
@@ -193,7 +234,13 @@ class ListKeeper:
             snapshot.close()
 
     async def import_file(
-        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        *,
+        accept: bool = False,
+        signature: bytes = b"",
     ) -> FeedChange:
         """Import a list by hand, in place of the feed's own source.
 
@@ -201,20 +248,63 @@ class ListKeeper:
             source: the list's path, for errors.
             descriptor: of the list, see `opened_list`.
             accept: take it even if it lost most of its entries.
+            signature: what came with it, b"" for nothing.
 
         Raises:
-            FeedError: the list can't be used.
+            FeedError: the list can't be used, or is not believed.
             StorageError: the index can't be written.
         """
+        if is_signed(feed):
+            return await self._import_signed(feed, source, descriptor, accept, signature)
         return await self._importer.by_hand(
             feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
         )
 
+    async def _import_signed(
+        self, feed: FeedConfig, source: Path, descriptor: int, accept: bool, signature: bytes
+    ) -> FeedChange:
+        """From a copy of our own: somebody could change the file between its verifying and its reading."""
+        staged = self._state.feeds_work / f"{feed.name}-{self._ids.new()}"
+        with await self._locked(feed.name, 0.0):
+            async with self._recorded(feed.name, staged):
+                await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
+                with opened_list(staged) as copy:
+                    try:
+                        trust = await self._trust.believe(feed, signature, copy)
+                    except FeedTrustError as e:
+                        e.where = str(source)
+                        await asyncio.to_thread(self._trust.refuse, feed, e, staged, signature)
+                        raise
+                    return await self._importer.by_hand(
+                        feed, source, copy, self.store, self._state.feeds_work, accept=accept, trust=trust
+                    )
+
+    async def reset_trust(self, name: str, wait: float = 0.0) -> bool:
+        """Forget what was accepted last of a feed, so that the next list may have any serial and time. Its
+        signature is verified all the same.
+
+        Returns:
+            whether there was anything to forget.
+        """
+        feed = self.feed(name)
+        with await self._locked(feed.name, wait):
+            files, state = self.store.trust(name), self.store.state(name)
+            found = files.remembered()
+            if (found.known and found.accepted is None) or (not found.known and not state.trust):
+                return False
+            files.remember(None, "")
+        log.warning("feed_trust_reset", feed=name)
+        return True
+
     # Opening
+
+    def current(self, name: str) -> Path | None:
+        """The snapshot of a feed that may be loaded: with keys, only one that was verified; blocking."""
+        return self.store.current(name) if may_be_loaded(self.feed(name), self.store.state(name)) else None
 
     def places(self) -> dict[str, Path]:
         """The current snapshot of every configured feed that has one; blocking."""
-        found = {feed.name: self.store.current(feed.name) for feed in self._config.feeds}
+        found = {feed.name: self.current(feed.name) for feed in self._config.feeds}
         return {name: path for name, path in found.items() if path is not None}
 
     def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
@@ -241,7 +331,7 @@ class ListKeeper:
         try:
             return Snapshot.open(path), path
         except SnapshotError:
-            newer = self.store.current(name)
+            newer = self.current(name)
             if newer is None or newer == path:
                 raise
             return Snapshot.open(newer), newer
@@ -250,6 +340,10 @@ class ListKeeper:
         """Entries of a feed's current list."""
         counts = self.store.state(name).counts or {}
         return int(counts.get("entries", 0))
+
+
+def _remove(staged: Path) -> None:
+    staged.unlink(missing_ok=True)  # at once: a task that is being cancelled does not wait for a thread
 
 
 def _origin(feed: FeedConfig) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from scanner.app.app import App
+from scanner.app.trusting import is_signed
+from scanner.config import FeedConfig
+from scanner.feeds import FeedState
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
 from scanner.model.names import display
@@ -21,7 +24,7 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "polarity": config.polarity,
         "format": state.format or config.format,
         "url": app.keeper.shown_url(name),
-        "loaded": app.keeper.store.current(name) is not None,
+        "loaded": app.keeper.current(name) is not None,
         "entries": counts.get("entries", 0),
         "hashes": counts.get("hashes", {}),
         "categories": counts.get("categories", {}),
@@ -31,6 +34,21 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
         "last_error": state.last_error or None,
+        **_trust(config, state),
+    }
+
+
+def _trust(config: FeedConfig, state: FeedState) -> dict[str, Any]:
+    """By whom the list in use was signed; not `signed` where the server's word alone stands for it."""
+    trust = state.trust if is_signed(config) else {}
+    return {
+        "signed": bool(trust),
+        "signature_kind": config.signature.kind,
+        "signed_by": trust.get("key"),
+        "serial": trust.get("serial"),
+        "signed_at_ns": trust.get("signed_ns"),
+        "refusals": dict(state.refusals),
+        "warning": state.warning or None,
     }
 
 

@@ -134,7 +134,12 @@ class FeedProcesses:
                 if not (request.etag or request.last_modified or request.exchange):
                     raise FeedProcessError("the process says that a list is unchanged which we don't have")
                 return Fetched(
-                    None, answer.etag, answer.last_modified, not_modified=True, memory=answer.memory
+                    None,
+                    answer.etag,
+                    answer.last_modified,
+                    not_modified=True,
+                    memory=answer.memory,
+                    signature=answer.signature,
                 )
             digest = await asyncio.to_thread(place.take, "list", target, request.max_bytes)
             if digest != answer.sha256:
@@ -148,6 +153,7 @@ class FeedProcesses:
             sha256=answer.sha256,
             memory=answer.memory,
             partial=answer.partial,
+            signature=answer.signature,
         )
 
     async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
@@ -178,7 +184,7 @@ class FeedProcesses:
         Args:
             signature: one packet, see `scanner.feeds.trust.openpgp.signature_packet`.
             keys: public keys in binary form.
-            descriptor: of the open list; read from its beginning, and left at its end.
+            descriptor: of the open list; read from its beginning, and left there.
 
         Returns:
             what gpgv ended with, and its status lines.
@@ -192,10 +198,13 @@ class FeedProcesses:
         with self._place(work) as place:
             place.put(verify_process.SIGNATURE, signature)
             place.put(verify_process.KEYS, keys)
-            return await self._ended(
-                "scanner.pipeline.verify_process",
-                order, place, _VERIFY_MEMORY, _VERIFY_FILES, (descriptor,), (0, 1, 2),
-            )  # fmt: skip
+            try:
+                return await self._ended(
+                    "scanner.pipeline.verify_process",
+                    order, place, _VERIFY_MEMORY, _VERIFY_FILES, (descriptor,), (0, 1, 2),
+                )  # fmt: skip
+            finally:
+                os.lseek(descriptor, 0, os.SEEK_SET)
 
     def _place(self, work: Path) -> Workplace:
         return Workplace(work, f"process-{self._ids.new()}", self._other_user and self._other_user[0])
