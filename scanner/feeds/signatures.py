@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from scanner.feeds.exchanges.base import Client
-from scanner.model.errors import FeedTransportError
+from scanner.feeds.trust.errors import SignatureFormError
+from scanner.model.errors import FeedRefusedError, FeedTransportError
 
 MAX_SIGNATURE = 16 << 10  # bytes, of either kind; one more is taken, so that it is seen to be too long
 SUFFIXES: Mapping[str, tuple[str, ...]] = {"minisign": (".minisig",), "openpgp": (".asc", ".sig", ".gpg")}
@@ -38,9 +39,15 @@ async def fetch_signature(url: str, client: Client) -> bytes:
     """Ask for a signature; b"" where the server has none.
 
     Raises:
-        FeedTransportError, FeedRefusedError: as `Client.get` does.
+        SignatureFormError: it is longer than any signature.
+        FeedTransportError: as `Client.get` does.
     """
-    reply = await client.get(url, limit=MAX_SIGNATURE + 1, accept=_MISSING)
+    try:
+        reply = await client.get(url, limit=MAX_SIGNATURE, accept=_MISSING)
+    except FeedRefusedError as e:
+        raise SignatureFormError(
+            f"the signature has more than {MAX_SIGNATURE} bytes", remedy="Correct the feed's signature.url"
+        ) from e
     return b"" if reply.status in _MISSING else reply.body
 
 
