@@ -14,6 +14,7 @@ import structlog
 
 from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
+from scanner.feeds.decrypting import read_identities
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
 from scanner.feeds.trust import Accepted
@@ -112,6 +113,7 @@ class Importer:
             feed.max_malformed,
             memory,
             partial,
+            identities=await _identities(feed),
         )
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:
@@ -143,6 +145,11 @@ class Importer:
                 remedy="The last good list stays in use. Ask the publisher; if it is right, "
                 f"`hostsweep feed sync {feed.name} --accept` takes it this once",
             )
+
+
+async def _identities(feed: FeedConfig) -> str:
+    """Read each time, like every secret."""
+    return await asyncio.to_thread(read_identities, feed.identity_file) if feed.identity_file else ""
 
 
 def _check_candidate(path: Path, feed: str) -> None:

@@ -357,5 +357,6 @@ def _origin(feed: FeedConfig) -> str:
         feed.delimiter,
         feed.encoding,
         feed.hash,
+        str(feed.identity_file or ""),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

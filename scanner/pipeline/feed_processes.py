@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,6 +82,7 @@ class ImportOrder:
         memory: of the publisher's protocol, to be kept in the index.
         partial: the list is changes to the one in `base`.
         base: descriptor of the index in use, None where there is none.
+        identities: age's secrets, for a list that is encrypted; "" for one that is not.
     """
 
     feed: str
@@ -94,6 +95,7 @@ class ImportOrder:
     memory: str = ""
     partial: bool = False
     base: int | None = None
+    identities: str = field(default="", repr=False)
 
 
 class FeedProcesses:

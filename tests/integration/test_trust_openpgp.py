@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from scanner.app import App
+from scanner.app.state import StateDirectory
+from scanner.config import Config, FeedConfig
 from scanner.feeds.published import published
 from scanner.feeds.trust import Accepted, TrustTerms, verify_openpgp
 from scanner.feeds.trust.errors import (
@@ -258,3 +261,36 @@ def test_a_fingerprint_is_written_in_full() -> None:
     for short in ("", "24BDA2E38C1B258F", "Z" * 40, "A" * 41):
         with pytest.raises(ConfigError):
             fingerprint(short)
+
+
+@needs_gpg
+async def test_a_list_that_is_encrypted_and_signed_comes_all_the_way(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    """By real processes: fetched, verified by gpgv over what was published, decrypted where it is read."""
+    pyrage = pytest.importorskip("pyrage", reason="needs pyrage, of the extra hostsweep[age]")
+    identity = pyrage.x25519.Identity.generate()
+    place, keys, secret = (tmp_path / name for name in ("list.age", "keys.gpg", "identity"))
+    place.write_bytes(pyrage.encrypt(LIST, [identity.to_public()]))
+    (tmp_path / "list.age.asc").write_bytes(publisher.sign("--armor", data=place.read_bytes()))
+    keys.write_bytes(publisher.gpg("--export", publisher.good))
+    secret.write_text(f"{identity}\n")
+    secret.chmod(0o600)
+    signature = {"kind": "openpgp", "keys": (publisher.good,), "key_files": (keys,), "require_name": False}
+    feed = FeedConfig.model_validate(
+        {"name": "police", "url": f"file://{place}", "identity_file": secret, "signature": signature}
+    )
+    app = App(Config(feeds=(feed,)), StateDirectory(tmp_path / "state", tmp_path / "state" / "quarantine"))
+    app.state.prepare()
+    assert (await app.sync_feed("police")).entries == 100
+    state = app.keeper.store.state("police")
+    assert state.trust["key"] == publisher.good
+    assert state.source_sha256 == hashlib.sha256(place.read_bytes()).hexdigest()
+    # Signed anew without a change: gpgv needs the list itself, so it is fetched once more, and not imported.
+    said = ("--sig-notation", "serial@hostsweep=2")
+    (tmp_path / "list.age.asc").write_bytes(publisher.sign(*said, data=place.read_bytes()))
+    assert (await app.sync_feed("police")).result == "not_modified"
+    assert app.keeper.store.state("police").trust["serial"] == 2
+    (tmp_path / "list.age.asc").write_bytes(publisher.sign(data=LIST))  # of what is in it
+    with pytest.raises(BadSignatureError):
+        await app.sync_feed("police")
