@@ -19,6 +19,8 @@ from scanner.app.state import StateDirectory
 from scanner.app.trusting import ListTrust, is_signed, may_be_loaded, signature_address
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest
+from scanner.feeds.exchanges.tuf import NAME as TUF
+from scanner.feeds.exchanges.tuf import trust_alone
 from scanner.feeds.staging import copy_local
 from scanner.feeds.trust import Accepted
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
@@ -155,7 +157,7 @@ class ListKeeper:
             basic_file=feed.basic_file,
             exchange=feed.exchange or "",
             options=dict(feed.options),
-            memory=await asyncio.to_thread(self._memory, state) if have_list else "",
+            memory=await asyncio.to_thread(self._memory, feed, state, have_list),
             now_ns=self._clock.now_ns(),
             signature=signature_address(feed),
         )
@@ -222,8 +224,14 @@ class ListKeeper:
             await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
             raise
 
-    def _memory(self, state: FeedState) -> str:
+    def _memory(self, feed: FeedConfig, state: FeedState, have_list: bool) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
+        if have_list:
+            return self._told(state)
+        # Which metadata was believed counts on, whatever became of the list, so that no older one is.
+        return trust_alone(self._told(state)) if feed.exchange == TUF else ""
+
+    def _told(self, state: FeedState) -> str:
         current = self.store.current(state.name)
         if state.memory or current is None:
             return state.memory

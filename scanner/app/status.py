@@ -9,6 +9,7 @@ from scanner.app.app import App
 from scanner.app.trusting import is_signed
 from scanner.config import FeedConfig
 from scanner.feeds import FeedState
+from scanner.feeds.exchanges.tuf import NAME as TUF
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
 from scanner.model.names import display
@@ -41,9 +42,10 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
 def _trust(config: FeedConfig, state: FeedState) -> dict[str, Any]:
     """By whom the list in use was signed; not `signed` where the server's word alone stands for it."""
     trust = state.trust if is_signed(config) else {}
+    by_tuf = config.exchange == TUF and bool(state.current)
     return {
-        "signed": bool(trust),
-        "signature_kind": config.signature.kind,
+        "signed": bool(trust) or by_tuf,
+        "signature_kind": TUF if by_tuf else config.signature.kind,
         "signed_by": trust.get("key"),
         "serial": trust.get("serial"),
         "signed_at_ns": trust.get("signed_ns"),

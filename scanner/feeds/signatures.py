@@ -51,13 +51,19 @@ async def fetch_signature(url: str, client: Client) -> bytes:
     return b"" if reply.status in _MISSING else reply.body
 
 
-def local_signature(url: str) -> bytes:
+def local_signature(url: str, name: str = "") -> bytes:
     """Read a signature on this machine by its file:// address; b"" where there is none; blocking.
+
+    Args:
+        name: of the list, where the feed's address is that of a folder; its signature is beside it.
 
     Raises:
         FeedTransportError: it can't be read.
     """
-    return read_signature(Path(unquote(urlsplit(url).path))) if url else b""
+    if not url:
+        return b""
+    place = Path(unquote(urlsplit(url).path))
+    return read_signature(place.with_name(name + place.name) if name else place)
 
 
 def read_signature(path: Path) -> bytes:

@@ -17,6 +17,7 @@ from yarl import URL
 
 from scanner.feeds.addresses import is_loopback, masked, parse, redirected
 from scanner.feeds.credentials import authorization
+from scanner.feeds.optionfiles import option_files
 from scanner.feeds.reading import DEFAULT_MAX_BYTES
 from scanner.feeds.signatures import local_signature
 from scanner.feeds.staging import copy_local, open_local, staged, too_large
@@ -125,11 +126,13 @@ class Opened:
         source: descriptor of the list where it is a file of this machine.
         signature: its signature where it is one, b"" where there is none.
         authorization: the header with the secret, "" for none.
+        files: those that options of a publisher's protocol name.
     """
 
     source: int | None = None
     authorization: str = ""
-    signature: builtins.bytes = b""
+    signature: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def for_request(cls, request: FetchRequest) -> Opened:
@@ -144,7 +147,10 @@ class Opened:
             if url.scheme == "file":
                 source = open_local(Path(unquote(url.raw_path)))
                 return cls(source=source, signature=local_signature(request.signature))
-            return cls(authorization=authorization(request.bearer_file, request.basic_file))
+            return cls(
+                authorization=authorization(request.bearer_file, request.basic_file),
+                files=option_files(request.options) if request.exchange else {},
+            )
 
 
 class TryAgainError(Exception):

@@ -21,6 +21,7 @@ from typing import Any
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
 from scanner.feeds.client import HttpClient
+from scanner.feeds.exchanges import tuf
 from scanner.feeds.gathering import gather
 from scanner.feeds.signatures import fetch_signature
 from scanner.pipeline import feed_confinement
@@ -41,6 +42,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     opened = Opened.for_request(request)
     if opened.source is None:  # a local list needs none of it, and it is most of all loading
         importlib.import_module("aiohttp")
+    if request.exchange == tuf.NAME:
+        tuf.load_tuf()
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=opened.source is None,
@@ -67,7 +70,7 @@ async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
 
     async with aiohttp.ClientSession(trust_env=True) as session:
         if request.exchange:
-            return await gather(request, HttpClient(request, session, opened), Path(LIST))
+            return await gather(request, HttpClient(request, session, opened), Path(LIST), opened.files)
         fetched = await fetch(request, session, Path(LIST), opened=opened)
         if not request.signature:
             return fetched

@@ -62,6 +62,9 @@ def test_a_signature_on_this_machine_is_read_whatever_stands_there(tmp_path: Pat
     (tmp_path / "a list.sig").write_bytes(b"x" * (1 << 20))
     assert beside(listed, "openpgp") == tmp_path / "a list.sig"
     assert len(local_signature(f"file://{tmp_path}/a%20list.sig")) == MAX_SIGNATURE + 1
+    # Where the feed's address is a folder, the signature is beside the list that was taken from it.
+    folder = address(f"file://{tmp_path}/", "openpgp").replace(".asc", ".sig")
+    assert len(local_signature(folder, "a list")) == MAX_SIGNATURE + 1 and local_signature(folder) == b""
     os.mkfifo(tmp_path / "pipe")
     assert read_signature(tmp_path / "pipe") == b""  # and nobody waits for a writer
     with pytest.raises(FeedTransportError):
