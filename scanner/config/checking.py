@@ -170,6 +170,9 @@ def _feed_warnings(feed: FeedConfig) -> Iterator[str]:
         yield f"feed {feed.name}: its url holds a user or password; put them into a basic_file"
     if feed.insecure:
         yield f"feed {feed.name}: insecure is set, so the list can be changed on its way"
+    identities = feed.identity_file
+    if identities is not None and identities.is_file() and identities.stat().st_mode & 0o077:
+        yield f"{identities}: others may read this secret; run chmod 600"
     if url.scheme == "file" and not Path(unquote(url.path)).exists():
         yield f"feed {feed.name}: there is no file at its url yet"
 

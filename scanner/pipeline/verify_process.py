@@ -24,19 +24,23 @@ SIGNATURE, KEYS = "signature", "keys"
 _LOADERS = ("/lib64/ld-linux-*.so.*", "/lib/ld-linux-*.so.*", "/lib/ld-musl-*.so.*", "/lib/*/ld-linux-*.so.*")
 
 
+def loaders() -> list[str]:
+    """What the kernel starts a program with: it is executed as well."""
+    return sorted({os.path.realpath(path) for pattern in _LOADERS for path in glob(pattern)})
+
+
 def become_gpgv(order: dict[str, Any]) -> None:
     """Give up all power and become gpgv; returns only by an error.
 
     Raises:
         OSError: a layer was refused, or gpgv can't be run.
     """
-    loaders = {os.path.realpath(path) for pattern in _LOADERS for path in glob(pattern)}
     gpgv, descriptor = order["gpgv"], order["descriptor"]
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=False,
         keep={descriptor},
-        programs=(gpgv, *sorted(loaders)),
+        programs=(gpgv, *loaders()),
     )
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.dup2(descriptor, 0)

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from scanner.app import App, importing
 from scanner.app.health import readiness
+from scanner.app.importing import opened_list
 from scanner.app.state import StateDirectory
 from scanner.app.status import feed_status
 from scanner.cli.main import main
@@ -65,7 +66,7 @@ class Host:
         self.base, self.clock = base, Clock()
         self.list = base / "list.txt"
         wanted = {"kind": "minisign", "keys": (KEY.public.encoded(),), **signature}
-        self._feed = FeedConfig(
+        self.feed = FeedConfig(
             name="police",
             url=url or f"file://{self.list}",
             format="plain",
@@ -77,10 +78,10 @@ class Host:
     def start(self, **changed: Any) -> App:
         """A new process on the same directory, with another configuration perhaps."""
         if changed:
-            wanted = self._feed.signature.model_copy(update=changed)
-            self._feed = self._feed.model_copy(update={"signature": wanted})
+            wanted = self.feed.signature.model_copy(update=changed)
+            self.feed = self.feed.model_copy(update={"signature": wanted})
         state = StateDirectory(self.base / "state", self.base / "state" / "quarantine")
-        self.app = App(Config(feeds=(self._feed,)), state, clock=self.clock)
+        self.app = App(Config(feeds=(self.feed,)), state, clock=self.clock)
         self.app.state.prepare()
         return self.app
 
@@ -235,6 +236,26 @@ async def test_a_key_is_replaced_by_pinning_both_and_revoked_by_taking_it_out(ho
     host.start(keys=both[:1])
     assert host.loaded() == 1
     await host.refused(WrongKeyError)
+
+
+async def test_what_is_verified_is_what_is_read(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody changes the file once it was verified, and before it is read."""
+    good, planted = list_of("a", "b"), list_of("a", "b", "planted")
+
+    class Swapped(InProcess):
+        async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
+            host.list.write_bytes(planted)
+            return await super().build(order, descriptor, work, target)
+
+    monkeypatch.setattr(importing, "FeedProcesses", Swapped)
+    host.publish(good)
+    signature = Path(f"{host.list}.minisig").read_bytes()
+    with opened_list(host.list) as descriptor:
+        await host.app.keeper.import_file(host.feed, host.list, descriptor, signature=signature)
+    assert host.list.read_bytes() == planted and host.loaded() == 2
+    host.publish(list_of("c"), serial=2)
+    await host.sync()
+    assert host.list.read_bytes() == planted and host.loaded() == 1
 
 
 async def test_a_list_from_before_there_was_a_key_is_not_loaded_any_more(host: Host) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +34,8 @@ from scanner.feeds.trust.openpgp import fingerprint, public_keys, signature_pack
 from scanner.model.errors import ConfigError, FeedTrustError
 from scanner.model.ports import SystemIds
 from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses
+from scanner.pipeline.verify_process import loaders
+from scanner.system import landlock
 
 LIST = b"0123456789abcdef0123456789abcdef\n" * 100
 SECOND, DAY = 10**9, 86_400 * 10**9
@@ -206,6 +210,36 @@ def test_what_is_not_one_detached_signature_never_reaches_gpgv(publisher: Publis
             signature_packet(raw)
     with pytest.raises(SignatureMissingError):
         signature_packet(b"")
+
+
+CONFINED = """
+import os, sys
+from scanner.pipeline.feed_confinement import Confinement, enter
+programs = sys.argv[2:]
+enter(Confinement(os.getppid(), None, 1 << 30, 60, 1 << 20), network=False, programs=programs)
+for attempt in (lambda: os.execv("/bin/sh", ["sh", "-c", "echo got out"]), os.fork):
+    try:
+        attempt()
+    except OSError:
+        continue
+    print("not refused")
+os.execve(programs[0], [programs[0], "mine", sys.argv[1]], {})
+"""
+
+
+@pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
+def test_a_process_that_may_become_one_program_becomes_no_other_and_stays_confined(tmp_path: Path) -> None:
+    cat, outside, inside = shutil.which("cat"), tmp_path / "secret", tmp_path / "in"
+    assert cat is not None
+    inside.mkdir()
+    outside.write_text("secret")
+    (inside / "mine").write_text("mine")
+    done = subprocess.run(
+        [sys.executable, "-c", CONFINED, str(outside), os.path.realpath(cat), *loaders()],
+        cwd=inside, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("mine", 1)
+    assert "Permission denied" in done.stderr
 
 
 FPR, SUB = "A" * 40, "B" * 40

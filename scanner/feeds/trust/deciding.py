@@ -126,7 +126,7 @@ def _whole(published: Published) -> bytes:
     if published.content is None:
         raise WeakSignatureError(
             f"the signature is of the old form, over the list itself, which may have {MAX_LEGACY} bytes then",
-            remedy="Ask the publisher to sign with minisign 0.10 or newer, or with its -H",
+            remedy="Ask the publisher to sign without -l, or with -H where its minisign is old",
         )
     return published.content
 

@@ -7,7 +7,7 @@ A signature has four lines:
     trusted comment: …
     base64(signature 64 of the first signature and the trusted comment)
 
-`ED` signs the BLAKE2b-512 of the list, `Ed` (before minisign 0.6 the only way) the list itself, which has to
+`ED` signs the BLAKE2b-512 of the list, `Ed`, the older form, the list itself, which has to
 be held in memory for it. Everything here is stricter than minisign: sizes, canonical base64, nothing after
 it.
 """
