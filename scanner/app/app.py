@@ -41,7 +41,7 @@ from scanner.config import Config, load
 from scanner.hashing import absent_layers, known_kinds
 from scanner.index import OpenFeed
 from scanner.ledger import Ledger
-from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
+from scanner.model.errors import ConfigError, FeedError, FeedTrustError, SecurerError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 from scanner.model.outcomes import ScanCounts
@@ -348,7 +348,7 @@ class App:
     def feed_due_in(self, name: str) -> float:
         """Seconds until a feed is due by its schedule; 0 if it never succeeded."""
         feed, state = self.keeper.feed(name), self.keeper.store.state(name)
-        if not state.last_success_ns or self.keeper.store.current(name) is None:
+        if not state.last_success_ns or self.keeper.current(name) is None:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
@@ -364,8 +364,10 @@ class App:
         """
         try:
             change = await self.keeper.sync(name, accept=accept, wait=wait)
-        except FeedError:
+        except FeedError as e:
             self.metrics.feed_synced(name, "failed")
+            if isinstance(e, FeedTrustError):
+                self.metrics.feed_refused(name, e.reason)
             raise
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)

@@ -28,7 +28,7 @@ def readiness(
 
 def _feed(keeper: ListKeeper, name: str, max_age: float, now_ns: int) -> Check:
     state = keeper.store.state(name)
-    if keeper.store.current(name) is None or not state.last_success_ns:
+    if keeper.current(name) is None or not state.last_success_ns:
         return Check(f"feed:{name}", False, "has no list yet")
     hours = (now_ns - state.last_success_ns) / 3.6e12
     if hours * 3600 > max_age:

@@ -14,8 +14,10 @@ import structlog
 
 from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
+from scanner.feeds.decrypting import read_identities
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
+from scanner.feeds.trust import Accepted
 from scanner.hashing import plugged_kinds
 from scanner.index import Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
@@ -59,10 +61,11 @@ class Importer:
         work: Path,
         *,
         accept: bool = False,
+        trust: Accepted | None = None,
     ) -> FeedChange:
         """Import a list that was not fetched; see `build`."""
         now = self._clock.now_ns()
-        answer = await self.build(feed, source, descriptor, store, work, accept=accept)
+        answer = await self.build(feed, source, descriptor, store, work, accept=accept, trust=trust)
         await asyncio.to_thread(
             store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=answer.sha256,
@@ -81,26 +84,30 @@ class Importer:
         accept: bool = False,
         memory: str = "",
         partial: bool = False,
+        trust: Accepted | None = None,
     ) -> ImportAnswer:
         """Build a snapshot from a list and make it the feed's current one.
 
         Args:
             memory: of the publisher's protocol, to be kept with the list.
             partial: these are changes to the list in use.
+            trust: why the list is believed, None for an unsigned one.
 
         Raises:
             FeedError: the list can't be used, or the process that reads it died or left nonsense.
             StorageError: the snapshot can't be written.
         """
         target = work / f"{feed.name}-{self.ids.new()}.index"
-        order = replace(self.order(feed, source), memory=memory, partial=partial)
+        order = replace(
+            self.order(feed, source), memory=memory, partial=partial, identities=await _identities(feed)
+        )
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:
                 answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
             self._check_shrinking(feed, store, asdict(answer.counts), accept)
             # A candidate is opened and checked before it takes the place of the last good list.
             await asyncio.to_thread(_check_candidate, target, feed.name)
-            await asyncio.to_thread(store.promote, feed.name, target)
+            await asyncio.to_thread(store.promote, feed.name, target, trust)
         finally:
             target.unlink(missing_ok=True)
         return answer
@@ -152,6 +159,11 @@ class Importer:
                 remedy="The last good list stays in use. Ask the publisher; if it is right, "
                 f"`hostsweep feed sync {feed.name} --accept` takes it this once",
             )
+
+
+async def _identities(feed: FeedConfig) -> str:
+    """Read each time, like every secret."""
+    return await asyncio.to_thread(read_identities, feed.identity_file) if feed.identity_file else ""
 
 
 def _check_candidate(path: Path, feed: str) -> None:

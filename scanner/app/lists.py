@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,21 @@ import structlog
 from scanner.app.adhoc import AdhocLists
 from scanner.app.importing import FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
+from scanner.app.trusting import ListTrust, is_signed, may_be_loaded, signature_address
 from scanner.app.unhashed import log_feed
 from scanner.config import Config, FeedConfig, mask_url
-from scanner.feeds import FeedState, FeedStore, FetchRequest, ObjectStore
+from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest, ObjectStore
+from scanner.feeds.exchanges.tuf import NAME as TUF
+from scanner.feeds.exchanges.tuf import trust_alone
+from scanner.feeds.staging import copy_local
+from scanner.feeds.trust import Accepted
 from scanner.hashing import plugged_kinds
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
+    FeedTrustError,
     SnapshotError,
 )
 from scanner.model.feeds import FeedTerms, Polarity
@@ -74,6 +82,7 @@ class ListKeeper:
         self._ids = ids
         self.store = FeedStore(state.feeds)
         self.importer = Importer(config, clock, ids)
+        self._trust = ListTrust(lambda: self.importer.processes, clock, self.store, state.feeds_work)
         self.adhoc = AdhocLists(self.importer, state)
 
     def feed(self, name: str) -> FeedConfig:
@@ -125,14 +134,22 @@ class ListKeeper:
         feed = self.feed(name)
         staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
         with await self._locked(name, wait):
-            try:
+            async with self._recorded(name, staged):
                 return await self._sync(feed, staged, accept)
-            except (FeedError, ConfigError) as e:
-                e.where = e.where.replace(str(staged), f"feed {name}")
-                await asyncio.to_thread(self.store.record_failure, name, str(e), self._clock.now_ns())
-                raise
-            finally:
-                staged.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def _recorded(self, name: str, staged: Path) -> AsyncIterator[None]:
+        """Failures go into the feed's state, and what was staged goes."""
+        try:
+            yield
+        except (FeedError, ConfigError) as e:
+            e.where = e.where.replace(str(staged), f"feed {name}") or f"feed {name}"
+            refused = e.reason if isinstance(e, FeedTrustError) else ""
+            now = self._clock.now_ns()
+            await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused)
+            raise
+        finally:
+            _remove(staged)
 
     def request(self, feed: FeedConfig) -> FetchRequest:
         """How a feed is fetched, as if for the first time."""
@@ -147,6 +164,7 @@ class ListKeeper:
             exchange=feed.exchange or "",
             options=dict(feed.options),
             now_ns=self._clock.now_ns(),
+            signature=signature_address(feed),
         )
 
     async def _locked(self, name: str, wait: float) -> FileLock:
@@ -163,12 +181,12 @@ class ListKeeper:
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
-        have_list = self.store.current(feed.name) is not None and state.origin == self._origin(feed)
-        request = self.request(feed)
+        have_list = self.current(feed.name) is not None and state.origin == self._origin(feed)
+        memory = await asyncio.to_thread(self._memory, feed, state, have_list)
+        request = replace(self.request(feed), memory=memory)
         if have_list:
-            memory = await asyncio.to_thread(self._memory, state)
-            request = replace(request, etag=state.etag, last_modified=state.last_modified, memory=memory)
-        fetched = await self.importer.processes.fetch(request, self._state.feeds_work, staged)
+            request = replace(request, etag=state.etag, last_modified=state.last_modified)
+        fetched, trust = await self._fetched(feed, request, staged)
         # How much of the publisher's server and of the line a feed takes; never what was asked.
         log.debug("feed_fetched", feed=feed.name, **asdict(fetched.traffic))
         now = self._clock.now_ns()
@@ -182,6 +200,7 @@ class ListKeeper:
                 etag=fetched.etag,
                 last_modified=fetched.last_modified,
                 memory=fetched.memory,
+                trust=trust,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
@@ -194,6 +213,7 @@ class ListKeeper:
                 accept=accept,
                 memory=fetched.memory,
                 partial=fetched.partial,
+                trust=trust,
             )
         await asyncio.to_thread(
             self.store.record_success,
@@ -215,8 +235,37 @@ class ListKeeper:
     def _say_unhashed(self, feed: FeedConfig) -> None:
         log_feed(self._config, feed, self.store.state(feed.name).counts or {})
 
-    def _memory(self, state: FeedState) -> str:
+    async def _fetched(
+        self, feed: FeedConfig, request: FetchRequest, staged: Path
+    ) -> tuple[Fetched, Accepted | None]:
+        """A list, and why it is believed; None for a feed without keys."""
+        try:
+            fetched = await self.importer.processes.fetch(request, self._state.feeds_work, staged)
+        except FeedTrustError as e:  # of a protocol that brings its own trust
+            await asyncio.to_thread(self._trust.refuse, feed, e, None, b"")
+            raise
+        if not is_signed(feed):
+            return fetched, None
+        try:
+            if fetched.not_modified:
+                trust = await self._trust.believe_still(feed, fetched.signature)
+                if trust is None:  # signed anew in a way that takes the list itself to verify
+                    return await self._fetched(feed, replace(request, etag="", last_modified=""), staged)
+                return fetched, trust
+            with opened_list(staged) as descriptor:
+                return fetched, await self._trust.believe(feed, fetched.signature, descriptor)
+        except FeedTrustError as e:
+            await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
+            raise
+
+    def _memory(self, feed: FeedConfig, state: FeedState, have_list: bool) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
+        if have_list:
+            return self._told(state)
+        # Which metadata was believed counts on, whatever became of the list, so that no older one is.
+        return trust_alone(self._told(state)) if feed.exchange == TUF else ""
+
+    def _told(self, state: FeedState) -> str:
         current = self.store.current(state.name)
         if state.memory or current is None:
             return state.memory
@@ -227,7 +276,13 @@ class ListKeeper:
             snapshot.close()
 
     async def import_file(
-        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        *,
+        accept: bool = False,
+        signature: bytes = b"",
     ) -> FeedChange:
         """Import a list by hand, in place of the feed's own source.
 
@@ -235,22 +290,65 @@ class ListKeeper:
             source: the list's path, for errors.
             descriptor: of the list, see `opened_list`.
             accept: take it even if it lost most of its entries.
+            signature: what came with it, b"" for nothing.
 
         Raises:
-            FeedError: the list can't be used.
+            FeedError: the list can't be used, or is not believed.
             StorageError: the index can't be written.
         """
+        if is_signed(feed):
+            return await self._import_signed(feed, source, descriptor, accept, signature)
         change = await self.importer.by_hand(
             feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
         )
         self._say_unhashed(feed)
         return change
 
+    async def _import_signed(
+        self, feed: FeedConfig, source: Path, descriptor: int, accept: bool, signature: bytes
+    ) -> FeedChange:
+        """From a copy of our own: somebody could change the file between its verifying and its reading."""
+        staged = self._state.feeds_work / f"{feed.name}-{self._ids.new()}"
+        with await self._locked(feed.name, 0.0):
+            async with self._recorded(feed.name, staged):
+                await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
+                with opened_list(staged) as copy:
+                    try:
+                        trust = await self._trust.believe(feed, signature, copy)
+                    except FeedTrustError as e:
+                        e.where = str(source)
+                        await asyncio.to_thread(self._trust.refuse, feed, e, staged, signature)
+                        raise
+                    return await self.importer.by_hand(
+                        feed, source, copy, self.store, self._state.feeds_work, accept=accept, trust=trust
+                    )
+
+    async def reset_trust(self, name: str, wait: float = 0.0) -> bool:
+        """Forget what was accepted last of a feed, so that the next list may have any serial and time. Its
+        signature is verified all the same.
+
+        Returns:
+            whether there was anything to forget.
+        """
+        feed = self.feed(name)
+        with await self._locked(feed.name, wait):
+            files, state = self.store.trust(name), self.store.state(name)
+            found = files.remembered()
+            if (found.known and found.accepted is None) or (not found.known and not state.trust):
+                return False
+            files.remember(None, "")
+        log.warning("feed_trust_reset", feed=name)
+        return True
+
     # Opening
+
+    def current(self, name: str) -> Path | None:
+        """The snapshot of a feed that may be loaded: with keys, only one that was verified; blocking."""
+        return self.store.current(name) if may_be_loaded(self.feed(name), self.store.state(name)) else None
 
     def places(self) -> dict[str, Path]:
         """The current snapshot of every configured feed that has one; blocking."""
-        found = {feed.name: self.store.current(feed.name) for feed in self._config.feeds}
+        found = {feed.name: self.current(feed.name) for feed in self._config.feeds}
         return {name: path for name, path in found.items() if path is not None}
 
     def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
@@ -290,7 +388,7 @@ class ListKeeper:
         try:
             return Snapshot.open(path), path
         except SnapshotError:
-            newer = self.store.current(name)
+            newer = self.current(name)
             if newer is None or newer == path:
                 raise
             return Snapshot.open(newer), newer
@@ -324,6 +422,10 @@ def _reaching(feed: FeedConfig) -> dict[str, Any]:
     }
 
 
+def _remove(staged: Path) -> None:
+    staged.unlink(missing_ok=True)  # at once: a task that is being cancelled does not wait for a thread
+
+
 def _origin(feed: FeedConfig, plugged: Mapping[str, HashKind]) -> str:
     """Where a feed comes from and how it is read, as a digest: a URL may hold a secret."""
     said = [
@@ -340,5 +442,6 @@ def _origin(feed: FeedConfig, plugged: Mapping[str, HashKind]) -> str:
         feed.hash,
         *sorted(plugged),  # a list was read without a kind that wasn't there
         *((feed.s3.endpoint, feed.s3.region) if feed.url.startswith("s3:") else ()),
+        str(feed.identity_file or ""),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

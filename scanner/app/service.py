@@ -34,12 +34,14 @@ class Service:
         self.lists: Lists | None = None
         self._announced: dict[str, Path] = {}  # lists of another service that were told, used yet or not
         self._syncs_seen: dict[str, Mapping[str, int]] = {}
+        self._refusals_seen: dict[str, Mapping[str, int]] = {}
         self._have_lists = asyncio.Event()
 
     def take_over(self, old: Service) -> None:
         """Go on counting where the service of the former configuration ended."""
         self.app.take_over(old.app)
         self._syncs_seen = old._syncs_seen
+        self._refusals_seen = old._refusals_seen
 
     async def prepare(self) -> None:
         """Before the daemon is ready: recover, empty the work directory, open the lists."""
@@ -80,9 +82,10 @@ class Service:
         for name in self.app.feed_names:
             state = self.app.keeper.store.state(name)
             self._count_syncs(name, state.results)
+            self._count_refusals(name, state.refusals)
             if state.last_success_ns:
                 self.app.metrics.feed_success(name, state.last_success_ns)
-            place = self.app.keeper.store.current(name)
+            place = self.app.keeper.current(name)
             if place is not None and place not in (used.get(name), self._announced.get(name)):
                 self._announced[name] = place
                 changes.append(FeedChange(name, "updated", self.app.keeper.entries(name)))
@@ -95,6 +98,13 @@ class Service:
             for _ in range(number - before.get(result, 0)):
                 self.app.metrics.feed_synced(name, result)
         self._syncs_seen[name] = dict(results)
+
+    def _count_refusals(self, name: str, refusals: Mapping[str, int]) -> None:
+        before = self._refusals_seen.get(name, refusals)
+        for reason, number in refusals.items():
+            for _ in range(number - before.get(reason, 0)):
+                self.app.metrics.feed_refused(name, reason)
+        self._refusals_seen[name] = dict(refusals)
 
     async def swap_index(self) -> Touched | None:
         """Open the lists anew and use them from now on; returns what is new in them."""

@@ -11,6 +11,7 @@ import click
 from scanner.app.formats import check_file_name, formats_told
 from scanner.app.importing import opened_list
 from scanner.app.status import feed_status
+from scanner.app.trusting import signature_of
 from scanner.cli.context import Context, pass_context
 from scanner.cli.feed_publish import command as publish
 from scanner.cli.feed_serve import command as serve
@@ -31,7 +32,9 @@ def command() -> None:
 
 def _row(feed: dict[str, Any]) -> tuple[object, ...]:
     entries, success = f"{feed['entries']:,}", time_text(feed["last_success_ns"])
-    return (feed["name"], feed["polarity"], feed["format"], entries, success, feed["last_error"] or "")
+    signed = "signed" if feed["signed"] else "unsigned"
+    error = feed["last_error"] or ""
+    return (feed["name"], feed["polarity"], feed["format"], entries, signed, success, error)
 
 
 @command.command("list")
@@ -50,7 +53,8 @@ def list_feeds(context: Context, formats: bool, as_json: bool) -> int:
             print_json(with_times(feed))
     elif feeds:
         rows = [_row(feed) for feed in feeds]
-        console().print(table("", ("feed", "polarity", "format", ">entries", "last success", "error"), rows))
+        columns = ("feed", "polarity", "format", ">entries", "", "last success", "error")
+        console().print(table("", columns, rows))
     else:
         click.echo("No feeds are configured.", err=True)
     return 0 if feeds else 1
@@ -93,14 +97,15 @@ def show(context: Context, name: str, as_json: bool) -> int:
     if as_json:
         print_json(with_times(feed))
         return 0
-    rows = [
-        (key.replace("_", " "), _plain(value)) for key, value in feed.items() if value not in (None, {}, "")
-    ]
+    shown = {key: value for key, value in feed.items() if value not in (None, {}, "")}
+    rows = [(key.removesuffix("_ns").replace("_", " "), _plain(key, value)) for key, value in shown.items()]
     console().print(table("", ("", ""), rows))
     return 0
 
 
-def _plain(value: object) -> str:
+def _plain(key: str, value: object) -> str:
+    if isinstance(value, int) and key.endswith("_ns"):
+        return time_text(value)
     if isinstance(value, dict):
         return ", ".join(f"{k or 'none'}: {n:,}" for k, n in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -152,8 +157,16 @@ async def _sync(app: App, name: str, accept: bool, wait: float, as_json: bool) -
 @click.option("--name", required=True, help="A configured feed; its list is replaced by this one.")
 @click.option("--format", "format_name", help="Else as configured.")
 @click.option("--accept", is_flag=True, help="Take it even if it has far fewer entries than the list in use.")
+@click.option("--signature", "signature_file", type=PATH, help="Its signature; else the one beside FILE.")
 @pass_context
-def import_list(context: Context, file: Path, name: str, format_name: str | None, accept: bool) -> int:
+def import_list(
+    context: Context,
+    file: Path,
+    name: str,
+    format_name: str | None,
+    accept: bool,
+    signature_file: Path | None,
+) -> int:
     """Import a list from a file by hand (a host without a network)."""
     check_file_name(file.name)
     app = context.app(as_owner=False)
@@ -161,8 +174,10 @@ def import_list(context: Context, file: Path, name: str, format_name: str | None
     if format_name:
         feed = feed.model_copy(update={"format": format_name})
     with opened_list(file) as descriptor:
+        signature = signature_of(feed, file, signature_file)
         app.take_feeds_in_hand()
-        change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept))
+        imported = app.keeper.import_file(feed, file, descriptor, accept=accept, signature=signature)
+        change = asyncio.run(imported)
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
     return 0
 
@@ -191,6 +206,20 @@ def benign(context: Context, directories: tuple[Path, ...]) -> int:
 
 command.add_command(publish)
 command.add_command(serve)
+
+
+@command.command("reset-trust")
+@click.argument("name")
+@pass_context
+def reset_trust(context: Context, name: str) -> int:
+    """Forget the serial and time of the last signed list of NAME, when its publisher has told you why."""
+    app = context.app(as_owner=False)
+    app.take_feeds_in_hand()
+    if not asyncio.run(app.keeper.reset_trust(name, wait=60.0)):
+        click.echo(f"{name}: there is nothing to forget.", err=True)
+        return 1
+    click.echo(f"{name}: forgotten. The next list may have any serial and time; its signature is verified.")
+    return 0
 
 
 @command.command("daemon")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ class FetchRequest:
         max_age: seconds after which an unchanged drop folder counts as failed, 0 for never.
         max_bytes: most that is taken.
         exchange: the publisher's protocol, "" for a list that is one file.
+        signature: address of its signature, "" for none.
         options, memory, now_ns, questions: as `scanner.feeds.exchanges.Call` has them; `memory` is JSON, ""
             for none, a question the pair of its values in hexadecimal.
     """
@@ -80,6 +82,7 @@ class FetchRequest:
     memory: str = ""
     now_ns: int = 0
     questions: Sequence[tuple[str, str]] = ()
+    signature: str = ""
 
     def told(self) -> dict[str, Any]:
         """As JSON has it; `of` reads it."""
@@ -171,6 +174,7 @@ class Fetched:
         memory: what a publisher's protocol wants to know the next time; JSON, "" for nothing.
         partial: these are changes to the list in use.
         traffic: what it took.
+        signature: what came as its signature, b"" where there is none.
     """
 
     path: Path | None
@@ -182,3 +186,4 @@ class Fetched:
     memory: str = ""
     partial: bool = False
     traffic: Traffic = Traffic()
+    signature: builtins.bytes = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ from scanner.feeds.transport import Fetched, FetchRequest
 from scanner.model.errors import ConfigError, FeedTransportError
 
 
-async def gather(request: FetchRequest, client: Client, staging: Path) -> Fetched:
+async def gather(
+    request: FetchRequest, client: Client, staging: Path, files: Mapping[str, bytes] | None = None
+) -> Fetched:
     """Sync by `request.exchange`; as `scanner.feeds.fetch` otherwise.
+
+    Args:
+        files: as `Call` has them.
 
     Raises:
         FeedError, ConfigError, StorageError: as `fetch` does.
@@ -26,7 +32,7 @@ async def gather(request: FetchRequest, client: Client, staging: Path) -> Fetche
     if wrong := exchange.check(request.options):
         raise ConfigError(wrong, where=f"feed {request.feed}: options")
     questions = [Question(bytes.fromhex(value), bytes.fromhex(asked)) for value, asked in request.questions]
-    call = Call(request.url, request.options, _memory(request.memory), request.now_ns, questions)
+    call = Call(request.url, request.options, _memory(request.memory), request.now_ns, questions, files or {})
     async with staged(staging, request.max_bytes) as target:
         pages = PageWriter(target)
         outcome = await exchange.sync(call, client, pages)

@@ -51,6 +51,7 @@ def import_list(
     max_malformed: float = 0.0,
     partial: bool = False,
     polarity: str | None = None,
+    identities: str = "",
 ) -> ImportResult:
     """Read a whole list and hand every entry to `sink`. What the sink got is good only on return: a list
     that is malformed or cut short anywhere raises, and must leave nothing behind.
@@ -64,6 +65,7 @@ def import_list(
             in changes.
         partial: these are changes to a list; they may hold no entry at all.
         polarity: what the configuration says of the feed; None where nobody has said it.
+        identities: age's, for a list that is encrypted.
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
@@ -75,7 +77,9 @@ def import_list(
     counts = ImportCounts()
     try:
         given = source if descriptor is None else descriptor
-        with open_list(given, options.encoding, max_bytes, member=options.member) as opened:
+        with open_list(
+            given, options.encoding, max_bytes, member=options.member, identities=identities
+        ) as opened:
             chosen = choose(format_name, opened.head, known)
             _check_polarity(chosen, polarity)
             for entry in _guarded(chosen, opened, options, counts):

@@ -17,7 +17,9 @@ from scanner.feeds.credentials import authorization, basic, header_values
 from scanner.feeds.drop import open_newest
 from scanner.feeds.fetching import FetchRequest
 from scanner.feeds.objects import Signer, locate, signer
+from scanner.feeds.optionfiles import option_files
 from scanner.feeds.proxies import Proxies, Proxy, parse_proxy
+from scanner.feeds.signatures import local_signature
 from scanner.feeds.staging import open_local
 from scanner.feeds.tls import Certificates
 from scanner.model.errors import ConfigError, FeedError
@@ -35,6 +37,8 @@ class Opened:
         certificates: what TLS is spoken with.
         proxies: which way requests go.
         signer: signs requests to an object store.
+        signature: of the list where it is a file of this machine, b"" where there is none.
+        files: those that options of a publisher's protocol name.
     """
 
     source: int | None = None
@@ -44,6 +48,8 @@ class Opened:
     certificates: Certificates = field(default_factory=Certificates)
     proxies: Proxies = field(default_factory=Proxies)
     signer: Signer | None = None
+    signature: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def for_request(cls, request: FetchRequest) -> Opened:
@@ -65,15 +71,17 @@ class Opened:
                 ),
                 proxies=_proxies(request),
                 signer=signer(request.store) if request.url.startswith("s3://") else None,
+                files=option_files(request.options) if request.exchange else {},
             )
 
     @classmethod
     def _local(cls, request: FetchRequest, url: URL) -> Opened:
         path = Path(unquote(url.raw_path))
         if not is_folder(url):
-            return cls(source=open_local(path))
+            return cls(source=open_local(path), signature=local_signature(request.signature))
         dropped = open_newest(path, request.newest_by, request.now_ns)
-        return cls(source=dropped.descriptor, name=dropped.name)
+        signature = local_signature(request.signature, dropped.name)
+        return cls(source=dropped.descriptor, name=dropped.name, signature=signature)
 
 
 def start_of(request: FetchRequest) -> URL:

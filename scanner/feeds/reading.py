@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from scanner.feeds.decrypting import AGE, Decrypted
 from scanner.feeds.layers import BUFFER, Counted, Layer, Readable, unreadable
 from scanner.feeds.pages import MAGIC, read_pages
 from scanner.feeds.unpacking import is_packed, unpacked
@@ -77,7 +78,13 @@ class OpenList:
             self.pages = chain((first,), pages)
 
     def finish(self) -> tuple[str, int]:
-        """Read what is left; SHA-256 in hexadecimal and number of the exact bytes of the file."""
+        """Read what is left; SHA-256 in hexadecimal and number of the exact bytes of the file.
+
+        Raises:
+            FeedError: what is left of the content is damaged or cut short.
+        """
+        while self.stream.read(BUFFER):
+            pass
         while self._source.read(BUFFER):
             pass
         return self._source.digest.hexdigest(), self._source.bytes
@@ -90,6 +97,7 @@ def open_list(
     max_bytes: int = DEFAULT_MAX_BYTES,
     *,
     member: str | None = None,
+    identities: str = "",
 ) -> Iterator[OpenList]:
     """Open a list for reading, forwards and once.
 
@@ -98,8 +106,10 @@ def open_list(
         encoding: as declared; a byte order mark goes before it.
         max_bytes: of the file, and of its content.
         member: name of the list in an archive, with `*` and `?` as in a shell; None: the only one.
+        identities: age's, a line each, for a list that is encrypted; "" for one that is not.
 
     Raises:
+        ConfigError: the identities can't be used.
         FeedRefusedError: it can't be read, is empty, or is too large (also while it is read).
         FeedFormatError: its compression or encoding is broken (also while it is read).
         StorageError: there is no room to unpack an archive.
@@ -110,7 +120,8 @@ def open_list(
         raise unreadable(e) from e
     with file:
         counted = Counted(file, max_bytes, "the list has", hashed=True)
-        content = _unpacked(io.BufferedReader(counted, BUFFER), counted, max_bytes, member)
+        raw, packed = _decrypted(io.BufferedReader(counted, BUFFER), counted, identities, max_bytes)
+        content = _unpacked(raw, packed, max_bytes, member)
         yield OpenList(counted, _as_utf8(content, encoding))
 
 
@@ -127,6 +138,21 @@ def _unpacked(
             remedy="Have it published compressed once only, and an archive with the list itself in it",
         )
     return content
+
+
+def _decrypted(
+    raw: io.BufferedReader, counted: Counted, identities: str, max_bytes: int
+) -> tuple[io.BufferedReader, Counted]:
+    """Through encryption, which is outside of everything else; a declared one must be there."""
+    if identities:
+        plain = Counted(Decrypted(raw, identities), max_bytes, "decrypted, the list has")
+        return io.BufferedReader(plain, BUFFER), plain
+    if raw.peek(HEAD).startswith(AGE):
+        raise FeedRefusedError(
+            "the list is encrypted with age",
+            remedy="Name the file with your identity in the feed's identity_file",
+        )
+    return raw, counted
 
 
 def _as_utf8(raw: io.BufferedReader, encoding: str | None) -> io.BufferedReader:

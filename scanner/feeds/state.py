@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from scanner.feeds.trust.remembered import accepted_from
+
 VERSION = 1  # of the form on disk
 _MAX_ERROR = 1000  # characters kept of an error
 
@@ -34,6 +36,8 @@ class FeedState:
         format: the list in use was read with.
         counts: of the list in use, as ImportCounts has them.
         results: attempts by result: updated, not_modified, failed.
+        trust: why the list in use was believed, as `scanner.feeds.trust.Accepted` has it; {} for an unsigned
+        one. refusals: lists that were not believed, by the reason of the FeedTrustError.
         warning: something to tell the operator, "" if all is well.
     """
 
@@ -51,6 +55,8 @@ class FeedState:
     format: str = ""
     counts: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, int] = field(default_factory=dict)
+    trust: Mapping[str, Any] = field(default_factory=dict)
+    refusals: Mapping[str, int] = field(default_factory=dict)
     warning: str = ""
 
     def counted(self, result: str) -> dict[str, int]:
@@ -91,6 +97,9 @@ def from_json(name: str, data: bytes) -> FeedState:
         raise ValueError("'source_sha256' is no digest")
     if values["name"] != name:
         raise ValueError("it is the state of another feed")
-    if not all(type(n) is int for n in values["results"].values()):
-        raise ValueError("'results' are no numbers")
+    for key in ("results", "refusals"):
+        if not all(type(n) is int for n in values[key].values()):
+            raise ValueError(f"'{key}' are no numbers")
+    if values["trust"]:
+        accepted_from(values["trust"])
     return FeedState(**values)

@@ -82,6 +82,9 @@ class Metrics:
         )
         self._feed_sync = self._counter("feed_sync_total", "Attempts to sync a list.", "feed", "result")
         self._checks = self._counter("checks_total", "Hash checks of others, by answer.", "result")
+        self._feed_refused = self._counter(
+            "feed_refused_total", "Lists that were not believed, and are kept aside.", "feed", "reason"
+        )
         self._feed_overdue = self._gauge(
             "feed_overdue", "1 if a list is older than its max_age, or was never fetched.", "feed"
         )
@@ -170,6 +173,10 @@ class Metrics:
     def check_answered(self, result: str) -> None:
         """Somebody asked for a hash: true, false, prefix, refused, limited, malformed."""
         self._checks.labels(*self._safe(result=result)).inc()
+
+    def feed_refused(self, feed: str, reason: str) -> None:
+        """A list was not believed; the reason is that of the error."""
+        self._feed_refused.labels(*self._safe(feed=feed, reason=reason)).inc()
 
     def feed_success(self, feed: str, success_ns: int) -> None:
         """When a list was last known to be current, e.g. as remembered from before a restart."""

@@ -9,6 +9,7 @@ and the answer goes as JSON to stdout.
 from __future__ import annotations
 
 import asyncio
+import base64
 
 # What the first thread and the first look-up of a host load, when that may be out of reach.
 import concurrent.futures.thread  # noqa: F401
@@ -20,7 +21,9 @@ from typing import Any
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
 from scanner.feeds.client import HttpClient
+from scanner.feeds.exchanges import tuf
 from scanner.feeds.gathering import gather
+from scanner.feeds.signatures import fetch_signature
 from scanner.feeds.wire import open_session
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
@@ -40,6 +43,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     opened = Opened.for_request(request)
     if opened.source is None:  # a local list needs none of it, and it is most of all loading
         importlib.import_module("aiohttp")
+    if request.exchange == tuf.NAME:
+        tuf.load_tuf()
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=opened.source is None,
@@ -55,17 +60,24 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         "memory": fetched.memory,
         "partial": fetched.partial,
         "traffic": asdict(fetched.traffic),
+        "signature": base64.b64encode(fetched.signature).decode(),
     }
 
 
 async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
     if opened.source is not None:
-        return await fetch(request, None, Path(LIST), opened=opened)
+        fetched = await fetch(request, None, Path(LIST), opened=opened)
+        return replace(fetched, signature=opened.signature)
     async with open_session() as session:
         if request.exchange:
             client = HttpClient(request, session, opened)
-            return replace(await gather(request, client, Path(LIST)), traffic=client.traffic)
-        return await fetch(request, session, Path(LIST), opened=opened)
+            gathered = await gather(request, client, Path(LIST), opened.files)
+            return replace(gathered, traffic=client.traffic)
+        fetched = await fetch(request, session, Path(LIST), opened=opened)
+        if not request.signature:
+            return fetched
+        client = HttpClient(request, session, opened)
+        return replace(fetched, signature=await fetch_signature(request.signature, client))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
+from scanner.feeds.decrypting import load_age
 from scanner.index import SnapshotBuilder
 from scanner.model.hashes import KINDS, HashKind
 from scanner.pipeline import feed_confinement
@@ -32,6 +33,8 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
         StorageError: the snapshot can't be written.
     """
     load_codecs(order)
+    if order["identities"]:
+        load_age()
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=False,
@@ -60,6 +63,7 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         max_malformed=order["max_malformed"],
         partial=order["partial"],
         polarity=order["polarity"],
+        identities=order["identities"],
     )
     defaults = result.default_categories
     builder.finish(

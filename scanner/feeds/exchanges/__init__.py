@@ -27,6 +27,7 @@ from scanner.feeds.exchanges.tat import TatExchange
 from scanner.feeds.exchanges.taxii import TaxiiExchange
 from scanner.feeds.exchanges.threatexchange import ThreatExchangeExchange
 from scanner.feeds.exchanges.tree import TreeExchange
+from scanner.feeds.exchanges.tuf import TufExchange
 from scanner.model.errors import ConfigError
 
 __all__ = [
@@ -53,6 +54,7 @@ _OURS: tuple[Exchange, ...] = (
     StopNciiExchange(),
     TatExchange(),
     TreeExchange(),
+    TufExchange(),
     HashCheckExchange(),
     ShieldExchange(),
     PrefixExchange(),

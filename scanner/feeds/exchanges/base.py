@@ -75,6 +75,9 @@ class Pages(Protocol):
 
     async def write(self, page: bytes) -> None: ...
 
+    async def take(self, piece: bytes) -> None:
+        """Take the next piece of a list that is one file and comes in no pages; it is read as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -100,6 +103,7 @@ class Call:
             not this one's.
         now_ns: UTC, nanoseconds since 1970.
         questions: for an `Asker`.
+        files: the content of the files that options named `…_file` name, by the option.
     """
 
     url: str
@@ -107,6 +111,7 @@ class Call:
     memory: Mapping[str, Any]
     now_ns: int
     questions: Sequence[Question] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
