@@ -38,7 +38,8 @@ class AdhocLists:
         check_file_name(source.name.split("?", 1)[0])
         if "://" in text:
             staged = source = self._state.work / f"adhoc-{self._importer.ids.new()}"
-            await self._importer.processes.fetch(FetchRequest(feed=text, url=text), self._state.work, staged)
+            request = FetchRequest(feed=text, url=text, now_ns=self._importer.now_ns())
+            await self._importer.processes.fetch(request, self._state.work, staged)
         name = unused_name(Path(text.split("?", 1)[0]).name.split(".", 1)[0] or "list", taken)
         try:
             snapshot = await self._snapshot(source)

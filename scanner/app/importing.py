@@ -45,6 +45,10 @@ class Importer:
         self._clock = clock
         self.ids = ids
 
+    def now_ns(self) -> int:
+        """UTC, nanoseconds since 1970."""
+        return self._clock.now_ns()
+
     @property
     def processes(self) -> FeedProcesses:
         """What fetches and reads lists, as configured."""

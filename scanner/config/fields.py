@@ -126,7 +126,7 @@ def _server(value: str) -> str:
 def _host(value: str) -> str:
     if not _HOST.fullmatch(value.lower()):
         raise Expected("expected the name of a host, such as files.example.police")
-    return value.lower()
+    return value.lower().strip("[]")
 
 
 def _header(value: str) -> str:

@@ -93,7 +93,8 @@ def redirected(
         )
     if target.user or target.password:
         raise FeedTransportError("the server redirects to an address with a user or password in it")
-    if host != start.host and (host or "").lower() not in allowed_hosts:
+    # By the name that is looked up: xn--… where it is written in other letters.
+    if host != start.host and (target.raw_host or "").lower() not in allowed_hosts:
         raise FeedTransportError(
             f"the server redirects to another host: {masked(str(target))}",
             remedy="If the publisher confirms that address, put it into the feed's url, or the host into "

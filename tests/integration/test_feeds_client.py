@@ -9,8 +9,10 @@ import pytest
 from aiohttp import web
 from backports import zstd
 from simulators.publisher import QUICK, Publisher, Waits, raw, serving, text
+from yarl import URL
 
 from scanner.feeds import FetchRequest, Opened
+from scanner.feeds.addresses import redirected
 from scanner.feeds.client import HttpClient
 from scanner.model.errors import FeedRefusedError, FeedTransportError
 
@@ -84,6 +86,22 @@ async def test_a_page_on_an_allowed_host_is_asked_without_secrets(publisher, ses
     asking = client(publisher, session, allowed_hosts=("localhost",))
     await asking.get(f"http://localhost:{publisher.port}/page")
     assert not {"Authorization", "x-key"} & set(publisher.requests[0].headers)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url"),
+    [
+        ("cdn.example", "https://CDN.example:8443/x"),
+        ("xn--bcher-kva.example", "https://b\u00fccher.example/"),
+        ("2001:db8::1", "https://[2001:DB8::1]/x"),
+    ],
+)
+def test_hosts_are_allowed_by_their_exact_name(allowed: str, url: str) -> None:
+    start = URL("https://hashes.example/list")
+    assert redirected(start, start, url, insecure=False, allowed_hosts=(allowed,)) == URL(url)
+    for other in (f"sub.{allowed}", allowed[1:], f"{allowed}.evil.example", "*"):
+        with pytest.raises(FeedTransportError, match="another host"):
+            redirected(start, start, url, insecure=False, allowed_hosts=(other,))
 
 
 async def test_secrets_are_never_sent_by_plain_http_to_another_machine(session):

@@ -79,24 +79,24 @@ async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.mark.parametrize(
-    ("talk", "message"),
+    ("talk", "answer", "message"),
     [
-        (slow_body, "less than 1000 bytes a second"),
-        (slow_headers, "in time"),
-        (endless_headers, "failed"),
-        (one_long_header, "failed"),
+        (slow_body, 30, "less than 1000 bytes a second"),
+        (slow_headers, 0.3, "in time"),
+        (endless_headers, 30, "failed"),
+        (one_long_header, 30, "failed"),
     ],
 )
-async def test_a_server_that_never_comes_to_an_end_is_left(session, staging, talk, message):
-    policy = replace(ONCE, total=60, read=60, answer=0.5, least_rate=1000, window=0.2)
+async def test_a_server_that_never_comes_to_an_end_is_left(session, staging, talk, answer, message):
+    policy = replace(ONCE, total=60, read=60, answer=answer, least_rate=1000, window=0.2)
     async with server(talk) as url:
         with pytest.raises(FeedTransportError, match=message):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(50):
                 await fetch(FetchRequest("f", url), session, staging, policy=policy)
         assert not staging.exists()
         client = HttpClient(FetchRequest("f", url), session, Opened(), policy=policy)
         with pytest.raises(FeedTransportError, match=message):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(50):
                 await client.get("")
 
 
@@ -104,7 +104,7 @@ async def test_a_server_that_takes_nothing_of_what_is_sent_is_left(session):
     async with server(deaf) as url:
         client = HttpClient(FetchRequest("f", url), session, Opened(), policy=replace(ONCE, answer=0.3))
         with pytest.raises(FeedTransportError, match="in time"):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(50):
                 await client.post("", bytes(32 << 20))
 
 

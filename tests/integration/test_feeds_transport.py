@@ -134,7 +134,7 @@ async def test_a_server_that_falls_silent_is_left(publisher, session, staging, b
             FetchRequest("f", publisher.url),
             session,
             staging,
-            policy=replace(QUICK, attempts=1),
+            policy=replace(QUICK, attempts=1, read=0.2),
         )
     assert not staging.exists()
 

@@ -116,6 +116,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         (feed("allowed_hosts: ['https://h.example/']"), "expected the name of a host"),
         (feed("proxy: 'http://u:p@p.example'"), "feeds[0].proxy: expected https://HOST or http://HOST"),
         (feed("proxy: 'socks5://p.example'"), "feeds[0].proxy: expected https://HOST or http://HOST"),
+        (feed("allowed_hosts: ['*.example']"), "expected the name of a host"),
         (feed("proxy_basic_file: /a"), "this belongs to proxy, which is missing"),
         (feed("certificate_key_file: /a"), "this belongs to certificate_file, which is missing"),
         (feed("certificate_file: /a\n    proxy: 'https://p.example'"), "passes TLS through"),

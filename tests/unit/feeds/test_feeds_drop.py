@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from scanner.app import App
+from scanner.app.state import StateDirectory
+from scanner.config import Config
 from scanner.feeds import FetchPolicy, FetchRequest, fetch
 from scanner.feeds.drop import open_companion, open_newest
 from scanner.model.errors import FeedTransportError
@@ -181,3 +185,13 @@ async def test_nobody_confirms_a_list_by_leaving_it_where_it_is(folder: Path, tm
 async def test_a_folder_without_its_slash_is_told_apart(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FeedTransportError, match="ends with /"):
         await fetch(FetchRequest("f", folder.as_uri()), None, tmp_path / "staged")
+
+
+async def test_a_folder_can_be_named_on_the_command_line(folder: Path, tmp_path: Path) -> None:
+    app = App(Config(), StateDirectory(tmp_path / "state", tmp_path / "vault"))
+    app.state.prepare()
+    for name, digits, ago in (("old.txt", "1", 200), ("new.txt", "23", 100)):  # by the real clock
+        path = put(folder, name, content="".join(f"{digit * 32}\n" for digit in digits))
+        os.utime(path, (time.time() - ago,) * 2)
+    feed = await app.keeper.adhoc.open(f"{folder.as_uri()}/", ())
+    assert feed.snapshot.meta.entries == 2

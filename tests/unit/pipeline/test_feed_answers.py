@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scanner.feeds import Traffic
 from scanner.model.errors import FeedProcessError, FeedRefusedError, ScannerError
 from scanner.pipeline.feed_answers import MAX_ANSWER, Nonsense, fetched, imported
 
@@ -21,6 +22,7 @@ IMPORTED: dict[str, Any] = {"format": "csv", "sha256": "0" * 64, "counts": COUNT
 FETCHED: dict[str, Any] = {
     "not_modified": False, "etag": '"1"', "last_modified": "", "bytes": 3, "sha256": "0" * 64,
     "memory": "", "partial": False, "signature": "eA==",
+    "traffic": {"requests": 1, "received": 3, "resumed": 0},
 }  # fmt: skip
 
 
@@ -30,7 +32,8 @@ def raw(result: dict[str, Any], **changed: Any) -> bytes:
 
 def test_honest_answers_are_taken() -> None:
     assert imported(raw(IMPORTED)).counts.categories == {"": 1}
-    assert (fetched(raw(FETCHED)).bytes, fetched(raw(FETCHED)).signature) == (3, b"x")
+    told = fetched(raw(FETCHED))
+    assert (told.bytes, told.signature, told.traffic) == (3, b"x", Traffic(1, 3, 0))
     assert fetched(raw(FETCHED, not_modified=True, sha256="", bytes=0)).not_modified
 
 
@@ -57,6 +60,7 @@ def test_an_import_that_can_not_have_been_is_nonsense(changed: dict[str, Any]) -
         {"last_modified": None}, {"bytes": -1}, {"bytes": 1 << 60}, {"path": "/etc/passwd"},
         {"memory": None}, {"memory": "é"}, {"memory": "x" * (1 << 21)}, {"partial": 1},
         {"signature": None}, {"signature": "é"}, {"signature": "eA"}, {"signature": "AAAA" * 6000},
+        {"traffic": None}, {"traffic": {}}, {"traffic": {"requests": 1, "received": -1, "resumed": 0}},
     ],
 )  # fmt: skip
 def test_a_fetch_that_can_not_have_been_is_nonsense(changed: dict[str, Any]) -> None:
