@@ -85,6 +85,13 @@ def test_a_database_with_bytes_changed_is_rows_or_a_feed_error(data: st.DataObje
         assert e.where
 
 
+def test_a_database_in_utf_16_is_refused() -> None:
+    content = bytearray(kdb())
+    content[56:60] = b"\0\0\0\2"
+    with pytest.raises(FeedRefusedError, match=r"database: .*UTF-16"), opened(io.BytesIO(content), None):
+        pass
+
+
 def test_columns_that_came_later_are_none_in_older_rows() -> None:
     script = "CREATE TABLE t (a); INSERT INTO t VALUES (1); ALTER TABLE t ADD COLUMN b;"
     script += "INSERT INTO t VALUES (2, 3);"

@@ -65,7 +65,9 @@ class ForeignDatabase:
         self._page_size = _page_size(head)
         self._usable = self._page_size - head[20]
         if head[56:60] not in (b"\0\0\0\1", bytes(4)):
-            raise FeedRefusedError("the database is in UTF-16", remedy="Have it exported in UTF-8")
+            raise FeedRefusedError(
+                "the database is in UTF-16", where="database", remedy="Have it exported in UTF-8"
+            )
         if self._usable < 480:
             raise _damaged("its pages can't be so small")
         self._pages = size // self._page_size
