@@ -139,8 +139,13 @@ class Wire:
             sock_connect=self.policy.connect,
             sock_read=self.policy.read,
         )
-        # A protocol's own words go first: some get a token for the feed's secret, and send that from then on.
-        sent = {"User-Agent": "hostsweep", **(self._secrets(method, url) if own else {}), **headers}
+        # A protocol's own words go first: some get a token for the feed's secret, and send that from then on;
+        # like the secret it goes to the feed's own server only.
+        if own:
+            sent = {"User-Agent": "hostsweep", **self._secrets(method, url), **headers}
+        else:
+            sent = {"User-Agent": "hostsweep", **headers}
+            sent.pop("Authorization", None)
         async with asyncio.timeout(self.policy.answer):
             return await self.session.request(
                 method,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,36 @@ def test_what_only_a_files_name_tells_is_refused_by_hand_too(tmp_path: Path) -> 
     assert "import tables" in (done.output + str(done.exception))
 
 
-def test_formats_are_listed_with_what_they_are_and_may_be() -> None:
-    done = CliRunner().invoke(main, ["feed", "list", "--formats"])
-    assert done.exit_code == 0
-    for name in ("plain", "csv", "vics", "clamav", "encase", "kdb", "nsrl", "nsrl-text", "c4all"):
-        assert f"\n{name} " in done.output
-    assert done.output.count("benign only") == 2
+THEIRS = '''
+class Exchange:
+    """A protocol of somebody else's."""
+    name, format = "theirs", "plain"
+class Format:
+    """A list of somebody else's."""
+    name, default_categories = "their-list", frozenset({"X"})
+'''
+
+
+def test_formats_and_protocols_are_listed_those_of_packages_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "theirs-1.dist-info"
+    info.mkdir()
+    (tmp_path / "their_package.py").write_text(THEIRS)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[hostsweep.feed_exchanges]\ntheirs = their_package:Exchange\n"
+        "[hostsweep.feed_formats]\ntheir-list = their_package:Format\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    shown = CliRunner().invoke(main, ["feed", "list", "--formats"]).output
+    told = CliRunner().invoke(main, ["feed", "list", "--formats", "--json"]).output
+    found = {each["name"]: each for each in map(json.loads, told.splitlines())}
+    ours = ("plain", "csv", "vics", "clamav", "encase", "kdb", "nsrl", "nsrl-text", "c4all")
+    for name in (*ours, "their-list", "theirs"):
+        assert f"\n{name} " in shown
+    benign = {name for name, each in found.items() if each.get("only_benign")}
+    assert benign == {"nsrl", "nsrl-text"}
+    assert found["vics"]["default_categories"] == ["1", "2"]
+    assert found["their-list"]["summary"] == "A list of somebody else's."
+    assert (found["theirs"]["type"], found["theirs"]["format"]) == ("exchange", "plain")

@@ -48,8 +48,12 @@ def test_rows_are_those_that_sqlite_gives(
     content = made.database(schema, (insert, rows * repeat), page_size=page_size)
     with opened(io.BytesIO(content), None) as database:
         assert database.tables == {"t": ("a", "id", "b, (", "c")}
+        firsts = [row for batch in database.rows("t", ("a",)) for row in batch]
+        numbered = [row for batch in database.rows("t", ("id", "a")) for row in batch]
         found = [row for batch in database.rows("t", ("c", "id", "a", "b, (")) for row in batch]
     expected = [(stored(c), n, stored(a), stored(b)) for n, (a, b, c) in enumerate(rows * repeat, 1)]
+    assert [row[::-1] for row in numbered] == [row[2:0:-1] for row in found]
+    assert firsts == [row[2:3] for row in found]
     assert [tuple(map(same, row)) for row in found] == [tuple(map(same, row)) for row in expected]
 
 
@@ -79,6 +83,13 @@ def test_a_database_with_bytes_changed_is_rows_or_a_feed_error(data: st.DataObje
                     pass
     except (FeedFormatError, FeedRefusedError) as e:
         assert e.where
+
+
+def test_a_database_in_utf_16_is_refused() -> None:
+    content = bytearray(kdb())
+    content[56:60] = b"\0\0\0\2"
+    with pytest.raises(FeedRefusedError, match=r"database: .*UTF-16"), opened(io.BytesIO(content), None):
+        pass
 
 
 def test_columns_that_came_later_are_none_in_older_rows() -> None:

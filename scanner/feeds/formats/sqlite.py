@@ -65,7 +65,9 @@ class ForeignDatabase:
         self._page_size = _page_size(head)
         self._usable = self._page_size - head[20]
         if head[56:60] not in (b"\0\0\0\1", bytes(4)):
-            raise FeedRefusedError("the database is in UTF-16", remedy="Have it exported in UTF-8")
+            raise FeedRefusedError(
+                "the database is in UTF-16", where="database", remedy="Have it exported in UTF-8"
+            )
         if self._usable < 480:
             raise _damaged("its pages can't be so small")
         self._pages = size // self._page_size
@@ -118,20 +120,22 @@ class ForeignDatabase:
 
     # Rows
 
-    def _rows_of(self, leaf: tuple[bytes, int], wanted: Sequence[int]) -> Iterator[tuple[Value, ...]]:
+    def _rows_of(self, leaf: tuple[bytes, int], wanted: Sequence[int]) -> list[tuple[Value, ...]]:
         page, start = leaf
         last, most = max(wanted), self._usable - 35
+        rows = []
         try:
             for at in _cells(page, start, 8):
-                length, at = _varint(page, at)
-                rowid, at = _varint(page, at)
+                length, at = _varint(page, at) if page[at] > 127 else (page[at], at + 1)
+                rowid, at = _varint(page, at) if page[at] > 127 else (page[at], at + 1)
                 if length <= most and at + length <= len(page):
-                    yield _values(page, at, at + length, wanted, last, rowid)
+                    rows.append(_values(page, at, at + length, wanted, last, rowid))
                 else:
                     row = self._payload(page, at, length)
-                    yield _values(row, 0, len(row), wanted, last, rowid)
+                    rows.append(_values(row, 0, len(row), wanted, last, rowid))
         except (IndexError, struct.error) as e:
             raise _damaged("a row is longer than its page") from e
+        return rows
 
     def _payload(self, page: bytes, at: int, length: int) -> bytes:
         """The bytes of a row, of a very long one the beginning: "B-tree Cell Format" of the description."""
@@ -268,23 +272,23 @@ def _values(
         start, end: of the row in `data`.
         last: the greatest of `wanted`.
     """
-    size, at = _varint(data, start)
+    size, at = _varint(data, start) if data[start] > 127 else (data[start], start + 1)
     offset = body = start + size
-    places: list[tuple[int, int, int]] = []  # serial type, begin and end of each value up to the last wanted
-    while at < body and len(places) <= last:
-        serial, at = _varint(data, at)
+    values: list[Value] = []  # up to the last wanted
+    while at < body and len(values) <= last:
+        serial, at = _varint(data, at) if data[at] > 127 else (data[at], at + 1)
         begin = offset
         offset += (serial - 12) >> 1 if serial >= 12 else _LENGTHS[serial]
-        places.append((serial, begin, offset))
         if offset > end:
             raise _damaged("a value is longer than its row, or than any that is read")
-    there = len(places)
-    return tuple(rowid if n < 0 else _value(data, *places[n]) if n < there else None for n in wanted)
+        values.append(data[begin:offset] if serial >= 12 else _number(data, serial, begin, offset))
+    if last == 0 and len(wanted) == 1:  # all that most lists need
+        return (values[0] if values else None,)
+    there = len(values)
+    return tuple([rowid if n < 0 else values[n] if n < there else None for n in wanted])
 
 
-def _value(data: bytes, serial: int, begin: int, end: int) -> Value:
-    if serial >= 12:
-        return data[begin:end]
+def _number(data: bytes, serial: int, begin: int, end: int) -> Value:
     if serial == 7:
         return float(struct.unpack_from(">d", data, begin)[0])
     if serial in (8, 9):

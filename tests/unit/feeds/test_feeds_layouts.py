@@ -7,6 +7,8 @@ import hashlib
 
 import pytest
 
+from scanner.feeds import available_formats
+from scanner.feeds.detect import proposals
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import LISTED, Entry
 
@@ -74,23 +76,23 @@ def test_names_in_hashkeeper_may_be_in_any_encoding(read):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "format"),
     [
-        (RDS + f'"{SHA1}","{MD5}","0","a",1,2,"x",""\n', "not recognised"),
-        (f"{MD5}:123:Name.Of-1\n{MD5}:5:x\n", "not recognised"),
-        (f"{MD5},11111111-2222-4333-8444-555555555555\n", "hashes.csv of a MISP feed: MD5 of the values"),
-        ("uuid,event_id,category,type,value,comment,to_ids\n", "not recognised"),
+        (RDS + f'"{SHA1}","{MD5}","0","a",1,2,"x",""\n', "nsrl-text"),
+        (f"{MD5}:123:Name.Of-1\n{MD5}:5:x\n", "clamav"),
+        (f"{MD5},11111111-2222-4333-8444-555555555555\n", "misp-csv"),
+        ("uuid,event_id,category,type,value,comment,to_ids\n", "misp-csv"),
     ],
 )
-def test_what_only_looks_like_a_list_of_digests_is_not_taken_for_one(read, content, told):
-    with pytest.raises(FeedRefusedError, match=told):
-        read(content.encode())
+def test_what_only_looks_like_a_list_of_digests_is_not_taken_for_one(content, format):
+    assert set(proposals(content.encode(), available_formats())) == {format}
 
 
-def test_a_list_like_misps_may_be_declared(read):
+def test_an_index_of_misp_is_refused_even_where_it_is_declared_as_something_else(read):
     content = f"{MD5},11111111-2222-4333-8444-555555555555\n".encode()
-    [entry] = read(content, "csv", header=False, columns={"1": "md5", "2": "id"})[0]
-    assert entry == Entry(PAIR[:1], "11111111-2222-4333-8444-555555555555", LISTED)
+    for declared in ("auto", "misp-csv", "csv"):
+        with pytest.raises(FeedRefusedError, match=r"hashes\.csv"):
+            read(content, declared, header=False, columns={"1": "md5", "2": "id"})
 
 
 HASHDEEP = "%%%% HASHDEEP-1.0\n%%%% size,md5,sha-1,tiger,filename\n## Invoked from: /x\n## $ hashdeep\n##\n"
