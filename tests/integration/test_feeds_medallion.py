@@ -16,7 +16,6 @@ from scanner.app import App
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig
 from scanner.feeds.timestamps import SECOND, rfc3339
-from scanner.index import Snapshot
 from scanner.model.errors import FeedTransportError
 from tests.simulators.taxii import COLLECTION, indicator
 
@@ -112,9 +111,7 @@ def app_of(tmp_path: Path, url: str, clock: FixedClock, secret: str = "u:pw", **
 
 
 def listed(app: App) -> set[int]:
-    current = app.keeper.store.current("hotline")
-    assert current is not None
-    snapshot = Snapshot.open(current)
+    snapshot = app.keeper.open().feeds[0].snapshot
     found = {n for n in range(30) if snapshot.exact("md5", bytes.fromhex(digits(n)))}
     snapshot.close()
     return found

@@ -12,7 +12,6 @@ from aiohttp import web
 from scanner.app import App
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig
-from scanner.index import Snapshot
 from tests.simulators.misp import MispDirectory, attribute, event
 
 
@@ -53,8 +52,6 @@ async def test_an_event_that_changed_replaces_its_attributes(tmp_path: Path, ser
     assert served.asked[-1] == "manifest.json"
     served.put(event(1, attribute(1, digits(1)), seconds=1_700_000_009))
     assert (await app.sync_feed("hotline")).entries == 2
-    current = app.keeper.store.current("hotline")
-    assert current is not None
-    snapshot = Snapshot.open(current)
+    snapshot = app.keeper.open().feeds[0].snapshot
     assert [n for n in range(9) if snapshot.exact("md5", bytes.fromhex(digits(n)))] == [1, 3]
     snapshot.close()

@@ -197,7 +197,8 @@ def flag(record: Mapping[str, Any], member: str) -> bool:
     value = record.get(member)
     if value is None or value == "":
         return False
-    found = _FLAGS.get(value.casefold() if isinstance(value, str) else value)
+    plain = value.casefold() if isinstance(value, str) else value
+    found = None if isinstance(plain, list) else _FLAGS.get(plain)
     if found is None:
         raise FeedFormatError(f"expected true or false as `{member}`")
     return found

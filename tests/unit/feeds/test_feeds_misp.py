@@ -145,6 +145,7 @@ def test_a_category_that_no_attribute_can_have_is_refused_and_not_taken_for_none
         ({"type": 5}, "`type`"),
         ({"uuid": "../../etc"}, "UUID of an attribute"),
         ({"to_ids": "maybe"}, "`to_ids`"),
+        ({"deleted": [True]}, "`deleted`"),
         ({"timestamp": "now"}, "`timestamp`"),
     ],
 )
