@@ -391,6 +391,20 @@ async def test_a_first_sync_may_be_spread_over_several(service: Ncmec, follower:
     assert partial == [False, *[True] * (len(sizes) - 1)]
 
 
+async def test_a_first_sync_that_is_spread_does_not_end_before_the_first_entry(
+    service: Ncmec, follower: Follower
+) -> None:
+    service.records = [image(n, age=60 * (n + 2)) for n in range(20)]
+    service.bearable, follower.options = 4, {"pages_per_sync": "1"}
+    await follower.sync()
+    assert follower.listed and follower.memory["until"] < NOW - 120
+    before, service.bearable, service.size = follower.memory["until"], 1000, 1
+    ok = service.paths()
+    service.troubles = [ok["/v2/status"], *[ok["/v2/entries"]] * 2, status(502)]  # it fails on the way
+    await follower.sync()
+    assert follower.memory["until"] > before  # pages of a range that was given up don't use up the turn
+
+
 async def test_a_service_that_refuses_us_is_told_of_and_nothing_else_asked(service: Ncmec) -> None:
     follower = Follower(service, NcmecExchange(), FORMAT, "Basic eDp5")
     with pytest.raises(FeedTransportError, match="401"):

@@ -118,20 +118,21 @@ class _Reading:
         self.records = 0
 
     async def all(self, start: int, end: int, budget: int) -> int:
-        """Read from `start` to before `end`, both in seconds; ends early at `budget` pages.
+        """Read from `start` to before `end`, both in seconds; ends early at `budget` pages of exhausted
+        ranges, but not before something came: an empty list would be refused, and all would begin anew.
 
         Returns:
             as far as everything was read.
         """
-        length, calm = end - start, 0
-        while start < end and self._read < budget:
-            length = min(max(length, 1), end - start)
+        length, calm, pages, found = end - start, 0, 0, 0
+        while start < end and (pages < budget or not found):
+            length, before = min(max(length, 1), end - start), self._read
             try:
                 records = await self._range(start, start + length)
             except _TooMuch as e:
                 length, calm = int(length * min(e.share or 1 / _SHRINK, 1 / _SHRINK)), 0
                 continue
-            start += length
+            start, pages, found = start + length, pages + self._read - before, found + records
             calm = calm + 1 if records < _FEW else 0
             if calm > 1:
                 length *= _GROW
