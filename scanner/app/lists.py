@@ -143,7 +143,7 @@ class ListKeeper:
         try:
             yield
         except (FeedError, ConfigError) as e:
-            e.where = e.where.replace(str(staged), f"feed {name}") or f"feed {name}"
+            e.where = e.where.replace(str(staged), f"feed {name}")
             refused = e.reason if isinstance(e, FeedTrustError) else ""
             now = self._clock.now_ns()
             await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused)
