@@ -30,7 +30,7 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
         FeedError: the list can't be used.
         StorageError: the snapshot can't be written.
     """
-    for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32", "cp437", order["options"]["encoding"]):  # cp437: ZIP
         _load(encoding)
     feed_confinement.enter(
         Confinement.of(order["confinement"]),

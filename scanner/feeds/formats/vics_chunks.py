@@ -31,8 +31,8 @@ _STARTS = 4  # places that are looked at for its beginning
 
 _VALUE = re.compile(rb'"value"\s*:\s*\[', re.IGNORECASE)
 _BEGIN = b'{"value":['
-# What the two parsers see differently: halves of surrogate pairs, and what is no plain number. Of whole numbers
-# beyond 64 bits, which only the events refuse, looking would cost more than it is worth: no hash is one.
+# What the two parsers see differently: halves of surrogate pairs, and what is no plain number. Of whole
+# numbers beyond 64 bits, which only the events refuse, looking would cost more than it is worth.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_NUMBER = 18  # characters
 _CASES = frozenset({"media", "caseid", "casenumber"})
