@@ -154,7 +154,7 @@ class _Member(Layer):
             opened = zipfile.ZipFile(archive)
             chosen = _chosen(opened.infolist(), member)
             self._file = opened.open(chosen)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, ValueError) as e:
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, LookupError, OSError, ValueError) as e:
             raise _damaged("ZIP archive") from e
 
     def next(self, size: int) -> bytes:

@@ -83,7 +83,7 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
 
 def load_codecs(order: dict[str, Any]) -> None:
     """Load what text may be in, while it can be."""
-    for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32", "cp437", order["options"]["encoding"]):  # cp437: ZIP
         _load(encoding)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -29,6 +31,11 @@ from scanner.model.errors import FeedError, FeedProcessError, FeedRefusedError, 
 from scanner.model.ports import SystemIds
 from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses, ImportOrder
 from scanner.system import landlock
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 needs_openssl = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="needs openssl to make a certificate"
@@ -216,6 +223,31 @@ async def test_an_importer_that_was_taken_over_reaches_nothing_but_its_folder(gr
     with pytest.raises(FeedRefusedError) as refused:
         await ground.build(ground.processes(user), ground.order(**ground.everything()))
     assert json.loads(refused.value.what) == ["own folder"]
+    ground.check_untouched()
+
+
+def _archive() -> bytes:
+    """Larger than what is unpacked in memory."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("list.txt", GOOD)
+        archive.writestr("padding.bin", bytes(17 << 20))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("user", USERS)
+async def test_archives_and_large_json_are_read_with_what_is_within_reach(ground: Ground, user) -> None:
+    """Codecs and parsers are loaded before; an archive is unpacked in the process's own folder."""
+    records = ",".join(f'{{"MediaID":{n},"MD5":"{n + 1:032x}","Category":1}}' for n in range(40_000))
+    contents = (_archive(), zstd.compress(GOOD.encode()), f'{{"value":[{records}]}}'.encode())
+    for number, content in enumerate(contents):
+        source, target = ground.base / f"list-{number}", ground.work / f"target-{number}"
+        source.write_bytes(content)
+        order = ImportOrder("f", "feed f", "auto", FormatOptions(), 1, 1 << 26)
+        with opened_list(source) as descriptor:
+            answer = await ground.processes(user).build(order, descriptor, ground.work, target)
+        assert answer.counts.entries == (40_000 if number == 2 else 1)
+        target.unlink()
     ground.check_untouched()
 
 

@@ -119,7 +119,10 @@ def test_vics(rows, extra, cased, indent, bom):
 
 
 @SETTINGS
-@given(st.binary(max_size=300), st.sampled_from(["plain", "csv", "vics", "auto"]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from(["plain", "csv", "vics", "auto", "icse", "griffeye", "hashkeeper", "hashdeep"]),
+)
 def test_any_bytes_are_entries_or_a_feed_error(content, format):
     try:
         read(content, format)

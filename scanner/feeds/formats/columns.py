@@ -15,6 +15,8 @@ from scanner.model.hashes import KINDS
 _TYPED = ("type", "hash")
 _TOLD = ("severity", "labels", "added", "removed", "source", "key", "changed")
 _OTHERS = ("id", "category", "size", *_TYPED, *_TOLD)
+# Taken only where the configuration says so: a column that has such a name by chance would drop rows.
+_ONLY_MAPPED = frozenset({"key", "changed", "removed"})
 _ADORNED = ("hash", "sum", "digest", "checksum", "value")  # md5hash, md5_sum, HashMD5: columns of md5
 _DELIMITERS = ",;\t|"
 
@@ -149,7 +151,7 @@ def _by_place(headers: Sequence[str], mapping: Mapping[str, str]) -> dict[int, s
 def _natural(header: str) -> str:
     """The field a header names by itself, "" for none."""
     own = kind_name(header)
-    if own in KINDS or own in _OTHERS:
+    if own in KINDS or (own in _OTHERS and own not in _ONLY_MAPPED):
         return own
     for word in _ADORNED:
         bare = own.removesuffix(word).removeprefix(word)

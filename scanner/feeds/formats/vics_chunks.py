@@ -31,9 +31,10 @@ _STARTS = 4  # places that are looked at for its beginning
 
 _VALUE = re.compile(rb'"value"\s*:\s*\[', re.IGNORECASE)
 _BEGIN = b'{"value":['
-# What the two parsers see differently: halves of surrogate pairs, and numbers of more than 64 bits.
+# What the two parsers see differently: halves of surrogate pairs, and what is no plain number. Of whole
+# numbers beyond 64 bits, which only the events refuse, looking would cost more than it is worth.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONGEST_NUMBER = 18  # digits
+_LONGEST_NUMBER = 18  # characters
 _CASES = frozenset({"media", "caseid", "casenumber"})
 _DIRECT = ("md5", "sha1", "sha256")
 _FIELDS = WANTED | _CASES | {"alternativehashes"}
@@ -187,17 +188,11 @@ def _no_json(text: str) -> Any:
     raise ValueError("NaN and the like are no JSON")
 
 
-def _number(text: str) -> int:
-    if len(text) > _LONGEST_NUMBER:
-        raise ValueError("a number that the events judge")
-    return int(text)
-
-
 def _parsed(chunk: bytes) -> list[Any] | None:
     """The records of a chunk; None where it is none, or has what only the events may judge."""
     try:
         text = f"[{chunk.decode('utf-8')}]"
-        found = json.loads(text, parse_constant=_no_json, parse_int=_number, parse_float=_decimal)
+        found = json.loads(text, parse_constant=_no_json, parse_float=_decimal)
     except (ValueError, RecursionError):
         return None
     assert isinstance(found, list)

@@ -212,13 +212,23 @@ def test_what_else_is_told_of_an_entry_is_kept(read):
         f"{MD5},A,a; b|c,2024-01-02T03:04:05.5Z,2025-01-01,Hotline,x-1,1700000000\n"
         f"{MD5},,,1/2/2024 3:04 PM,,,,1700000000123\n"
     )
-    [full, bare], _ = read(text.encode())
+    [full, bare], _ = read(text.encode(), columns=columns_of("removed", "key", "changed"))
     added, removed = 1_704_164_645_500_000_000, 1_735_689_600_000_000_000
     assert full.about == About("A", ("a", "b", "c"), added, removed, "Hotline")
     assert (full.key, full.changed_ns) == ("x-1", 1_700_000_000_000_000_000)
     assert (bare.about, bare.changed_ns) == (None, 1_700_000_000_123_000_000)
     with pytest.raises(FeedFormatError, match=r"line 2, column 'removed': expected a time in ISO 8601"):
-        read(f"md5,removed\n{MD5},1/2/2024\n".encode())
+        read(f"md5,removed\n{MD5},1/2/2024\n".encode(), columns=columns_of("removed"))
+
+
+def columns_of(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def test_what_takes_rows_away_is_never_taken_from_a_header_alone(read):
+    """Each row has the same word there: as keys all but one of them would be lost."""
+    [entry] = read(f"md5,key,removed,changed\n{MD5},no,no,no\n".encode())[0]
+    assert entry == Entry((("md5", RAW["md5"]),))
 
 
 @pytest.mark.parametrize("photodna", [base64.b64encode(bytes(144)).decode(), bytes(144).hex()])
