@@ -17,7 +17,7 @@ from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.importing import FeedChange
-from scanner.app.lists import ListKeeper, Lists
+from scanner.app.lists import ListKeeper, Lists, refusing_checks
 from scanner.app.pools import worker_pool
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import MetricsReporter
@@ -28,6 +28,7 @@ from scanner.app.state import (
     default_state_directory,
     sweep,
 )
+from scanner.app.suppressing import Suppression, made
 from scanner.app.threads import in_thread
 from scanner.app.tools import Tools
 from scanner.app.vaults import vault_for
@@ -35,13 +36,14 @@ from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
 from scanner.hashing import absent_layers
-from scanner.index import OpenFeed
+from scanner.index import OpenFeed, Snapshot
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
+from scanner.model.times import iso
 from scanner.observability import Metrics
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.stalling import Stuck
@@ -76,7 +78,8 @@ class App:
         self.in_hand = InHand()  # cases that a thread of this process works on
         self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become
-        self.keeper = ListKeeper(config, state, self.clock, self.ids)
+        self.keeper = ListKeeper(config, state, self.clock, self.ids, self._actor)
+        self.keeper.on_suppressed = self._count_suppressed
 
     @classmethod
     def from_files(cls, config_path: Path | None, state_dir: Path | None) -> App:
@@ -137,6 +140,9 @@ class App:
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)
+
+    def _count_suppressed(self, feed: str) -> None:
+        self.metrics.suppressed_match(feed)  # those of now: a reload goes on with the former ones
 
     def take_over(self, old: App) -> None:
         """Go on counting where the app of the former configuration ended."""
@@ -344,6 +350,43 @@ class App:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
+    def suppress(self, wanted: Suppression) -> Suppression:
+        """Let an entry of a list not act for a while; on record.
+
+        Raises:
+            NotFoundError: the list in use has no such entry.
+            ConfigError: see `suppressing.made`.
+            BusyError, StorageError: it can't be written.
+        """
+        self.keeper.feed(wanted.feed)
+        current = self.keeper.store.current(wanted.feed)
+        snapshot = None if current is None else Snapshot.open(current, verify=False)
+        try:
+            decision = made(snapshot, wanted)
+        finally:
+            if snapshot is not None:
+                snapshot.close()
+        self.state.prepare()
+        # On record first: a decision that nobody can be asked about must not hold.
+        with self.ledger() as ledger:
+            text = f"suppressed entry {wanted.entry} of feed {wanted.feed} until {iso(wanted.until_ns)}"
+            ledger.note(f"{text}: {wanted.note}", wanted.who, wanted.since_ns)
+        self.keeper.suppressions.add(decision, wanted.since_ns)
+        return decision
+
+    def lift(self, feed: str, entry: str, note: str) -> Suppression:
+        """Let a suppressed entry act again; on record.
+
+        Raises:
+            NotFoundError: it is not suppressed.
+            BusyError, StorageError: it can't be written.
+        """
+        now = self.clock.now_ns()
+        lifted = self.keeper.suppressions.lift(feed, entry, now)
+        with self.ledger() as ledger:
+            ledger.note(f"lifted suppression of entry {entry} of feed {feed}: {note}", self.actor, now)
+        return lifted
+
     async def sync_feed(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
         """Sync one feed and count how that went; `accept` and `wait` as in ListKeeper.sync.
 
@@ -352,8 +395,10 @@ class App:
         """
         try:
             change = await self.keeper.sync(name, accept=accept, wait=wait)
-        except FeedError:
+        except FeedError as e:
             self.metrics.feed_synced(name, "failed")
+            for check in refusing_checks(e):
+                self.metrics.feed_refused(name, check)
             raise
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)

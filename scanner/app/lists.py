@@ -5,30 +5,39 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import structlog
 
 from scanner.app.adhoc import AdhocLists
-from scanner.app.importing import FeedChange, Importer, opened_list
+from scanner.app.guarding import Guarding
+from scanner.app.importing import Candidate, FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
+from scanner.app.suppressing import Suppression, Suppressions
+from scanner.app.terms import terms_of
 from scanner.config import Config, FeedConfig, mask_url
-from scanner.feeds import FeedState, FeedStore, FetchRequest
+from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest
+from scanner.feeds.guard import MALFORMED, FeedGuardError
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
+    FeedMalformedError,
+    ScannerError,
     SnapshotError,
 )
-from scanner.model.feeds import FeedTerms, Polarity
+from scanner.model.feeds import FeedTerms
 from scanner.model.ports import Clock, Ids
 from scanner.system.locking import FileLock
 
 log = structlog.get_logger("hostsweep.feeds")
 
+_ADHOC = re.compile(r"adhoc-[0-9a-f]{32}")  # as AdhocLists names them
 _LOCK_PAUSE = 0.2  # seconds between two looks whether another process is done with a feed
 
 
@@ -38,39 +47,37 @@ class Lists:
 
     Attributes:
         places: the snapshot that was opened for each configured feed which has one.
+        suppressions: the decisions that held when they were opened.
+        suppressed: ids of the entries that these speak of, by feed.
     """
 
     index: Index
     feeds: tuple[OpenFeed, ...]
     places: Mapping[str, Path]
+    suppressions: tuple[Suppression, ...] = ()
+    suppressed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def terms(self) -> Mapping[str, FeedTerms]:
         return {f.terms.name: f.terms for f in self.feeds}
 
 
-def terms_of(feed: FeedConfig) -> FeedTerms:
-    """What the operator says of a feed."""
-    return FeedTerms(
-        name=feed.name,
-        polarity=Polarity(feed.polarity),
-        categories=None if feed.categories is None else frozenset(feed.categories),
-        quarantine_exact=feed.on_match.exact == "quarantine",
-        quarantine_perceptual=feed.on_match.perceptual == "quarantine",
-    )
-
-
 class ListKeeper:
     """Keeps the feeds of a configuration up to date in the state directory."""
 
-    def __init__(self, config: Config, state: StateDirectory, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, config: Config, state: StateDirectory, clock: Clock, ids: Ids, actor: str = ""
+    ) -> None:
         self._config = config
         self._state = state
         self._clock = clock
         self._ids = ids
         self.store = FeedStore(state.feeds)
-        self._importer = Importer(config, clock, ids)
-        self.adhoc = AdhocLists(self._importer, state)
+        self.suppressions = Suppressions(state.suppressions)
+        self.on_suppressed: Callable[[str], None] | None = None  # told the feed of each suppressed match
+        guarding = Guarding(config, self.store, state.ledger if state.feeds_are_ours else None)
+        self._importer = Importer(config, clock, ids, guarding=guarding, actor=actor)
+        self.adhoc = AdhocLists(Importer(config, clock, ids), state)
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.
@@ -94,7 +101,7 @@ class ListKeeper:
         """Fetch a feed if it changed and build its index; the last good list stays on any failure.
 
         Args:
-            accept: take the list even if it is far smaller than the one in use.
+            accept: take the list whatever the guard finds; that is on record.
             wait: seconds for another process that is syncing it to be done.
 
         Raises:
@@ -109,7 +116,12 @@ class ListKeeper:
                 return await self._sync(feed, staged, accept)
             except (FeedError, ConfigError) as e:
                 e.where = e.where.replace(str(staged), f"feed {name}")
-                await asyncio.to_thread(self.store.record_failure, name, str(e), self._clock.now_ns())
+                refused = refusing_checks(e)
+                if refused:
+                    log.error("feed_guard_refused", feed=name, checks=list(refused), error=str(e))
+                await asyncio.to_thread(
+                    self.store.record_failure, name, str(e), self._clock.now_ns(), refused=refused
+                )
                 raise
             finally:
                 staged.unlink(missing_ok=True)
@@ -125,11 +137,12 @@ class ListKeeper:
                     raise
             await asyncio.sleep(_LOCK_PAUSE)
 
-    async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
+    def _request(self, feed: FeedConfig) -> FetchRequest:
+        """What is asked of the publisher, with what is known of the list in use; blocking."""
         state = self.store.state(feed.name)
         # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
-        have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
-        request = FetchRequest(
+        have_list = self._have_list(state, feed)
+        return FetchRequest(
             feed=feed.name,
             url=feed.url,
             etag=state.etag if have_list else "",
@@ -140,14 +153,24 @@ class ListKeeper:
             basic_file=feed.basic_file,
             exchange=feed.exchange or "",
             options=dict(feed.options),
-            memory=await asyncio.to_thread(self._memory, state) if have_list else "",
+            memory=self._memory(state) if have_list else "",
             now_ns=self._clock.now_ns(),
         )
+
+    def _have_list(self, state: FeedState, feed: FeedConfig) -> bool:
+        return self.store.current(feed.name) is not None and state.origin == _origin(feed)
+
+    def _unchanged(self, feed: FeedConfig, fetched: Fetched) -> bool:
+        """The publisher's list is the one in use."""
+        state = self.store.state(feed.name)
+        same = self._have_list(state, feed) and fetched.sha256 == state.source_sha256
+        return fetched.not_modified or (same and not fetched.partial)
+
+    async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
+        request = await asyncio.to_thread(self._request, feed)
         fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
         now = self._clock.now_ns()
-        if fetched.not_modified or (
-            have_list and fetched.sha256 == state.source_sha256 and not fetched.partial
-        ):
+        if self._unchanged(feed, fetched):
             await asyncio.to_thread(
                 self.store.record_not_modified,
                 feed.name,
@@ -158,7 +181,7 @@ class ListKeeper:
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
-            answer = await self._importer.build(
+            built = await self._importer.build(
                 feed,
                 staged,
                 descriptor,
@@ -175,11 +198,61 @@ class ListKeeper:
             etag=fetched.etag,
             last_modified=fetched.last_modified,
             source_sha256=fetched.sha256,
-            format=answer.format,
-            counts=asdict(answer.counts),
+            format=built.answer.format,
+            counts=asdict(built.answer.counts),
             origin=_origin(feed),
+            guard=built.guard,
+            accepted=built.accepted,
         )
-        return FeedChange(feed.name, "updated", answer.counts.entries)
+        return FeedChange(feed.name, "updated", built.answer.counts.entries, built.findings)
+
+    @asynccontextmanager
+    async def rehearsed(self, name: str) -> AsyncIterator[Candidate | None]:
+        """Fetch a feed and build its index, and leave everything as it is: the candidate, which is gone
+        after the block; None where the publisher's list is the one in use. Waits for nobody, as nothing is
+        written.
+
+        Raises:
+            FeedError: the publisher's side failed; recorded nowhere.
+            StorageError: ours failed.
+        """
+        feed = self.feed(name)
+        staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
+        try:
+            request = await asyncio.to_thread(self._request, feed)
+            fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+            if self._unchanged(feed, fetched):
+                yield None
+                return
+            with opened_list(staged) as descriptor:
+                made = self._importer.candidate(
+                    feed,
+                    staged,
+                    descriptor,
+                    self.store,
+                    self._state.feeds_work,
+                    accept=True,
+                    memory=fetched.memory,
+                    partial=fetched.partial,
+                )
+                async with made as candidate:
+                    yield candidate
+        except (FeedError, ConfigError) as e:
+            e.where = e.where.replace(str(staged), f"feed {name}")
+            raise
+        finally:
+            staged.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def rehearsed_file(
+        self, feed: FeedConfig, source: Path, descriptor: int
+    ) -> AsyncIterator[Candidate]:
+        """As `rehearsed`, for a list on this machine; arguments as of `import_file`."""
+        made = self._importer.candidate(
+            feed, source, descriptor, self.store, self._state.feeds_work, accept=True
+        )
+        async with made as candidate:
+            yield candidate
 
     def _memory(self, state: FeedState) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
@@ -193,22 +266,54 @@ class ListKeeper:
             snapshot.close()
 
     async def import_file(
-        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
+        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False, wait: float = 0.0
     ) -> FeedChange:
         """Import a list by hand, in place of the feed's own source.
 
         Args:
             source: the list's path, for errors.
             descriptor: of the list, see `opened_list`.
-            accept: take it even if it lost most of its entries.
+            accept: take it whatever the guard finds.
+            wait: seconds for another process that is syncing the feed to be done.
 
         Raises:
+            BusyError: it was not done.
             FeedError: the list can't be used.
             StorageError: the index can't be written.
         """
-        return await self._importer.by_hand(
-            feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
-        )
+        with await self._locked(feed.name, wait):
+            try:
+                return await self._importer.by_hand(
+                    feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
+                )
+            except FeedError as e:
+                if refused := refusing_checks(e):
+                    log.error("feed_guard_refused", feed=feed.name, checks=list(refused), error=str(e))
+                raise
+
+    # Feeds that are not configured any more
+
+    def left_over(self) -> list[FeedState]:
+        """States of feeds that the configuration does not name; lists of the command line are none."""
+        configured = {feed.name for feed in self._config.feeds}
+        return [s for s in self.store.list() if s.name not in configured and not _ADHOC.fullmatch(s.name)]
+
+    def forget(self, name: str) -> None:
+        """Remove the lists and the record of a feed that is not configured any more; its cases stay.
+
+        Raises:
+            ConfigError: it is configured.
+            NotFoundError: nothing of it is there.
+            BusyError: another process is syncing it.
+        """
+        if any(feed.name == name for feed in self._config.feeds):
+            raise ConfigError(
+                "this feed is configured: it would be fetched again",
+                where=f"feed {name}",
+                remedy="Take it out of the configuration first",
+            )
+        self.store.forget(name)
+        log.warning("feed_forgotten", feed=name)
 
     # Opening
 
@@ -234,7 +339,10 @@ class ListKeeper:
             kind: Threshold(limit.max_distance, limit.min_quality)
             for kind, limit in matching.by_kind().items()
         }
-        return Lists(Index(feeds, thresholds), tuple(feeds), places)
+        decisions = self.suppressions.active(self._clock.now_ns())
+        suppressed = _suppressed(feeds, decisions)
+        index = Index(feeds, thresholds, suppressed=suppressed, held=self.on_suppressed)
+        return Lists(index, tuple(feeds), places, decisions, suppressed)
 
     def _opened(self, name: str, path: Path) -> tuple[Snapshot, Path]:
         """The list, or the one that took its place meanwhile: whoever syncs removes all but the last two."""
@@ -250,6 +358,24 @@ class ListKeeper:
         """Entries of a feed's current list."""
         counts = self.store.state(name).counts or {}
         return int(counts.get("entries", 0))
+
+
+def _suppressed(feeds: Sequence[OpenFeed], decisions: Sequence[Suppression]) -> Mapping[str, frozenset[str]]:
+    """Ids of the entries of these lists that decisions speak of, by feed."""
+    found: dict[str, frozenset[str]] = {}
+    for feed in feeds:
+        name = feed.terms.name
+        of_feed = [d.entries(feed.snapshot) for d in decisions if d.feed == name]
+        if any(of_feed):
+            found[name] = frozenset().union(*of_feed)
+    return found
+
+
+def refusing_checks(error: ScannerError) -> tuple[str, ...]:
+    """The names of the guard's checks that refused a list; none if that is not why it failed."""
+    if isinstance(error, FeedGuardError):
+        return error.reasons
+    return (MALFORMED,) if isinstance(error, FeedMalformedError) else ()
 
 
 def _origin(feed: FeedConfig) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scanner.app.app import App
+from scanner.app.freshness import freshness
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
 from scanner.model.names import display
@@ -16,8 +17,10 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
     """A feed in figures; never a hash."""
     config, state = app.keeper.feed(name), app.keeper.store.state(name)
     counts = state.counts or {}
+    fresh = freshness(app.keeper.store, config, app.clock.now_ns())
     return {
         "name": name,
+        "configured": True,
         "polarity": config.polarity,
         "format": state.format or config.format,
         "url": app.keeper.shown_url(name),
@@ -28,10 +31,38 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "categories_acting": sorted(config.categories) if config.categories is not None else "default",
         "refused": counts.get("refused", {}),
         "unsupported": counts.get("unsupported", {}),
+        "malformed": counts.get("malformed", 0),
+        "benign": dict(state.guard),
+        "refusals": dict(state.refusals),
+        "accepted": [dict(record) for record in state.accepted],
+        "overdue": fresh.overdue,
+        "age_seconds": None if fresh.age is None else int(fresh.age),
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
         "last_error": state.last_error or None,
     }
+
+
+def unconfigured_feeds(app: App) -> list[dict[str, Any]]:
+    """Feeds that are not configured any more and whose lists are still there: none of them acts."""
+    found = []
+    for state in app.keeper.left_over():
+        counts = state.counts or {}
+        found.append(
+            {
+                "name": state.name,
+                "configured": False,
+                "polarity": None,
+                "format": state.format or None,
+                "loaded": False,
+                "entries": counts.get("entries", 0),
+                "hashes": counts.get("hashes", {}),
+                "overdue": False,
+                "last_success_ns": state.last_success_ns or None,
+                "last_error": None,
+            }
+        )
+    return found
 
 
 def volume_status(name: str, path: str | None, scans: VolumeScans | None) -> dict[str, Any]:

@@ -31,8 +31,7 @@ def _print(state: dict[str, Any]) -> None:
     columns = ("volume", "last scan", ">files", ">hits", ">covered", "")
     out.print(table("Volumes", columns, [_volume(v) for v in state["volumes"]]))
     rows = [
-        (f["name"], f"{f['entries']:,}", time_text(f["last_success_ns"]), f["last_error"] or "")
-        for f in state["feeds"]
+        (f["name"], f"{f['entries']:,}", time_text(f["last_success_ns"]), _trouble(f)) for f in state["feeds"]
     ]
     out.print(table("Feeds", ("feed", ">entries", "last success", "error"), rows))
     cases, vault, brake = state["cases"], state["quarantine"], state["brake"]
@@ -48,6 +47,11 @@ def _print(state: dict[str, Any]) -> None:
         )
     else:
         out.print("Brake: not engaged.")
+
+
+def _trouble(feed: dict[str, Any]) -> str:
+    said = (["overdue"] if feed["overdue"] else []) + ([feed["last_error"]] if feed["last_error"] else [])
+    return "; ".join(said)
 
 
 def _volume(volume: dict[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,13 @@ from scanner.feeds.detect import choose
 from scanner.feeds.formats import available_formats
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
-from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
+from scanner.model.errors import (
+    FeedError,
+    FeedFormatError,
+    FeedMalformedError,
+    FeedRefusedError,
+    ScannerError,
+)
 from scanner.model.feeds import ImportCounts, Item
 
 
@@ -59,6 +65,7 @@ def import_list(
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
+        FeedMalformedError: more of its records are malformed than may be.
         FeedRefusedError: it can't be read, its format can't be told, or it has no usable entry.
         ConfigError: an installed package's format can't be loaded.
     """
@@ -104,7 +111,7 @@ def _check_malformed(counts: ImportCounts, allowed: float) -> None:
     if counts.malformed <= allowed * whole:
         return
     more = f", and {counts.malformed - 1:,} more of {whole:,} records" if counts.malformed > 1 else ""
-    raise FeedFormatError(
+    raise FeedMalformedError(
         f"{counts.first_malformed}{more}: more than {allowed:.2%} of the records are malformed",
         remedy="The last good list stays in use. Tell the publisher, or raise the feed's max_malformed",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -33,6 +33,10 @@ class FeedState:
         current, previous: file names of snapshots, "" if there is none.
         format: the list in use was read with.
         counts: of the list in use, as ImportCounts has them.
+        guard: what the guard counted of the list in use: entries of harmless content by what that is.
+        refusals: lists that were refused, by the check that did it.
+        accepted: the last lists that were taken although the guard found something: when (`at_ns`), by whom
+            (`who`) and what it had found (`findings`, a text each).
         results: attempts by result: updated, not_modified, failed.
         warning: something to tell the operator, "" if all is well.
     """
@@ -50,6 +54,9 @@ class FeedState:
     previous: str = ""
     format: str = ""
     counts: Mapping[str, Any] = field(default_factory=dict)
+    guard: Mapping[str, int] = field(default_factory=dict)
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    accepted: Sequence[Mapping[str, Any]] = field(default_factory=list)
     results: Mapping[str, int] = field(default_factory=dict)
     warning: str = ""
 
@@ -91,6 +98,9 @@ def from_json(name: str, data: bytes) -> FeedState:
         raise ValueError("'source_sha256' is no digest")
     if values["name"] != name:
         raise ValueError("it is the state of another feed")
-    if not all(type(n) is int for n in values["results"].values()):
-        raise ValueError("'results' are no numbers")
+    for key in ("results", "guard", "refusals"):
+        if not all(type(n) is int for n in values[key].values()):
+            raise ValueError(f"'{key}' are no numbers")
+    if not all(isinstance(item, dict) for item in values["accepted"]):
+        raise ValueError("'accepted' is no list of records")
     return FeedState(**values)

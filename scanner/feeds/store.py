@@ -18,11 +18,14 @@ from typing import Any
 
 from scanner.feeds.staging import storage_errors
 from scanner.feeds.state import SNAPSHOT_NAME, FeedState, from_json, shortened, to_json
-from scanner.model.errors import BusyError, ConfigError, StorageError
+from scanner.model.errors import BusyError, ConfigError, NotFoundError, StorageError
 from scanner.system.locking import FileLock, LockHeld
 
 # The name becomes a directory: no separator, no leading dot, 64 characters.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+_ACCEPTED_KEPT = 50  # records of a person's decisions: years of them, and a small file
 
 
 class FeedStore:
@@ -119,9 +122,16 @@ class FeedStore:
         format: str,
         counts: Mapping[str, Any],
         origin: str = "",
+        guard: Mapping[str, int] | None = None,
+        accepted: Mapping[str, Any] | None = None,
     ) -> FeedState:
-        """A new list was fetched, imported and promoted; for `origin` see FeedState."""
+        """A new list was fetched, imported and promoted; for `origin` and `guard` see FeedState.
+
+        Args:
+            accepted: one more record of FeedState's.
+        """
         state = self.state(name)
+        kept = list(state.accepted) if accepted is None else [*state.accepted, dict(accepted)]
         return self._write(
             replace(
                 state,
@@ -134,6 +144,8 @@ class FeedStore:
                 origin=origin,
                 format=format,
                 counts=dict(counts),
+                guard=dict(guard or {}),
+                accepted=kept[-_ACCEPTED_KEPT:],
                 results=state.counted("updated"),
                 warning="",
             )
@@ -157,17 +169,40 @@ class FeedStore:
             )
         )
 
-    def record_failure(self, name: str, error: str, now_ns: int) -> FeedState:
-        """An attempt failed; the list in use stays, and grows older."""
+    def record_failure(self, name: str, error: str, now_ns: int, *, refused: Sequence[str] = ()) -> FeedState:
+        """An attempt failed; the list in use stays, and grows older.
+
+        Args:
+            refused: the checks that refused a list, if that was why.
+        """
         state = self.state(name)
+        refusals = dict(state.refusals)
+        for check in refused:
+            refusals[check] = refusals.get(check, 0) + 1
         return self._write(
             replace(
                 state,
                 last_attempt_ns=now_ns,
                 last_error=shortened(error) or "unknown error",
+                refusals=refusals,
                 results=state.counted("failed"),
             )
         )
+
+    def forget(self, name: str) -> None:
+        """Remove all there is of a feed; whoever has its list open keeps that.
+
+        Raises:
+            NotFoundError: there is nothing.
+            BusyError: another process has it.
+        """
+        directory = self._directory(name)
+        with storage_errors(directory):
+            if not directory.is_dir() or directory.is_symlink():
+                raise NotFoundError("nothing is kept of this feed", where=f"feed {name}")
+        with self.lock(name), storage_errors(directory):
+            shutil.rmtree(directory)
+            _sync(self._root)
 
     def lock(self, name: str) -> FileLock:
         """Take the feed for this process, until released.

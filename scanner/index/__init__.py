@@ -4,11 +4,21 @@ from scanner.index.acting import OpenFeed, Threshold, acting_categories
 from scanner.index.build import SnapshotBuilder, SnapshotInfo
 from scanner.index.delta import Delta, acting_values, added
 from scanner.index.index import MAX_MATCHES, Index
+from scanner.index.inspecting import (
+    Change,
+    changes,
+    entries_of_keys,
+    entry_keys,
+    most_repeated,
+    nothing_shown,
+    shared_entries,
+)
 from scanner.index.layout import KindMeta, Meta, Origin
 from scanner.index.snapshot import EntryInfo, Snapshot
 
 __all__ = [
     "MAX_MATCHES",
+    "Change",
     "Delta",
     "EntryInfo",
     "Index",
@@ -23,4 +33,10 @@ __all__ = [
     "acting_categories",
     "acting_values",
     "added",
+    "changes",
+    "entries_of_keys",
+    "entry_keys",
+    "most_repeated",
+    "nothing_shown",
+    "shared_entries",
 ]

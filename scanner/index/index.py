@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_count, complete_thresholds
+from scanner.index.snapshot import EntryInfo
+from scanner.index.uniform import value_shows_nothing
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 
@@ -23,13 +26,24 @@ class Index:
     Args:
         feeds: in the operator's order.
         thresholds: by perceptual kind; kinds without one have the model's defaults.
+        suppressed: by feed, ids of entries that don't act for now.
+        held: told the feed whenever a file equals or resembles such an entry; called from any thread.
 
     Raises:
         RuntimeError: a list has a perceptual kind of which no threshold is known.
     """
 
-    def __init__(self, feeds: Sequence[OpenFeed], thresholds: Mapping[str, Threshold]) -> None:
+    def __init__(
+        self,
+        feeds: Sequence[OpenFeed],
+        thresholds: Mapping[str, Threshold],
+        *,
+        suppressed: Mapping[str, AbstractSet[str]] | None = None,
+        held: Callable[[str], None] | None = None,
+    ) -> None:
         self.feeds = tuple(feeds)
+        self._suppressed = [frozenset((suppressed or {}).get(f.terms.name, ())) for f in feeds]
+        self._held = held
         self.thresholds = complete_thresholds(feeds, thresholds)
         self._acting = [acting_categories(feed) for feed in feeds]
         self._counts = [
@@ -55,7 +69,10 @@ class Index:
             for feed, acting in zip(self.feeds, self._acting, strict=True)
         ]
         limits = sorted((kind, t.max_distance, t.min_quality) for kind, t in self.thresholds.items())
-        return hashlib.sha256(json.dumps([feeds, limits]).encode("ascii")).hexdigest()
+        said: list[object] = [feeds, limits]
+        if any(self._suppressed):
+            said.append([sorted(ids) for ids in self._suppressed])
+        return hashlib.sha256(json.dumps(said).encode("ascii")).hexdigest()
 
     def match(self, digests: Digests) -> tuple[Match, ...]:
         """Acting entries of illegal feeds that the file equals or resembles, the strongest first.
@@ -74,24 +91,35 @@ class Index:
         ranked: list[_Ranked] = []
         for order, feed in enumerate(self.feeds):
             if not feed.benign:
-                ranked += self._exact(order, digests.exact)
-                ranked += self._perceptual(order, digests)
+                held: list[EntryInfo] = []
+                ranked += self._exact(order, digests.exact, held)
+                ranked += self._perceptual(order, digests, held)
+                if held and self._held is not None:
+                    self._held(feed.terms.name)
         if not ranked or self._vetoed(digests):
             return ()
         ranked.sort(key=lambda pair: pair[0])
         return tuple(dict.fromkeys(match for _, match in ranked))
 
-    def _exact(self, order: int, digests: Mapping[str, bytes]) -> Iterator[_Ranked]:
-        feed, acting = self.feeds[order], self._acting[order]
+    def _acts(self, order: int, entry: EntryInfo, held: list[EntryInfo]) -> bool:
+        if entry.category not in self._acting[order]:
+            return False
+        if entry.id in self._suppressed[order]:
+            held.append(entry)
+            return False
+        return True
+
+    def _exact(self, order: int, digests: Mapping[str, bytes], held: list[EntryInfo]) -> Iterator[_Ranked]:
+        feed = self.feeds[order]
         seen: set[int] = set()
         for kind, value in sorted(digests.items(), key=lambda item: -len(item[1])):
-            entries = [e for e in feed.snapshot.exact(kind, value) if e.category in acting]
+            entries = [e for e in feed.snapshot.exact(kind, value) if self._acts(order, e, held)]
             for entry in [e for e in entries if e.number not in seen][:MAX_MATCHES]:
                 match = Match(kind, feed.terms.name, entry.id, entry.category)
                 yield (0, -len(value), order, entry.number), match
             seen.update(e.number for e in entries)
 
-    def _perceptual(self, order: int, digests: Digests) -> Iterator[_Ranked]:
+    def _perceptual(self, order: int, digests: Digests, held: list[EntryInfo]) -> Iterator[_Ranked]:
         feed = self.feeds[order]
         best: dict[tuple[str, int], _Ranked] = {}
         for seen in digests.perceptual:
@@ -100,9 +128,12 @@ class Index:
             threshold = self.thresholds[seen.kind]
             if seen.quality < threshold.min_quality:
                 continue
-            for distance, entry in feed.snapshot.near(seen.kind, seen.value, threshold.max_distance):
+            near = feed.snapshot.near(seen.kind, seen.value, threshold.max_distance)
+            if near and value_shows_nothing(seen.kind, seen.value):
+                continue  # any picture of this form would be a hit, whatever the entry was made of
+            for distance, entry in near:
                 known = best.get((seen.kind, entry.number))
-                if entry.category not in self._acting[order] or (known and known[1].distance <= distance):
+                if (known and known[1].distance <= distance) or not self._acts(order, entry, held):
                     continue
                 share = distance / (8 * len(seen.value))
                 match = Match(

@@ -168,6 +168,39 @@ class Snapshot:
             mask: npt.NDArray[np.bool_] = chosen[numbers]
             return mask
 
+    def entry_numbers(self, kind: str) -> npt.NDArray[np.uint32]:
+        """For each of `keys(kind)` the number of its entry, from 0 on.
+
+        Raises:
+            SnapshotError: the file is damaged: a number leads nowhere.
+        """
+        self._ask()
+        if kind not in self._kinds:
+            return np.empty(0, dtype=np.uint32)
+        with _as_snapshot_error(self._path):
+            numbers = np.asarray(self._kinds[kind].entries)
+            if int(numbers.max()) >= self.meta.entries:
+                raise DamagedLayout("an entry's number leads nowhere")
+            return numbers
+
+    def has_entry(self, own: str) -> bool:
+        """Whether some entry has this id of the publisher's."""
+        self._ask()
+        if self._id_ends is None or not own:
+            return False
+        wanted = own.encode("utf-8", "backslashreplace")
+        ends = np.asarray(self._id_ends)
+        first, last = self._ids.offset, self._ids.offset + self._ids.length
+        at = self._file.find(wanted, first, last)
+        while at >= 0:
+            # The ids stand one after another: found only where one begins and ends just here.
+            row = int(np.searchsorted(ends, at - first, side="right"))
+            start = int(ends[row - 1]) if row else 0
+            if start == at - first and int(ends[row]) - start == len(wanted):
+                return True
+            at = self._file.find(wanted, at + 1, last)
+        return False
+
     def close(self) -> None:
         """Let go of the file; no question may be asked after that.
 

@@ -18,6 +18,7 @@ from scanner.model.errors import (
     ConfigError,
     FeedError,
     FeedFormatError,
+    FeedMalformedError,
     FeedProcessError,
     FeedRefusedError,
     FeedTransportError,
@@ -32,7 +33,14 @@ MAX_ANSWER = 8 << 20
 
 _ERRORS: Mapping[str, type[ScannerError]] = {
     kind.__name__: kind
-    for kind in (ConfigError, FeedError, FeedFormatError, FeedRefusedError, FeedTransportError)
+    for kind in (
+        ConfigError,
+        FeedError,
+        FeedFormatError,
+        FeedMalformedError,
+        FeedRefusedError,
+        FeedTransportError,
+    )
 }
 _MAX_SENTENCE = 1000  # characters of each part of an error
 _MAX_TAG = 1024  # characters of an ETag or Last-Modified, as the transport keeps them

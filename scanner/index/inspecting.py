@@ -1,0 +1,151 @@
+"""Questions about whole lists: what they have in common, what changed, what stands too often. For the guard
+and for dry runs; each reads the list once, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.index.exact import Keys, as_keys, contained
+from scanner.index.snapshot import Snapshot
+from scanner.index.uniform import KIND as PDQ
+from scanner.index.uniform import shows_nothing
+
+_CHUNK = 1 << 16  # keys at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Values of one kind in two lists.
+
+    Attributes:
+        before, after: how many there are.
+        come, go: how many are in the new one only, and in the old one only.
+    """
+
+    before: int
+    after: int
+    come: int
+    go: int
+
+
+def changes(old: Snapshot | None, new: Snapshot) -> Mapping[str, Change]:
+    """What changes from one list to the next, by kind of hash."""
+    before = old.counts if old is not None else {}
+    found = {}
+    for kind in sorted({*before, *new.counts}):
+        ours = new.keys(kind) if kind in new.counts else None
+        theirs = old.keys(kind) if old is not None and kind in before else None
+        n, m = (0 if keys is None else len(keys) for keys in (theirs, ours))
+        come = m if theirs is None or ours is None else m - int(contained(ours, theirs).sum())
+        go = n if theirs is None or ours is None else n - int(contained(theirs, ours).sum())
+        found[kind] = Change(n, m, come, go)
+    return found
+
+
+def shared_entries(one: Snapshot, values: Mapping[str, Keys]) -> npt.NDArray[np.uint32]:
+    """Numbers of the entries of a list of which some exact value is among others', sorted keys by kind."""
+    found = [np.empty(0, dtype=np.uint32)]
+    for kind, meta in one.meta.kinds.items():
+        if meta.exact and kind in values:
+            found.append(one.entry_numbers(kind)[contained(one.keys(kind), values[kind])])
+    return np.unique(np.concatenate(found))
+
+
+def most_repeated(snapshot: Snapshot, more_than: int) -> Mapping[str, int]:
+    """By perceptual kind, the most different exact digests whose entries share one value, where these are
+    more than so many entries. Kinds without such a value, and lists without exact digests, are left out.
+
+    Raises:
+        SnapshotError: an entry's number leads nowhere.
+    """
+    exact = [k for k, meta in snapshot.meta.kinds.items() if meta.exact]
+    found = {}
+    for kind, meta in snapshot.meta.kinds.items():
+        if meta.exact or not exact:
+            continue
+        starts, lengths = _runs(snapshot.keys(kind), more_than)
+        if not len(starts):
+            continue
+        groups = _groups(snapshot, kind, starts, lengths)
+        most = max(_most_digests(snapshot, name, groups) for name in exact)
+        if most > more_than:
+            found[kind] = most
+    return found
+
+
+def entry_keys(snapshot: Snapshot, number: int) -> Mapping[str, list[bytes]]:
+    """The values of one entry, as the snapshot keeps them, by kind; nothing if there is no such entry."""
+    found = {}
+    for kind, meta in snapshot.meta.kinds.items():
+        rows = np.flatnonzero(snapshot.entry_numbers(kind) == number)
+        if len(rows):
+            found[kind] = _rows_as_bytes(snapshot.keys(kind), rows, meta.size)
+    return found
+
+
+def entries_of_keys(snapshot: Snapshot, keys: Mapping[str, Sequence[bytes]]) -> set[int]:
+    """Numbers of the entries that have all of these kinds' values, as `entry_keys` told them; of kinds that
+    this list lacks none is asked."""
+    found: set[int] | None = None
+    for kind, values in keys.items():
+        if kind not in snapshot.counts:
+            continue
+        numbers = snapshot.entry_numbers(kind)
+        wanted = as_keys(b"".join(values), snapshot.meta.kinds[kind].size)
+        low = np.searchsorted(snapshot.keys(kind), wanted, side="left")
+        high = np.searchsorted(snapshot.keys(kind), wanted, side="right")
+        of_kind = {int(n) for i, j in zip(low, high, strict=True) for n in numbers[i:j]}
+        found = of_kind if found is None else found & of_kind
+    return found or set()
+
+
+def _rows_as_bytes(keys: Keys, rows: npt.NDArray[np.intp], size: int) -> list[bytes]:
+    data = keys[rows].tobytes()
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def nothing_shown(snapshot: Snapshot) -> int:
+    """PDQ values of pictures without content."""
+    keys = snapshot.keys(PDQ)
+    return int(shows_nothing(keys.view(np.uint8).reshape(len(keys), -1)).sum()) if len(keys) else 0
+
+
+def _runs(keys: Keys, more_than: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where more than so many equal values stand in sorted keys, and how many."""
+    new = np.ones(len(keys), dtype=np.bool_)
+    for i in range(1, len(keys), _CHUNK):
+        part = keys[i - 1 : i + _CHUNK]
+        new[i : i + len(part) - 1] = part[1:] != part[:-1]
+    starts = np.flatnonzero(new)
+    lengths = np.diff(np.append(starts, len(keys)))
+    many = lengths > more_than
+    return starts[many], lengths[many]
+
+
+def _groups(
+    snapshot: Snapshot, kind: str, starts: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp]
+) -> npt.NDArray[np.uint32]:
+    """For each entry of the list the number of its group of equal values, from 1 on; 0: it is in none."""
+    entries = snapshot.entry_numbers(kind)
+    groups = np.zeros(snapshot.meta.entries, dtype=np.uint32)
+    for number, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True), 1):
+        groups[entries[start : start + length]] = number
+    return groups
+
+
+def _most_digests(snapshot: Snapshot, kind: str, groups: npt.NDArray[np.uint32]) -> int:
+    """The most different values of an exact kind in one group."""
+    of, width = groups[snapshot.entry_numbers(kind)], snapshot.meta.kinds[kind].size
+    rows = np.flatnonzero(of)
+    if not len(rows):
+        return 0
+    pairs = np.empty((len(rows), 4 + width), dtype=np.uint8)
+    pairs[:, :4] = of[rows].astype(">u4").view(np.uint8).reshape(-1, 4)
+    pairs[:, 4:] = snapshot.keys(kind)[rows].view(np.uint8).reshape(-1, width)
+    distinct = np.unique(as_keys(pairs.tobytes(), 4 + width)).view(np.uint8).reshape(-1, 4 + width)
+    numbers = np.ascontiguousarray(distinct[:, :4]).view(">u4")[:, 0]
+    return int(np.bincount(numbers.astype(np.intp)).max())
