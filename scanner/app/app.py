@@ -28,7 +28,6 @@ from scanner.app.state import (
     default_state_directory,
     sweep,
 )
-from scanner.app.suppressing import Suppression, made
 from scanner.app.threads import in_thread
 from scanner.app.tools import Tools
 from scanner.app.vaults import vault_for
@@ -36,14 +35,13 @@ from scanner.app.volumes import volume_of, volumes_for
 from scanner.catalog import Catalog
 from scanner.config import Config, load
 from scanner.hashing import absent_layers
-from scanner.index import OpenFeed, Snapshot
+from scanner.index import OpenFeed
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
-from scanner.model.times import iso
 from scanner.observability import Metrics
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.stalling import Stuck
@@ -349,43 +347,6 @@ class App:
         if not state.last_success_ns or self.keeper.store.current(name) is None:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
-
-    def suppress(self, wanted: Suppression) -> Suppression:
-        """Let an entry of a list not act for a while; on record.
-
-        Raises:
-            NotFoundError: the list in use has no such entry.
-            ConfigError: see `suppressing.made`.
-            BusyError, StorageError: it can't be written.
-        """
-        self.keeper.feed(wanted.feed)
-        current = self.keeper.store.current(wanted.feed)
-        snapshot = None if current is None else Snapshot.open(current, verify=False)
-        try:
-            decision = made(snapshot, wanted)
-        finally:
-            if snapshot is not None:
-                snapshot.close()
-        self.state.prepare()
-        # On record first: a decision that nobody can be asked about must not hold.
-        with self.ledger() as ledger:
-            text = f"suppressed entry {wanted.entry} of feed {wanted.feed} until {iso(wanted.until_ns)}"
-            ledger.note(f"{text}: {wanted.note}", wanted.who, wanted.since_ns)
-        self.keeper.suppressions.add(decision, wanted.since_ns)
-        return decision
-
-    def lift(self, feed: str, entry: str, note: str) -> Suppression:
-        """Let a suppressed entry act again; on record.
-
-        Raises:
-            NotFoundError: it is not suppressed.
-            BusyError, StorageError: it can't be written.
-        """
-        now = self.clock.now_ns()
-        lifted = self.keeper.suppressions.lift(feed, entry, now)
-        with self.ledger() as ledger:
-            ledger.note(f"lifted suppression of entry {entry} of feed {feed}: {note}", self.actor, now)
-        return lifted
 
     async def sync_feed(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
         """Sync one feed and count how that went; `accept` and `wait` as in ListKeeper.sync.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from scanner.app.freshness import Freshness
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.scanning import ScanResult
+from scanner.feeds import FeedState
 from scanner.hashing import expected_layers
 from scanner.model.errors import VaultError
 from scanner.observability import Metrics
@@ -29,7 +30,12 @@ def note_lists(metrics: Metrics, lists: Lists, keeper: ListKeeper, configured: t
         if name in configured:
             state = keeper.store.state(name)
             metrics.feed_success(name, state.last_success_ns)
-            metrics.feed_quality(name, sum(state.guard.values()), int(state.counts.get("malformed", 0)))
+            note_quality(metrics, state)
+
+
+def note_quality(metrics: Metrics, state: FeedState) -> None:
+    """What is wrong with the list in use, and was let pass."""
+    metrics.feed_quality(state.name, sum(state.guard.values()), int(state.counts.get("malformed", 0)))
 
 
 def note_vault(metrics: Metrics, unsecured: int, vault: Keeper) -> None:

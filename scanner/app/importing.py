@@ -142,6 +142,8 @@ class Importer:
                 accepted = self._accept(feed.name, judged)
             await asyncio.to_thread(store.promote, feed.name, candidate.path)
         guard = {} if judged is None else dict(judged.figures.benign)
+        if guard:
+            log.warning("feed_benign_entries", feed=feed.name, **guard)
         return Built(candidate.answer, guard, accepted)
 
     @asynccontextmanager

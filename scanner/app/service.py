@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scanner.app.app import App
-from scanner.app.figures import note_lists, note_overdue
+from scanner.app.figures import note_lists, note_overdue, note_quality
 from scanner.app.freshness import OverdueLog, all_fresh
 from scanner.app.importing import FeedChange
 from scanner.app.lists import Lists
@@ -90,6 +90,7 @@ class Service:
             self._count_syncs(name, state)
             if state.last_success_ns:
                 self.app.metrics.feed_success(name, state.last_success_ns)
+                note_quality(self.app.metrics, state)
             place = self.app.keeper.store.current(name)
             if place is not None and place not in (used.get(name), self._announced.get(name)):
                 self._announced[name] = place

@@ -36,7 +36,7 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "refusals": dict(state.refusals),
         "accepted": [dict(record) for record in state.accepted],
         "overdue": fresh.overdue,
-        "age_seconds": None if fresh.age is None else int(fresh.age),
+        "max_age_seconds": int(fresh.max_age),
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
         "last_error": state.last_error or None,

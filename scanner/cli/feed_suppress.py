@@ -40,19 +40,22 @@ def command(
     if not entry or not feed or not note or (not until and not lift):
         raise click.UsageError("expected ENTRY, --feed, --note, and --until (or --lift).")
     if lift:
-        context.app().lift(feed, entry, note)
+        from scanner.app.decisions import lift as lifted
+
+        lifted(context.app(), feed, entry, note)
         click.echo(f"{feed}: the entry acts again.")
         return 0
     return _suppress(context, entry, feed, str(until), note)
 
 
 def _suppress(context: Context, entry: str, feed: str, until: str, note: str) -> int:
+    from scanner.app.decisions import suppress
     from scanner.app.suppressing import Suppression, parse_until
 
     app = context.app()
     now = app.clock.now_ns()
     wanted = Suppression(feed, entry, parse_until(until, now), now, app.actor, note)
-    made = app.suppress(wanted)
+    made = suppress(app, wanted)
     click.echo(f"{feed}: the entry does not act until {time_text(made.until_ns)}.")
     return 0
 

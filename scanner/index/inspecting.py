@@ -40,8 +40,8 @@ def changes(old: Snapshot | None, new: Snapshot) -> Mapping[str, Change]:
         ours = new.keys(kind) if kind in new.counts else None
         theirs = old.keys(kind) if old is not None and kind in before else None
         n, m = (0 if keys is None else len(keys) for keys in (theirs, ours))
-        come = m if theirs is None or ours is None else m - int(contained(ours, theirs).sum())
-        go = n if theirs is None or ours is None else n - int(contained(theirs, ours).sum())
+        come = m if theirs is None or ours is None else m - int(contained_sorted(ours, theirs).sum())
+        go = n if theirs is None or ours is None else n - int(contained_sorted(theirs, ours).sum())
         found[kind] = Change(n, m, come, go)
     return found
 
@@ -51,7 +51,7 @@ def shared_entries(one: Snapshot, values: Mapping[str, Keys]) -> npt.NDArray[np.
     found = [np.empty(0, dtype=np.uint32)]
     for kind, meta in one.meta.kinds.items():
         if meta.exact and kind in values:
-            found.append(one.entry_numbers(kind)[contained(one.keys(kind), values[kind])])
+            found.append(one.entry_numbers(kind)[contained_sorted(one.keys(kind), values[kind])])
     return np.unique(np.concatenate(found))
 
 
@@ -114,16 +114,44 @@ def nothing_shown(snapshot: Snapshot) -> int:
     return int(shows_nothing(keys.view(np.uint8).reshape(len(keys), -1)).sum()) if len(keys) else 0
 
 
+def contained_sorted(values: Keys, keys: Keys) -> npt.NDArray[np.bool_]:
+    """As `contained`, for values that are sorted as well: part by part, by the first eight bytes as numbers,
+    which are compared several times as fast as strings; the whole key only where these are equal."""
+    found = np.zeros(len(values), dtype=np.bool_)
+    for i in range(0, len(values), _CHUNK):
+        part = values[i : i + _CHUNK]
+        low = np.searchsorted(keys, part[:1], side="left")[0]
+        rows = keys[low : np.searchsorted(keys, part[-1:], side="right")[0]]
+        if not len(rows):
+            continue
+        wanted, there = _first_eight(part), _first_eight(rows)
+        at = np.searchsorted(there, wanted)
+        at[at == len(there)] = 0
+        near = np.flatnonzero(there[at] == wanted)
+        equal = rows[at[near]] == part[near]
+        found[i + near[equal]] = True
+        others = near[~equal]  # of several keys with the same beginning it may be a later one
+        found[i + others] = contained(part[others], rows)
+    return found
+
+
+def _first_eight(keys: Keys) -> npt.NDArray[np.uint64]:
+    table = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), -1)
+    prefix = np.zeros((len(table), 8), dtype=np.uint8)
+    prefix[:, : table.shape[1]] = table[:, :8]
+    return prefix.view(">u8")[:, 0].astype(np.uint64)
+
+
 def _runs(keys: Keys, more_than: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Where more than so many equal values stand in sorted keys, and how many."""
-    new = np.ones(len(keys), dtype=np.bool_)
-    for i in range(1, len(keys), _CHUNK):
-        part = keys[i - 1 : i + _CHUNK]
-        new[i : i + len(part) - 1] = part[1:] != part[:-1]
-    starts = np.flatnonzero(new)
-    lengths = np.diff(np.append(starts, len(keys)))
-    many = lengths > more_than
-    return starts[many], lengths[many]
+    found = [np.empty(0, dtype=keys.dtype)]
+    for i in range(0, len(keys) - more_than, _CHUNK):
+        near = keys[i : i + _CHUNK]
+        far = keys[i + more_than : i + more_than + _CHUNK]
+        found.append(np.unique(near[: len(far)][near[: len(far)] == far]))
+    values = np.unique(np.concatenate(found))
+    starts = np.searchsorted(keys, values, side="left")
+    return starts, np.searchsorted(keys, values, side="right") - starts
 
 
 def _groups(

@@ -22,8 +22,10 @@ from scanner.index.perceptual import Hashes
 KIND = "pdq"
 _SIDE = 16  # a hash is this many rows of this many bits
 _FLAT = 0.75  # share, between what photographs (0.60) and such pictures (0.83) have
+_WRONG = int((1 - _FLAT) * _SIDE * _SIDE / 2)  # bits that don't agree, at most
+_LEAST_ALIKE = (_SIDE - 1) * _SIDE - 4 * _WRONG
 # A hash has as many ones as zeros, as its median parts them; only ties of a flat picture change that.
-_FEWEST_ONES, _MOST_ONES = 96, 160
+_FEWEST_ONES, _MOST_ONES = 80, 176
 _CHUNK = 16384  # hashes at a time: some 50 MB of temporaries
 
 
@@ -33,12 +35,28 @@ def shows_nothing(hashes: Hashes) -> npt.NDArray[np.bool_]:
     for i in range(0, len(hashes), _CHUNK):
         part = hashes[i : i + _CHUNK]
         ones = np.bitwise_count(part).sum(axis=1, dtype=np.uint16)
-        found[i : i + _CHUNK] = (ones < _FEWEST_ONES) | (ones > _MOST_ONES) | (product_share(part) >= _FLAT)
+        flat = (ones < _FEWEST_ONES) | (ones > _MOST_ONES)
+        likely = np.flatnonzero(_rows_alike(part))
+        flat[likely] |= product_share(part[likely]) >= _FLAT
+        found[i : i + _CHUNK] = flat
     return found
+
+
+def _rows_alike(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of the hashes can reach `_FLAT` at all, by each row and the next alone: some hundred times as
+    fast as measuring it. With e wrong bits in a row, two rows agree but for their e together; all e of a
+    hash that reaches the share are at most `_WRONG`, and each counts in two pairs and twice in a
+    difference."""
+    rows = np.ascontiguousarray(hashes).view(np.uint16)
+    differ = np.bitwise_count(rows[:, 1:] ^ rows[:, :-1]).astype(np.int16)
+    alike: npt.NDArray[np.bool_] = np.abs(_SIDE - 2 * differ).sum(axis=1) >= _LEAST_ALIKE
+    return alike
 
 
 def product_share(hashes: Hashes) -> npt.NDArray[np.float32]:
     """How near each hash is to a product of a row and a column: 0-1."""
+    if not len(hashes):
+        return np.empty(0, dtype=np.float32)
     signs = np.unpackbits(hashes, axis=1).reshape(-1, _SIDE, _SIDE).astype(np.float32) * 2 - 1
     agreement = np.abs(signs @ signs.transpose(0, 2, 1)).sum(axis=2)
     share: npt.NDArray[np.float32] = agreement.max(axis=1) / (_SIDE * _SIDE)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from fakes_feeds import use_in_process
+from fakes_feeds import Site, files, use_in_process
 from structlog.testing import capture_logs
 
 from scanner.app import App, rehearsing
 from scanner.app.guarding import Guarding
-from scanner.app.reporters import MetricsReporter
 from scanner.app.service import Service
 from scanner.app.state import StateDirectory
-from scanner.cli.main import main
 from scanner.config import Config, FeedConfig
 from scanner.feeds.guard import FeedGuardError
 from scanner.feeds.harmless import one_pixel_pictures
@@ -30,66 +26,10 @@ from scanner.model.matches import Action, Case, CaseState, Match
 PIXEL = next(iter(one_pixel_pictures()))
 
 
-class Site:
-    """A host with a tree of small files, an illegal feed and a benign one, in one temporary directory."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self.tree = base / "tree"
-        self.tree.mkdir()
-        self.guard: dict[str, object] = {}
-        self.sources = {name: base / f"{name}.csv" for name in ("police", "good")}
-
-    @property
-    def document(self) -> dict[str, object]:
-        feeds = [
-            {"name": name, "url": f"file://{path}", "format": "csv", "polarity": polarity}
-            for (name, path), polarity in zip(self.sources.items(), ("illegal", "benign"), strict=True)
-        ]
-        feeds[0]["guard"] = dict(self.guard)  # type: ignore[assignment]
-        return {
-            "volumes": [{"name": "web", "path": str(self.tree)}],
-            "feeds": feeds,
-            "hashing": {"select": "all", "workers": 1},
-            "state_directory": str(self.base / "state"),
-        }
-
-    def app(self) -> App:
-        path = self.base / "config.yaml"
-        path.write_text(json.dumps(self.document))  # JSON is YAML
-        app = App.from_files(path, None)
-        app.state.prepare()
-        return app
-
-    def list(self, name: str, *contents: bytes) -> None:
-        rows = [
-            f"{n},{hashlib.md5(c).hexdigest()},{hashlib.sha256(c).hexdigest()}"
-            for n, c in enumerate(contents)
-        ]
-        self.sources[name].write_text("\n".join(["id,md5,sha256", *rows]) + "\n")
-
-    def put(self, *contents: bytes) -> None:
-        for n, content in enumerate(contents):
-            (self.tree / f"{n}.bin").write_bytes(content)
-
-    async def scan(self, app: App, *, quarantine: bool = False) -> None:
-        reporter = MetricsReporter(app.metrics, app.clock)
-        stop = threading.Event()
-        await app.scan_paths([self.tree], [], reporter, stop, quarantine=quarantine, full=False)
-
-    def run(self, *words: str) -> Result:
-        self.app()
-        return CliRunner().invoke(main, ["-c", str(self.base / "config.yaml"), *words], standalone_mode=False)
-
-
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     use_in_process(monkeypatch)
     return Site(tmp_path)
-
-
-def files(count: int, name: bytes = b"f") -> list[bytes]:
-    return [name + b" %d" % n for n in range(count)]
 
 
 async def test_a_list_with_harmless_content_is_refused_counted_and_taken_on_record_where_accepted(

@@ -22,6 +22,8 @@ from scanner.index import (
     most_repeated,
     shared_entries,
 )
+from scanner.index.exact import as_keys, contained
+from scanner.index.inspecting import contained_sorted
 from scanner.model.errors import SnapshotError
 from scanner.model.feeds import Entry, FeedTerms
 from scanner.model.hashes import Digests, PerceptualHash
@@ -58,6 +60,17 @@ def test_what_comes_and_goes_is_counted_by_kind(snapshot: Lists) -> None:
     new = snapshot("new", plain(*range(4, 16)))
     assert changes(old, new) == {"md5": Change(10, 12, 6, 4), "pdq": Change(1, 0, 0, 1)}
     assert changes(None, new) == {"md5": Change(0, 12, 12, 0)}
+
+
+def test_sorted_keys_are_found_as_unsorted_ones_are_also_where_they_begin_alike() -> None:
+    rng = np.random.default_rng(5)
+    begin = rng.integers(0, 40, (3000, 1)).astype(">u8").view(np.uint8).reshape(-1, 8)  # many begin alike
+    rows = np.hstack([begin, rng.integers(0, 4, (3000, 8)).astype(np.uint8)])
+    keys = np.sort(as_keys(rows[:2000].tobytes(), 16))
+    values = np.sort(as_keys(rows[1000:].tobytes(), 16))
+    found = contained_sorted(values, keys)
+    assert 900 < found.sum() < 2000 and (found == contained(values, keys)).all()
+    assert not contained_sorted(values, keys[:0]).any() and not len(contained_sorted(values[:0], keys))
 
 
 def test_a_value_on_too_many_digests_is_found_and_repeats_of_one_file_are_not(snapshot: Lists) -> None:

@@ -85,6 +85,18 @@ def test_no_photograph_and_no_random_hash_is_taken_for_one() -> None:
     assert product_share(random).max() < 0.55 and not shows_nothing(random).any()
 
 
+def test_the_quick_look_at_neighbouring_rows_never_misses_what_the_measure_finds() -> None:
+    """Products of a row and a column with more and more wrong bits, on both sides of the bound."""
+    rng = np.random.default_rng(4)
+    bits = rng.integers(0, 2, (2000, 16, 1)) ^ rng.integers(0, 2, (2000, 1, 16))
+    wrong = rng.random((2000, 16, 16)) < rng.uniform(0, 0.25, (2000, 1, 1))
+    values = np.packbits((bits ^ wrong).reshape(2000, 256).astype(np.uint8), axis=1)
+    balanced = np.abs(np.bitwise_count(values).sum(axis=1).astype(int) - 128) <= 40
+    found = product_share(values) >= 0.75
+    assert 500 < (found & balanced).sum() < 1900
+    assert (shows_nothing(values)[balanced] == found[balanced]).all()
+
+
 def test_an_entry_of_such_a_picture_never_hits_and_is_counted(tmp_path: Path) -> None:
     stripes = pdq(dict(drawn())["16 stripes"])[0]
     real = np.packbits(np.random.default_rng(3).permuted(np.arange(256) < 128)).tobytes()
