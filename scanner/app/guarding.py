@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +110,7 @@ class Guarding:
 
     def _in_benign_feeds(self, feed: FeedConfig, candidate: Snapshot) -> int:
         numbers = [np.empty(0, dtype=np.uint32)]
-        for other in self._opened(f for f in self._config.feeds if f.polarity == "benign"):
+        for other in self._opened(candidate, "benign"):
             numbers.append(shared_entries(candidate, acting_values(other.snapshot, acting_categories(other))))
         own = np.array(list(_canary_entries(candidate, feed.guard.canary)), dtype=np.uint32)
         return len(np.setdiff1d(np.concatenate(numbers), own))
@@ -120,14 +120,15 @@ class Guarding:
         open_candidate = OpenFeed(terms_of(feed), candidate)
         values = acting_values(candidate, acting_categories(open_candidate))
         found = {}
-        for other in self._opened(f for f in self._config.feeds if f.polarity == "illegal"):
+        for other in self._opened(candidate, "illegal"):
             n = len(shared_entries(other.snapshot, values))
             if n:
                 found[other.terms.name] = n, other.snapshot.meta.entries
         return found
 
-    def _opened(self, feeds: Iterable[FeedConfig]) -> Iterator[OpenFeed]:
-        for feed in feeds:
+    def _opened(self, candidate: Snapshot, polarity: str) -> Iterator[OpenFeed]:
+        """The lists in use that a candidate can be compared with."""
+        for feed in (f for f in self._config.feeds if f.polarity == polarity):
             path = self._store.current(feed.name)
             if path is None:
                 continue
@@ -137,6 +138,9 @@ class Guarding:
                 log.warning("list_not_compared", feed=feed.name, error=str(e))
                 continue
             with _closing(snapshot):
+                if snapshot.key != candidate.key:  # it is fetched anew, and compared at the next release
+                    log.warning("list_not_compared", feed=feed.name, error="it is stored under another key")
+                    continue
                 yield OpenFeed(terms_of(feed), snapshot)
 
     def _false_positives(self, feed: FeedConfig, candidate: Snapshot) -> int:

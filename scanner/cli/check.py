@@ -65,7 +65,14 @@ def _json(name: str, digests: Digests, matches: tuple[Match, ...]) -> dict[str, 
         "problem": digests.problem or None,
         "listed": bool(matches),
         "matches": [
-            {"kind": m.kind, "feed": m.feed, "entry": m.entry, "distance": m.distance, "category": m.category}
+            {
+                "kind": m.kind,
+                "feed": m.feed,
+                "entry": m.entry,
+                "distance": m.distance,
+                "category": m.category,
+                **m.told(),
+            }
             for m in matches
         ],
     }

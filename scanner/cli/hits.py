@@ -27,7 +27,14 @@ def case_path(case: Case) -> bytes:
 def full_json(case: Case) -> dict[str, object]:
     """Everything about a case."""
     others = [
-        {"kind": m.kind, "feed": m.feed, "entry": m.entry, "distance": m.distance, "category": m.category}
+        {
+            "kind": m.kind,
+            "feed": m.feed,
+            "entry": m.entry,
+            "distance": m.distance,
+            "category": m.category,
+            **m.told(),
+        }
         for m in case.others
     ]
     return {
@@ -120,6 +127,10 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
         ("match", f"{match.kind}: {near}"),
         ("listed by", f"{match.feed}, entry {match.entry}, category {match.category or 'none'}"),
         ("action", f"{case.action} ({case.reason})"),
+    ]
+    rows += [
+        (name, Text(display(", ".join(told) if isinstance(told, list) else str(told))))
+        for name, told in match.told().items()
     ]
     rows.append(("listed today by", _today(feeds)))
     rows += [("also listed by", f"{m.feed}, entry {m.entry}, {m.kind}") for m in case.others]

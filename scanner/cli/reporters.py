@@ -39,6 +39,7 @@ def case_json(case: Case, path: bytes) -> dict[str, Any]:
             "category": match.category,
             "view": match.view,
             "quality": match.quality,
+            **match.told(),
         },
         "action": str(case.action),
         "reason": case.reason,

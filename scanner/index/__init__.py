@@ -2,6 +2,7 @@
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories
 from scanner.index.build import SnapshotBuilder, SnapshotInfo
+from scanner.index.compare import Repeats
 from scanner.index.delta import Delta, acting_values, added
 from scanner.index.index import MAX_MATCHES, Index
 from scanner.index.inspecting import (
@@ -13,19 +14,25 @@ from scanner.index.inspecting import (
     nothing_shown,
     shared_entries,
 )
+from scanner.index.keyed import KEY_SIZE, ListKey
 from scanner.index.layout import KindMeta, Meta, Origin
+from scanner.index.records import RecordChanges
 from scanner.index.snapshot import EntryInfo, Snapshot
 
 __all__ = [
+    "KEY_SIZE",
     "MAX_MATCHES",
     "Change",
     "Delta",
     "EntryInfo",
     "Index",
     "KindMeta",
+    "ListKey",
     "Meta",
     "OpenFeed",
     "Origin",
+    "RecordChanges",
+    "Repeats",
     "Snapshot",
     "SnapshotBuilder",
     "SnapshotInfo",

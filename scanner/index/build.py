@@ -1,28 +1,28 @@
-"""From the entries of a list to a snapshot file."""
+"""From the entries of a list, or from changes to one, to a snapshot file.
+
+Whatever grows with the list is kept in files and sorted piece by piece, so a list of any length is built in
+bounded memory; see `scanner.index.finish` for the second half.
+"""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import repeat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from scanner.index import layout
-from scanner.index.exact import as_keys, sorted_rows
-from scanner.index.layout import KindMeta, Meta, Origin
-from scanner.index.perceptual import TABLES_FROM, TABLES_SIZE, slot_table
-from scanner.index.writer import Part, write_snapshot
+from scanner.index.columns import Column, Texts
+from scanner.index.details import Abouts
+from scanner.index.finish import Collected, Merge, Values
+from scanner.index.keyed import ListKey, plain_record
+from scanner.index.layout import Origin
+from scanner.index.perceptual import TABLES_FROM
+from scanner.index.records import GONE, RecordChanges, Records
+from scanner.index.snapshot import Snapshot
 from scanner.model.errors import FeedRefusedError
-from scanner.model.feeds import Entry, Item, Packed
+from scanner.model.feeds import Entry, Item, Packed, Removal
 from scanner.model.hashes import KINDS, HashKind
 
-_CHUNK = 65536  # rows sorted into the file at a time: 2 MB of SHA-256
-_MAX_ENTRIES = 2**32 - 1  # an entry's number has 32 bits
+_MAX_ENTRIES = 2**32 - 2  # an entry's number has 32 bits, and the last of them is `GONE`
 _MAX_CATEGORIES = 2**16 - 1  # a category's number has 16 bits
 _MAX_CATEGORY = 256  # characters; categories stand in the metadata, real ones have one or two
 
@@ -37,6 +37,8 @@ class SnapshotInfo:
         entries: of the list.
         hashes: values by kind.
         categories: entries by category.
+        added, replaced, removed: entries that are new, have a newer statement, or were taken back.
+        records: what became of those of them that have a key.
     """
 
     id: str
@@ -44,180 +46,159 @@ class SnapshotInfo:
     entries: int
     hashes: Mapping[str, int]
     categories: Mapping[str, int]
-
-
-class _Values:
-    """The values of one kind as they come, packed: Python objects would take ten times the memory."""
-
-    __slots__ = ("entries", "keys", "kind")
-
-    def __init__(self, kind: HashKind) -> None:
-        self.kind = kind
-        self.keys = bytearray()
-        self.entries = array("I")
+    added: int = 0
+    replaced: int = 0
+    removed: int = 0
+    records: RecordChanges = field(default_factory=RecordChanges)
 
 
 class SnapshotBuilder:
     """Collects the entries of one generation of a feed, in the order of the list.
 
     Args:
+        key: under which exact digests and record keys are stored; None: they are stored plainly.
+        base: the list in use, opened with the same key, where changes to it come: entries with a key replace
+            what stands under it, removals take it back, all others are added. It stays as it is, and open.
         kinds: all hash kinds that may come.
         tables_from: perceptual kinds of 256 bits get search tables from this many values on.
+        scratch: a directory for files of what is too large for memory; None: all of it in memory.
     """
 
     def __init__(
         self,
         *,
+        key: ListKey | None = None,
+        base: Snapshot | None = None,
         kinds: Mapping[str, HashKind] = KINDS,
         tables_from: int = TABLES_FROM,
+        scratch: Path | None = None,
     ) -> None:
+        if base is not None and base.key != key:
+            raise RuntimeError("a list is changed with the key it was made with")
         self._tables_from = tables_from
-        self._values = {name: _Values(kind) for name, kind in kinds.items()}
+        self._scratch = scratch
+        self._base = base
+        self._key = key
+        self._values = {name: Values(kind, key, scratch) for name, kind in kinds.items()}
+        self._first = base.meta.entries if base else 0
+        self._number = self._first  # of the next entry
         self._codes: dict[str, int] = {}
-        self._categories = array("H")
-        self._ids = bytearray()
-        self._id_ends = array("Q")  # as far as the last entry that has an id of its own
+        self._categories = Column("<u2", scratch)
+        self._ids = Texts(scratch)
+        self._records = Records(
+            plain_record if key is None else key.record, base.records if base else None, scratch
+        )
+        self._abouts = Abouts(base.abouts if base else None, scratch)
+        self._with_key = 0
+        for category, _ in base.meta.categories if base else ():
+            self._new_category(category)
 
     def add(self, item: Item) -> None:
         """Take the next item of the list.
 
         Raises:
             FeedRefusedError: too many entries or categories, or an overlong category.
+            StorageError: the scratch directory can't be written.
             RuntimeError: a hash of an unknown kind or the wrong length: the format's parser checks them.
         """
         if isinstance(item, Packed):
-            size = self._values[item.kind].kind.size
-            for i in range(0, len(item.values), size):
-                self._add(Entry(((item.kind, item.values[i : i + size]),), "", item.category))
-        elif isinstance(item, Entry):
+            self._add_packed(item)
+        elif isinstance(item, Removal):
+            self._records.add(item.key, GONE, item.changed_ns)
+        else:
             self._add(item)
 
     def _add(self, entry: Entry) -> None:
-        number = len(self._categories)
+        number = self._number
+        code = self._codes.get(entry.category)
+        if code is None:
+            code = self._new_category(entry.category)
+        if number >= _MAX_ENTRIES:
+            raise _too_many()
         for kind, value in entry.hashes:
             values = self._values.get(kind)
             if values is None or len(value) != values.kind.size:
                 raise RuntimeError(f"a value of {len(value)} bytes can't be a {kind}")
-            values.keys += value
-            values.entries.append(number)
-        code = self._codes.get(entry.category)
-        if code is None:
-            code = self._new_category(entry.category)
-        if number == _MAX_ENTRIES:
-            raise FeedRefusedError(f"the list has more than {_MAX_ENTRIES} entries")
+            values.counts[code] += 1
+            values.add(value, number)
         self._categories.append(code)
+        self._number += 1
         if entry.id:
-            self._note_id(number, entry.id)
+            self._ids.append_empty(number - self._first - self._ids.length)
+            self._ids.append(entry.id.encode("utf-8", "backslashreplace"))
+        if entry.key:
+            self._with_key += 1
+            self._records.add(entry.key, number, entry.changed_ns)
+        if entry.about is not None:
+            self._abouts.add(number, entry.about)
+
+    def _add_packed(self, packed: Packed) -> None:
+        values = self._values.get(packed.kind)
+        if values is None or len(packed.values) % values.kind.size:
+            raise RuntimeError(f"{len(packed.values)} bytes can't be values of {packed.kind}")
+        count = len(packed.values) // values.kind.size
+        code = self._codes.get(packed.category)
+        if code is None:
+            code = self._new_category(packed.category)
+        if self._number + count > _MAX_ENTRIES:
+            raise _too_many()
+        values.add_packed(packed.values, self._number, code)
+        self._categories.repeat(code, count)
+        self._number += count
 
     def _new_category(self, category: str) -> int:
         code = len(self._codes)
         if code == _MAX_CATEGORIES or len(category) > _MAX_CATEGORY:
             raise FeedRefusedError(
                 "the list has too many or too long categories",
-                where=f"entry {len(self._categories) + 1}",
+                where=f"entry {self._number - self._first + 1}",
                 remedy="Check which column of the list is the category",
             )
         self._codes[category] = code
+        for values in self._values.values():
+            values.counts.append(0)
         return code
 
-    def _note_id(self, number: int, own: str) -> None:
-        missing = number - len(self._id_ends)
-        if missing:
-            self._id_ends.extend(repeat(len(self._ids), missing))
-        self._ids += own.encode("utf-8", "backslashreplace")
-        self._id_ends.append(len(self._ids))
+    def finish(self, path: Path, *, meta: Origin, durable: bool = True) -> SnapshotInfo:
+        """Write the snapshot to `path`, in one step. The builder is used up.
 
-    def finish(self, path: Path, *, meta: Origin) -> SnapshotInfo:
-        """Write the snapshot to `path`, durably and in one step. The builder is used up.
+        Args:
+            durable: sync it to the disk; else whoever takes it does.
 
         Raises:
             FeedRefusedError: the list has no hash: an empty list is never put into use.
+            SnapshotError: the list in use is damaged.
             StorageError: the file can't be written.
         """
-        used = [v for v in self._values.values() if v.entries]
-        if not used:
-            raise FeedRefusedError(
-                "the list is empty: there is nothing in it to compare files with",
-                where=f"feed {meta['feed']}",
-                remedy="The last good list stays in use; ask the publisher",
-            )
-        categories = np.frombuffer(self._categories, dtype="<u2")
-        whole = self._meta(meta, used, categories)
-        parts = [_whole("", "meta", layout.pack_meta(whole)), _whole("", "categories", categories)]
-        parts += self._id_parts()
-        for values in used:
-            parts += _value_parts(values, self._tables_from)
-        checksum, length = write_snapshot(path, parts)
-        hashes = {name: kind.hashes for name, kind in whole.kinds.items()}
-        return SnapshotInfo(checksum, length, whole.entries, hashes, dict(whole.categories))
-
-    def _meta(self, origin: Origin, used: list[_Values], categories: npt.NDArray[np.uint16]) -> Meta:
-        count = len(self._codes)
-        kinds = {}
-        for v in used:
-            by_category = np.bincount(categories[np.frombuffer(v.entries, dtype="<u4")], minlength=count)
-            kinds[v.kind.name] = KindMeta(
-                v.kind.size, v.kind.exact, len(v.entries), tuple(by_category.tolist())
-            )
-        entries = np.bincount(categories, minlength=count).tolist()
-        named = tuple(zip(self._codes, entries, strict=True))
-        defaults = origin.get("default_categories")
-        return Meta(
-            feed=origin["feed"],
-            format=origin["format"],
-            built_ns=origin["built_ns"],
-            source_sha256=origin.get("source_sha256", ""),
-            default_categories=None if defaults is None else frozenset(defaults),
-            entries=len(categories),
-            categories=named,
-            kinds=kinds,
-            counts=origin.get("counts", {}),
-            memory=origin.get("memory", ""),
+        count = self._number - self._first
+        if self._ids.length:
+            self._ids.append_empty(count - self._ids.length)
+        collected = Collected(
+            self._base,
+            self._key,
+            count,
+            tuple(self._codes),
+            self._categories,
+            self._ids,
+            self._records,
+            self._abouts,
+            self._values,
+        )
+        merge = Merge(collected, self._tables_from, self._scratch)
+        checksum, length, whole = merge.write(path, meta, durable=durable)
+        changes = merge.changes
+        return SnapshotInfo(
+            checksum,
+            length,
+            whole.entries,
+            {name: kind.hashes for name, kind in whole.kinds.items()},
+            dict(whole.categories),
+            count - self._with_key + changes.added,
+            changes.replaced,
+            changes.removed,
+            changes,
         )
 
-    def _id_parts(self) -> list[Part]:
-        if not self._id_ends:
-            return []
-        self._id_ends.extend(repeat(len(self._ids), len(self._categories) - len(self._id_ends)))
-        return [_whole("", "id-ends", self._id_ends), _whole("", "ids", self._ids)]
 
-
-def _whole(kind: str, name: str, data: Any) -> Part:
-    """A section that exists as one buffer."""
-    flat = memoryview(data).cast("B")
-    return Part(kind, name, flat.nbytes, lambda: [flat])
-
-
-def _value_parts(values: _Values, tables_from: int) -> list[Part]:
-    kind, count = values.kind, len(values.entries)
-    order, starts = sorted_rows(values.keys, kind.size)
-    keys = as_keys(values.keys, kind.size)
-    entries = np.frombuffer(values.entries, dtype="<u4")
-
-    def in_order(source: npt.NDArray[Any]) -> Iterator[memoryview]:
-        for i in range(0, count, _CHUNK):
-            yield source[order[i : i + _CHUNK]].view(np.uint8).data
-
-    parts = [
-        Part(kind.name, "keys", count * kind.size, lambda: in_order(keys)),
-        Part(kind.name, "entries", count * 4, lambda: in_order(entries)),
-    ]
-    if kind.exact:
-        return [*parts, _whole(kind.name, "starts", starts.astype("<u4"))]
-    if kind.size == TABLES_SIZE and count >= tables_from:
-        return parts + _table_parts(kind, keys[order].view(np.uint8).reshape(count, kind.size))
-    return parts
-
-
-def _table_parts(kind: HashKind, hashes: npt.NDArray[np.uint8]) -> list[Part]:
-    """Slot tables are made twice, once for each section, not held: they are larger than the hashes."""
-    slots = range(kind.size * 8 // layout.SLOT_BITS)
-
-    def tables(which: int) -> Iterator[memoryview]:
-        for slot in slots:
-            yield slot_table(hashes, slot)[which].astype("<u4").view(np.uint8).data
-
-    return [
-        Part(kind.name, "slot-order", len(slots) * len(hashes) * 4, lambda: tables(0)),
-        Part(kind.name, "slot-starts", len(slots) * layout.STARTS * 4, lambda: tables(1)),
-    ]
+def _too_many() -> FeedRefusedError:
+    return FeedRefusedError(f"the list has more than {_MAX_ENTRIES} entries")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
 from scanner.index.exact import Keys, as_keys, contained
+from scanner.index.keyed import ListKey
 from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, Hashes, PerceptualTable, any_within
 from scanner.index.snapshot import Snapshot
 from scanner.model.hashes import Digests
@@ -39,23 +40,31 @@ class _Near:
 
 
 @dataclass(frozen=True, slots=True)
+class _Fresh:
+    """New exact digests of one feed, as they are stored."""
+
+    key: ListKey | None
+    values: Keys
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """Values that act now and did not before.
 
     Attributes:
-        exact: sorted values by kind, one array for each feed that has new ones.
+        exact: sorted digests by kind as they are stored, for each feed that has new ones; internal.
         perceptual: values by kind, likewise; internal.
         thresholds: by perceptual kind.
     """
 
-    exact: Mapping[str, Sequence[Keys]]
+    exact: Mapping[str, Sequence[_Fresh]]
     perceptual: Mapping[str, Sequence[_Near]]
     thresholds: Mapping[str, Threshold]
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Number of new values by kind; one that two feeds have new counts twice."""
-        counts = {kind: sum(len(keys) for keys in parts) for kind, parts in self.exact.items()}
+        counts = {kind: sum(len(p.values) for p in parts) for kind, parts in self.exact.items()}
         counts.update((kind, sum(len(p.hashes) for p in parts)) for kind, parts in self.perceptual.items())
         return counts
 
@@ -72,11 +81,16 @@ class Delta:
         found = np.zeros(len(batch), dtype=np.bool_)
         for kind, parts in self.exact.items():
             at = [i for i, digests in enumerate(batch) if kind in digests.exact]
-            if at:
-                values = [batch[i].exact[kind] for i in at]
-                keys = as_keys(_joined(kind, values), len(values[0]))
+            if not at:
+                continue
+            values = _joined(kind, [batch[i].exact[kind] for i in at])
+            size = len(values) // len(at)
+            for key in {part.key for part in parts}:
+                keyed = values if key is None else key.digests(kind, values, size)
+                keys = as_keys(keyed, len(keyed) // len(at))
                 for part in parts:
-                    found[at] |= contained(keys, part)
+                    if part.key == key:
+                        found[at] |= contained(keys, part.values)
         for kind, near in self.perceptual.items():
             self._touch_near(batch, kind, near, found)
         positions: list[int] = np.flatnonzero(found).tolist()
@@ -124,7 +138,7 @@ def added(
     before = list(old or ())
     pairs = [([f for f in new if not f.benign], [f for f in before if not f.benign])]
     pairs.append(([f for f in before if f.benign], [f for f in new if f.benign]))
-    exact: dict[str, list[Keys]] = {}
+    exact: dict[str, list[_Fresh]] = {}
     perceptual: dict[str, list[_Near]] = {}
     for veto, (now, then) in enumerate(pairs):
         for feed in now:
@@ -135,14 +149,18 @@ def added(
                 if fresh is not None and not fresh.any():
                     continue
                 if meta.exact:
-                    exact.setdefault(kind, []).append(_chosen(feed.snapshot.keys(kind), fresh))
+                    values = _chosen(feed.snapshot.keys(kind), fresh)
+                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values))
                 else:
                     perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))
     return Delta(exact, perceptual, complete_thresholds(new, thresholds))
 
 
 def acting_values(snapshot: Snapshot, categories: frozenset[str]) -> Mapping[str, Keys]:
-    """Values of entries of these categories, by kind, in ascending order; without a copy if these are all."""
+    """Values of entries of these categories, by kind, in ascending order; without a copy if these are all.
+
+    Exact ones are in the form in which they are stored, to be compared with those of lists of the same key.
+    """
     return {
         kind: _chosen(snapshot.keys(kind), acting_mask(snapshot, kind, categories))
         for kind in snapshot.counts
@@ -160,6 +178,8 @@ def _fresh(feed: OpenFeed, kind: str, others: Sequence[OpenFeed]) -> _Mask | Non
     for other in others:
         if kind not in other.snapshot.counts:
             continue
+        if feed.snapshot.meta.kinds[kind].exact and feed.snapshot.key != other.snapshot.key:
+            continue  # not to be compared, so all of them count as new
         theirs = _chosen(
             other.snapshot.keys(kind), acting_mask(other.snapshot, kind, acting_categories(other))
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanner.index.layout import BUCKETS, STARTS, DamagedLayout
+from scanner.index.layout import DamagedLayout
 
 # Keys as numpy byte strings. They compare as memcmp does; NULs at the end count as padding, which is
 # harmless because all keys of an array have the same width. Never read one element: it loses its NULs.
@@ -25,42 +25,37 @@ def as_keys(data: Any, width: int) -> Keys:
     return np.frombuffer(data, dtype=f"S{width}")
 
 
-def sorted_rows(data: bytearray, width: int) -> tuple[Rows, npt.NDArray[np.uint32]]:
-    """Sort keys; equal ones stay in the order they came in.
+def sort_order(keys: Keys) -> Rows:
+    """The order of keys; equal ones stay in the order they came in.
 
     Sorting 64-bit numbers is six times as fast as sorting byte strings, so the first eight bytes are
     sorted, and only rows that tie in them by the whole key.
-
-    Args:
-        data: N x width bytes, N > 0.
-
-    Returns:
-        the row numbers in order, and `STARTS` bucket starts by the first 16 bits.
     """
-    prefix = _first_eight(data, width)
+    prefix = _first_eight(keys)
     order = np.argsort(prefix)
     ordered = prefix[order]
     same = ordered[1:] == ordered[:-1]
+    if not same.any():
+        return order
     tied = np.zeros(len(order), dtype=np.bool_)
     tied[1:] = same
     tied[:-1] |= same
     rows = np.sort(order[tied])
-    order[tied] = rows[np.argsort(as_keys(data, width)[rows], kind="stable")]
-    return order, bucket_starts((prefix >> np.uint64(48)).astype(np.uint16))
+    order[tied] = rows[np.argsort(keys[rows], kind="stable")]
+    return order
 
 
-def _first_eight(data: bytearray, width: int) -> npt.NDArray[np.uint64]:
-    table = np.frombuffer(data, dtype=np.uint8).reshape(-1, width)
-    prefix = np.zeros((len(table), 8), dtype=np.uint8)
-    prefix[:, :width] = table[:, :8]
+def _first_eight(keys: Keys) -> npt.NDArray[np.uint64]:
+    width = keys.dtype.itemsize
+    prefix = np.zeros((len(keys), 8), dtype=np.uint8)
+    prefix[:, :width] = keys.view(np.uint8).reshape(-1, width)[:, :8]
     return prefix.view(">u8")[:, 0].astype(np.uint64)
 
 
-def bucket_starts(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint32]:
-    """Where each 16-bit value's rows begin when they are sorted by it; the last number is the row count."""
-    starts = np.zeros(STARTS, dtype=np.uint32)
-    np.cumsum(np.bincount(values, minlength=BUCKETS), out=starts[1:])
-    return starts
+def first_two(keys: Keys) -> npt.NDArray[np.uint16]:
+    """The buckets of keys: their first two bytes as a number."""
+    table = keys.view(np.uint8).reshape(len(keys), -1)
+    return table[:, 0].astype(np.uint16) << np.uint16(8) | table[:, 1]
 
 
 def check_starts(starts: npt.NDArray[np.uint32], rows: int) -> None:

@@ -6,16 +6,23 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import TypedDict
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_count, complete_thresholds
+from scanner.index.keyed import ListKey
 from scanner.index.snapshot import EntryInfo
 from scanner.index.uniform import value_shows_nothing
-from scanner.model.hashes import Digests
+from scanner.model.feeds import About
+from scanner.model.hashes import KINDS, Digests
 from scanner.model.matches import Match
+from scanner.model.ports import Clock, SystemClock
 
 # The strongest matches that are reported of one feed and kind. A list of look-alikes or of one digest a
 # million times would otherwise make a hit as large as the list. The hit itself is never lost by it.
 MAX_MATCHES = 100
+
+_NOTHING = About()
+_NONE: frozenset[str] = frozenset()
 
 _Ranked = tuple[tuple[float, ...], Match]
 
@@ -26,7 +33,11 @@ class Index:
     Args:
         feeds: in the operator's order.
         thresholds: by perceptual kind; kinds without one have the model's defaults.
-        suppressed: by feed, ids of entries that don't act for now.
+        clock: tells which entries have come to their end; asked once for a file that such an entry matches.
+            An end is no news: what it makes of a file is seen when that is matched again. Entries of benign
+            feeds veto until their list no longer has them, for files that they held back are not looked at
+            again on a date.
+        suppressed: by feed, the ids of entries that don't act for now, whatever the feed's polarity.
         held: told the feed whenever a file equals or resembles such an entry; called from any thread.
 
     Raises:
@@ -38,11 +49,13 @@ class Index:
         feeds: Sequence[OpenFeed],
         thresholds: Mapping[str, Threshold],
         *,
+        clock: Clock | None = None,
         suppressed: Mapping[str, AbstractSet[str]] | None = None,
         held: Callable[[str], None] | None = None,
     ) -> None:
         self.feeds = tuple(feeds)
-        self._suppressed = [frozenset((suppressed or {}).get(f.terms.name, ())) for f in feeds]
+        self._clock = clock or SystemClock()
+        self._suppressed = {f.terms.name: (suppressed or {}).get(f.terms.name, _NONE) for f in feeds}
         self._held = held
         self.thresholds = complete_thresholds(feeds, thresholds)
         self._acting = [acting_categories(feed) for feed in feeds]
@@ -65,14 +78,15 @@ class Index:
 
     def _identity(self) -> str:
         feeds = [
-            [feed.terms.name, feed.benign, feed.snapshot.id, sorted(acting)]
+            [feed.terms.name, feed.benign, feed.snapshot.id, sorted(acting), *self._held_back(feed)]
             for feed, acting in zip(self.feeds, self._acting, strict=True)
         ]
         limits = sorted((kind, t.max_distance, t.min_quality) for kind, t in self.thresholds.items())
-        said: list[object] = [feeds, limits]
-        if any(self._suppressed):
-            said.append([sorted(ids) for ids in self._suppressed])
-        return hashlib.sha256(json.dumps(said).encode("ascii")).hexdigest()
+        return hashlib.sha256(json.dumps([feeds, limits]).encode("ascii")).hexdigest()
+
+    def _held_back(self, feed: OpenFeed) -> list[list[str]]:
+        ids = self._suppressed[feed.terms.name]
+        return [sorted(ids)] if ids else []  # as it was where there are none: catalogs know the id
 
     def match(self, digests: Digests) -> tuple[Match, ...]:
         """Acting entries of illegal feeds that the file equals or resembles, the strongest first.
@@ -88,41 +102,45 @@ class Index:
         Raises:
             SnapshotError: a snapshot that was opened without verifying is damaged.
         """
+        asked = _Asked(digests, self._clock)
         ranked: list[_Ranked] = []
         for order, feed in enumerate(self.feeds):
             if not feed.benign:
-                held: list[EntryInfo] = []
-                ranked += self._exact(order, digests.exact, held)
-                ranked += self._perceptual(order, digests, held)
-                if held and self._held is not None:
-                    self._held(feed.terms.name)
-        if not ranked or self._vetoed(digests):
+                ranked += self._exact(order, asked)
+                ranked += self._perceptual(order, asked)
+        if self._held is not None:
+            for name in sorted(asked.held):
+                self._held(name)
+        if not ranked or self._vetoed(asked):
             return ()
         ranked.sort(key=lambda pair: pair[0])
         return tuple(dict.fromkeys(match for _, match in ranked))
 
-    def _acts(self, order: int, entry: EntryInfo, held: list[EntryInfo]) -> bool:
+    def _acts(self, order: int, entry: EntryInfo, asked: _Asked) -> bool:
         if entry.category not in self._acting[order]:
             return False
-        if entry.id in self._suppressed[order]:
-            held.append(entry)
+        feed = self.feeds[order]
+        if entry.id in self._suppressed[feed.terms.name]:
+            asked.held.add(feed.terms.name)
             return False
-        return True
+        ends = entry.about.removed_ns if entry.about else 0
+        return feed.benign or not ends or asked.now_ns < ends
 
-    def _exact(self, order: int, digests: Mapping[str, bytes], held: list[EntryInfo]) -> Iterator[_Ranked]:
+    def _exact(self, order: int, asked: _Asked) -> Iterator[_Ranked]:
         feed = self.feeds[order]
         seen: set[int] = set()
-        for kind, value in sorted(digests.items(), key=lambda item: -len(item[1])):
-            entries = [e for e in feed.snapshot.exact(kind, value) if self._acts(order, e, held)]
+        for kind, stored in asked.exact(feed.snapshot.key):
+            entries = [e for e in feed.snapshot.exact_stored(kind, stored) if self._acts(order, e, asked)]
             for entry in [e for e in entries if e.number not in seen][:MAX_MATCHES]:
-                match = Match(kind, feed.terms.name, entry.id, entry.category)
-                yield (0, -len(value), order, entry.number), match
+                match = Match(kind, feed.terms.name, entry.id, entry.category, **_told(entry))
+                size = KINDS[kind].size if kind in KINDS else len(stored)
+                yield (0, -size, order, entry.number), match
             seen.update(e.number for e in entries)
 
-    def _perceptual(self, order: int, digests: Digests, held: list[EntryInfo]) -> Iterator[_Ranked]:
+    def _perceptual(self, order: int, asked: _Asked) -> Iterator[_Ranked]:
         feed = self.feeds[order]
         best: dict[tuple[str, int], _Ranked] = {}
-        for seen in digests.perceptual:
+        for seen in asked.digests.perceptual:
             if not self._counts[order].get(seen.kind):
                 continue
             threshold = self.thresholds[seen.kind]
@@ -133,22 +151,61 @@ class Index:
                 continue  # any picture of this form would be a hit, whatever the entry was made of
             for distance, entry in near:
                 known = best.get((seen.kind, entry.number))
-                if (known and known[1].distance <= distance) or not self._acts(order, entry, held):
+                if (known and known[1].distance <= distance) or not self._acts(order, entry, asked):
                     continue
                 share = distance / (8 * len(seen.value))
                 match = Match(
                     seen.kind, feed.terms.name, entry.id, entry.category,
-                    distance, seen.view, seen.quality, exact=False,
+                    distance, seen.view, seen.quality, exact=False, **_told(entry),
                 )  # fmt: skip
                 best[seen.kind, entry.number] = (1, share, order, entry.number), match
         for kind in {kind for kind, _ in best}:
             of_kind = [ranked for (k, _), ranked in best.items() if k == kind]
             yield from sorted(of_kind, key=lambda pair: pair[0])[:MAX_MATCHES]
 
-    def _vetoed(self, digests: Digests) -> bool:
-        for feed, acting in zip(self.feeds, self._acting, strict=True):
+    def _vetoed(self, asked: _Asked) -> bool:
+        for order, feed in enumerate(self.feeds):
             if feed.benign:
-                for kind, value in digests.exact.items():
-                    if any(e.category in acting for e in feed.snapshot.exact(kind, value)):
+                for kind, stored in asked.exact(feed.snapshot.key):
+                    if any(self._acts(order, e, asked) for e in feed.snapshot.exact_stored(kind, stored)):
                         return True
         return False
+
+
+class _Asked:
+    """A question about one file: what is computed for it, once for all feeds."""
+
+    __slots__ = ("_clock", "_now_ns", "_stored", "digests", "held")
+
+    def __init__(self, digests: Digests, clock: Clock) -> None:
+        self.digests = digests
+        self.held: set[str] = set()  # feeds of which a suppressed entry would have matched
+        self._clock = clock
+        self._now_ns: int | None = None
+        self._stored: dict[ListKey | None, list[tuple[str, bytes]]] = {}
+
+    @property
+    def now_ns(self) -> int:
+        if self._now_ns is None:
+            self._now_ns = self._clock.now_ns()
+        return self._now_ns
+
+    def exact(self, key: ListKey | None) -> list[tuple[str, bytes]]:
+        """The exact digests as they are stored under a key, the longest first."""
+        stored = self._stored.get(key)
+        if stored is None:
+            longest_first = sorted(self.digests.exact.items(), key=lambda item: -len(item[1]))
+            stored = [(kind, key.digest(kind, v) if key else v) for kind, v in longest_first]
+            self._stored[key] = stored
+        return stored
+
+
+class _Told(TypedDict):
+    severity: str
+    labels: tuple[str, ...]
+    source: str
+
+
+def _told(entry: EntryInfo) -> _Told:
+    about = entry.about or _NOTHING
+    return {"severity": about.severity, "labels": about.labels, "source": about.source}

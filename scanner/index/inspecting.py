@@ -40,6 +40,8 @@ def changes(old: Snapshot | None, new: Snapshot) -> Mapping[str, Change]:
         ours = new.keys(kind) if kind in new.counts else None
         theirs = old.keys(kind) if old is not None and kind in before else None
         n, m = (0 if keys is None else len(keys) for keys in (theirs, ours))
+        if old is not None and old.key != new.key and kind in new.counts and new.meta.kinds[kind].exact:
+            theirs = None  # stored under another key, so nothing of it can be found again
         come = m if theirs is None or ours is None else m - int(contained_sorted(ours, theirs).sum())
         go = n if theirs is None or ours is None else n - int(contained_sorted(theirs, ours).sum())
         found[kind] = Change(n, m, come, go)
@@ -95,7 +97,8 @@ def entries_of_keys(snapshot: Snapshot, keys: Mapping[str, Sequence[bytes]]) -> 
         if kind not in snapshot.counts:
             continue
         numbers = snapshot.entry_numbers(kind)
-        wanted = as_keys(b"".join(values), snapshot.meta.kinds[kind].size)
+        size = snapshot.meta.kinds[kind].size
+        wanted = as_keys(b"".join(v for v in values if len(v) == size), size)
         low = np.searchsorted(snapshot.keys(kind), wanted, side="left")
         high = np.searchsorted(snapshot.keys(kind), wanted, side="right")
         of_kind = {int(n) for i, j in zip(low, high, strict=True) for n in numbers[i:j]}

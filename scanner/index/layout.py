@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 MAGIC = b"HSINDEX\n"  # 8 bytes; the newline shows a transfer that mangled line ends
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)  # version 1 is the same without keys of lists, records and details
 CHECKSUM_SIZE = 32  # bytes of a SHA-256
 ALIGNMENT = 8  # bytes: the widest number in a section is 64 bits
 
@@ -49,7 +50,7 @@ class KindMeta:
     """One hash kind of a snapshot.
 
     Attributes:
-        size: bytes of a value.
+        size: bytes of a value as it is stored.
         exact: looked up by equality; else by Hamming distance.
         hashes: number of values, duplicates counted.
         categories: number of values by category number; their sum is `hashes`.
@@ -87,6 +88,7 @@ class Meta:
         kinds: what there is of each hash kind.
         counts: what became of the list while it was read, as the importer says (`ImportCounts`).
         memory: what the publisher's protocol wants to know the next time, "" for nothing.
+        key: id of the key under which exact digests and record keys are stored, "" where they stand plainly.
     """
 
     feed: str
@@ -99,6 +101,7 @@ class Meta:
     kinds: Mapping[str, KindMeta]
     counts: Mapping[str, object]
     memory: str = ""
+    key: str = ""
 
 
 def pack_header(total: int, checksum: bytes) -> bytes:
@@ -119,7 +122,7 @@ def parse_header(data: bytes, size: int) -> bytes:
     magic, version, header, total, zero, checksum = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise DamagedLayout("it does not begin as an index snapshot does")
-    if version != VERSION:
+    if version not in READABLE:
         raise DamagedLayout(f"it is of version {version}, and version {VERSION} was expected")
     if header != HEADER_SIZE or zero:
         raise DamagedLayout("its header is damaged")
@@ -188,6 +191,7 @@ def pack_meta(meta: Meta) -> bytes:
     defaults = meta.default_categories
     document = {
         **({"memory": meta.memory} if meta.memory else {}),
+        **({"key": meta.key} if meta.key else {}),
         "feed": meta.feed,
         "format": meta.format,
         "built_ns": meta.built_ns,
@@ -223,6 +227,7 @@ def parse_meta(data: bytes) -> Meta:
             kinds={_text(name): _kind(k) for name, k in document["kinds"].items()},
             counts=dict(document["counts"].items()),
             memory=_text(document.get("memory", "")),
+            key=_text(document.get("key", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise DamagedLayout("its metadata are damaged") from e

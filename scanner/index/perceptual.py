@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from scanner.index.exact import bucket_starts
 from scanner.index.layout import SLOT_BITS, STARTS, DamagedLayout
 
 Hashes = npt.NDArray[np.uint8]  # (N, bytes of a hash)
@@ -45,12 +44,6 @@ def distances(words: Words, value: Words) -> npt.NDArray[np.uint16]:
 def slots(hashes: Hashes) -> npt.NDArray[np.uint16]:
     """Hashes cut into 16-bit slots: (N, slots)."""
     return hashes.view("<u2")
-
-
-def slot_table(hashes: Hashes, slot: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """The rows sorted by one slot, and where each of its 65,536 values begins among them."""
-    values = np.ascontiguousarray(slots(hashes)[:, slot])
-    return np.argsort(values, kind="stable").astype(np.uint32), bucket_starts(values)
 
 
 class PerceptualTable:

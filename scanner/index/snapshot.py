@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 from collections.abc import Mapping, Set
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scanner.index import layout
-from scanner.index.exact import ExactTable, Keys, as_keys, check_starts
-from scanner.index.layout import DamagedLayout, KindMeta, Meta, Section
-from scanner.index.perceptual import PerceptualTable, Strategy, tables_of
-from scanner.model.errors import SnapshotError
+from scanner.index import compare, layout
+from scanner.index.compare import Repeats
+from scanner.index.exact import Keys, as_keys
+from scanner.index.keyed import ListKey, plain_record
+from scanner.index.layout import DamagedLayout, Meta
+from scanner.index.mapped import MappedColumn
+from scanner.index.opening import as_snapshot_error, file_checksum, right_key
+from scanner.index.perceptual import PerceptualTable, Strategy
+from scanner.index.records import GONE
+from scanner.index.sections import OpenKind, Sections
+from scanner.model.feeds import About
 from scanner.model.hashes import KINDS
-
-_READ = 1 << 20  # bytes read at a time for the checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +33,13 @@ class EntryInfo:
         id: the publisher's id, or ``#N``, its place in the list from 1 on, where it has none.
         category: as in `scanner.model.feeds.Entry`.
         number: its place in the list from 0 on.
+        about: what else is told of it, None for nothing.
     """
 
     id: str
     category: str
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """The tables of one hash kind; one of `exact` and `perceptual` is there."""
-
-    meta: KindMeta
-    keys: Section
-    entries: memoryview
-    exact: ExactTable | None
-    perceptual: PerceptualTable | None
+    about: About | None = None
 
 
 class Snapshot:
@@ -57,66 +49,129 @@ class Snapshot:
     of ours does, and the state directory is closed to others.
     """
 
-    def __init__(self, path: Path, file: mmap.mmap) -> None:
+    def __init__(self, path: Path, file: mmap.mmap, key: ListKey | None = None) -> None:
         self._path = path
         self._file = file
         self.id = layout.parse_header(file[: layout.HEADER_SIZE], len(file)).hex()
-        self._sections = layout.parse_sections(memoryview(file))
-        meta = self._section("", "meta")
+        self._sections = Sections(file)
+        meta = self._sections.section("", "meta")
         self.meta: Meta = layout.parse_meta(file[meta.offset : meta.offset + meta.length])
+        self.key = right_key(self.meta, key, path)
         self._names = [name for name, _ in self.meta.categories]
-        self._categories = self._numbers("", "categories", "H", self.meta.entries)
-        self._open_ids()
-        self._kinds = {name: self._open_kind(name, kind) for name, kind in self.meta.kinds.items()}
+        self._categories = self._sections.numbers("", "categories", "H", self.meta.entries)
+        self.ids = self._sections.texts("id-ends", "ids", self.meta.entries)
+        self.abouts = self._sections.abouts()
+        self.records = self._sections.records()
+        keyed = self.key is not None
+        self._kinds = {
+            name: self._sections.kind(name, kind, keyed=keyed) for name, kind in self.meta.kinds.items()
+        }
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, *, verify: bool = True) -> Snapshot:
+    def open(
+        cls, path: Path, *, key: ListKey | None = None, verify: bool = True, descriptor: int | None = None
+    ) -> Snapshot:
         """Map a snapshot file.
 
         Args:
+            key: of the lists here. A list from before there were keys is opened with any.
             verify: compute the checksum (1.6 GB a second). Without it a damaged file may give wrong
                 answers or raise SnapshotError later, but is never read outside of itself.
+            descriptor: of the open file, where `path` is only its name for errors; it stays open.
 
         Raises:
             SnapshotError: missing, damaged, cut short or of another version.
+            ListKeyError: made with another key, or with one where none is given.
         """
-        with _as_snapshot_error(path):
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with as_snapshot_error(path):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if descriptor is None else descriptor
             try:
                 size = os.fstat(fd).st_size
                 checksum = layout.parse_header(os.pread(fd, layout.HEADER_SIZE, 0), size)
-                if verify and _checksum(fd) != checksum:
+                if verify and file_checksum(fd) != checksum:
                     raise DamagedLayout("its checksum is wrong")
                 file = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
             finally:
-                os.close(fd)
-            return cls(path, file)
+                if descriptor is None:
+                    os.close(fd)
+            return cls(path, file, key)
+
+    @classmethod
+    def peek(cls, path: Path) -> Meta:
+        """What a snapshot says of itself, whatever key it was made with; nothing else is looked at.
+
+        Raises:
+            SnapshotError: it can't be read.
+        """
+        with (
+            as_snapshot_error(path),
+            path.open("rb") as f,
+            mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m,
+        ):
+            layout.parse_header(m[: layout.HEADER_SIZE], len(m))
+            with memoryview(m) as view:
+                section = layout.parse_sections(view).get(("", "meta"))
+            if section is None:
+                raise DamagedLayout("its section  meta is missing")
+            return layout.parse_meta(m[section.offset : section.offset + section.length])
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Number of values by kind."""
         return {name: kind.hashes for name, kind in self.meta.kinds.items()}
 
+    def stored(self, kind: str, value: bytes) -> bytes:
+        """An exact digest in the form in which it is stored here."""
+        return value if self.key is None else self.key.digest(kind, value)
+
     def exact(self, kind: str, value: bytes) -> tuple[EntryInfo, ...]:
-        """All entries with this value, in the order of the list.
+        """All entries with this digest, in the order of the list.
 
         Raises:
             SnapshotError: the file is damaged (only if it was opened without verifying).
         """
-        table = self._kind(kind, value, exact=True)
-        if table is None or table.exact is None:
+        self._check(kind, value, exact=True)
+        return self.exact_stored(kind, self.stored(kind, value))
+
+    def exact_stored(self, kind: str, stored: bytes) -> tuple[EntryInfo, ...]:
+        """The same of a digest that is in its stored form already.
+
+        Raises:
+            SnapshotError: the file is damaged (only if it was opened without verifying).
+        """
+        table, rows = self._exact_rows(kind, stored)
+        if table is None or not rows:
             return ()
-        rows = table.exact.rows(value)
-        if not rows:
-            return ()
-        with _as_snapshot_error(self._path):
+        with as_snapshot_error(self._path):
             return tuple(self._info(table.entries[row]) for row in rows)
 
     def contains_exact(self, kind: str, value: bytes) -> bool:
-        """Whether some entry has this value."""
-        table = self._kind(kind, value, exact=True)
-        return table is not None and table.exact is not None and bool(table.exact.rows(value))
+        """Whether some entry has this digest."""
+        self._check(kind, value, exact=True)
+        return bool(self._exact_rows(kind, self.stored(kind, value))[1])
+
+    def _exact_rows(self, kind: str, stored: bytes) -> tuple[OpenKind | None, range]:
+        self._ask()
+        table = self._kinds.get(kind)
+        if table is None:
+            return None, range(0)
+        if table.exact is None or len(stored) != table.meta.size:
+            raise RuntimeError(f"{kind}: a value of {len(stored)} bytes can't be looked up in this way")
+        return table, table.exact.rows(stored)
+
+    def record(self, key: str) -> EntryInfo | None:
+        """The entry under a publisher's key of a record, None where there is none or it was taken back.
+
+        Raises:
+            SnapshotError: the file is damaged (only if it was opened without verifying).
+        """
+        self._ask()
+        if self.records is None:
+            return None
+        with as_snapshot_error(self._path):
+            found = self.records.find(plain_record(key) if self.key is None else self.key.record(key))
+            return None if found is None or found[0] == GONE else self._info(found[0])
 
     def near(
         self, kind: str, value: bytes, max_distance: int, *, strategy: Strategy = "auto"
@@ -130,10 +185,11 @@ class Snapshot:
         Raises:
             SnapshotError: the file is damaged (only if it was opened without verifying).
         """
-        table = self._kind(kind, value, exact=False)
+        self._check(kind, value, exact=False)
+        table = self._kinds.get(kind)
         if table is None or table.perceptual is None:
             return []
-        with _as_snapshot_error(self._path):
+        with as_snapshot_error(self._path):
             bits, rows = table.perceptual.near(value, max_distance, strategy)
             entries = table.entries
             found = sorted((d, entries[row]) for d, row in zip(bits.tolist(), rows.tolist(), strict=True))
@@ -163,43 +219,74 @@ class Snapshot:
         if kind not in self._kinds:
             return np.empty(0, dtype=np.bool_)
         chosen = np.array([name in categories for name in self._names], dtype=np.bool_)
-        with _as_snapshot_error(self._path):
+        with as_snapshot_error(self._path):
             numbers = np.asarray(self._categories)[np.asarray(self._kinds[kind].entries)]
             mask: npt.NDArray[np.bool_] = chosen[numbers]
             return mask
 
+    def entries_of(self, kind: str) -> npt.NDArray[np.uint32]:
+        """The entry's number of each of `keys(kind)`, as a view of the file."""
+        self._ask()
+        if kind not in self._kinds:
+            return np.empty(0, dtype=np.uint32)
+        numbers: npt.NDArray[np.uint32] = np.asarray(self._kinds[kind].entries)
+        return numbers
+
     def entry_numbers(self, kind: str) -> npt.NDArray[np.uint32]:
-        """For each of `keys(kind)` the number of its entry, from 0 on.
+        """As `entries_of`, and each of them leads to an entry.
 
         Raises:
             SnapshotError: the file is damaged: a number leads nowhere.
         """
-        self._ask()
-        if kind not in self._kinds:
-            return np.empty(0, dtype=np.uint32)
-        with _as_snapshot_error(self._path):
-            numbers = np.asarray(self._kinds[kind].entries)
-            if int(numbers.max()) >= self.meta.entries:
+        numbers = self.entries_of(kind)
+        with as_snapshot_error(self._path):
+            if len(numbers) and int(numbers.max()) >= self.meta.entries:
                 raise DamagedLayout("an entry's number leads nowhere")
-            return numbers
+        return numbers
 
     def has_entry(self, own: str) -> bool:
-        """Whether some entry has this id of the publisher's."""
+        """Whether some entry has this id of the publisher's.
+
+        Raises:
+            SnapshotError: the file is damaged.
+        """
         self._ask()
-        if self._id_ends is None or not own:
+        if self.ids is None or not own:
             return False
-        wanted = own.encode("utf-8", "backslashreplace")
-        ends = np.asarray(self._id_ends)
-        first, last = self._ids.offset, self._ids.offset + self._ids.length
-        at = self._file.find(wanted, first, last)
-        while at >= 0:
-            # The ids stand one after another: found only where one begins and ends just here.
-            row = int(np.searchsorted(ends, at - first, side="right"))
-            start = int(ends[row - 1]) if row else 0
-            if start == at - first and int(ends[row]) - start == len(wanted):
-                return True
-            at = self._file.find(wanted, at + 1, last)
-        return False
+        with as_snapshot_error(self._path):
+            return self.ids.has(own.encode("utf-8", "backslashreplace"))
+
+    def repeats(self, kind: str, more_than: int) -> Repeats:
+        """How many values stand in more than this many entries, and in how many entries all of them."""
+        return compare.repeats(self.keys(kind), more_than)
+
+    def common(self, other: Snapshot, kind: str) -> int:
+        """How many of the values of a kind the other list has, too; one listed twice counts twice.
+
+        Raises:
+            RuntimeError: the lists are stored under different keys.
+        """
+        self._comparable(other, kind)
+        return compare.common(self.keys(kind), other.keys(kind))
+
+    def changes(self, old: Snapshot) -> Mapping[str, tuple[int, int]]:
+        """By kind, how many values this list has that the old one has not, and the other way round.
+
+        Raises:
+            RuntimeError: the lists are stored under different keys.
+        """
+        found = {}
+        for kind in {**self.counts, **old.counts}:
+            ours, theirs = self.counts.get(kind, 0), old.counts.get(kind, 0)
+            found[kind] = (ours, theirs)
+            if ours and theirs:
+                found[kind] = (ours - self.common(old, kind), theirs - old.common(self, kind))
+        return found
+
+    def _comparable(self, other: Snapshot, kind: str) -> None:
+        meta = self.meta.kinds.get(kind)
+        if meta is not None and meta.exact and self.key != other.key:
+            raise RuntimeError("lists that are stored under different keys can't be compared")
 
     def close(self) -> None:
         """Let go of the file; no question may be asked after that.
@@ -210,7 +297,8 @@ class Snapshot:
             return
         self._closed = True
         self._kinds.clear()
-        del self._categories, self._id_ends
+        self.ids = self.abouts = self.records = None
+        del self._categories
         try:
             self._file.close()
         except BufferError:
@@ -221,102 +309,22 @@ class Snapshot:
         if self._closed:
             raise RuntimeError("this snapshot is closed")
 
-    def _kind(self, kind: str, value: bytes, *, exact: bool) -> _Kind | None:
+    def column(self, kind: str, name: str, dtype: str) -> MappedColumn:
+        """A section, to be read from its beginning to its end."""
+        self._ask()
+        return self._sections.column(kind, name, dtype)
+
+    def _check(self, kind: str, value: bytes, *, exact: bool) -> None:
         self._ask()
         table = self._kinds.get(kind)
-        if table is not None and (table.meta.exact != exact or len(value) != table.meta.size):
+        if table is None:
+            return
+        size = KINDS[kind].size if kind in KINDS else table.meta.size
+        if table.meta.exact != exact or len(value) != size:
             raise RuntimeError(f"{kind}: a value of {len(value)} bytes can't be looked up in this way")
-        return table
 
     def _info(self, number: int) -> EntryInfo:
         category = self._names[self._categories[number]]
-        own = b""
-        if self._id_ends is not None:
-            start = self._id_ends[number - 1] if number else 0
-            end = self._id_ends[number]
-            if not start <= end <= self._ids.length:
-                raise DamagedLayout("an entry's id is damaged")
-            own = self._file[self._ids.offset + start : self._ids.offset + end]
-        return EntryInfo(own.decode("utf-8", "replace") or f"#{number + 1}", category, number)
-
-    def _section(self, kind: str, name: str) -> Section:
-        try:
-            return self._sections[kind, name]
-        except KeyError:
-            raise DamagedLayout(f"its section {kind} {name} is missing") from None
-
-    def _numbers(self, kind: str, name: str, code: str, count: int) -> memoryview:
-        section = self._section(kind, name)
-        view = memoryview(self._file)[section.offset : section.offset + section.length]
-        if view.nbytes != count * {"H": 2, "I": 4, "Q": 8}[code]:
-            raise DamagedLayout(f"its section {kind} {name} has the wrong length")
-        numbers: memoryview = view.cast(code)  # type: ignore[call-overload]  # a literal in every call
-        return numbers
-
-    def _open_ids(self) -> None:
-        self._id_ends: memoryview | None = None
-        self._ids = Section("", "ids", 0, 0)
-        if ("", "id-ends") in self._sections:
-            self._id_ends = self._numbers("", "id-ends", "Q", self.meta.entries)
-            self._ids = self._section("", "ids")
-
-    def _open_kind(self, name: str, meta: KindMeta) -> _Kind:
-        known = KINDS.get(name)
-        if known is not None and (known.size, known.exact) != (meta.size, meta.exact):
-            raise DamagedLayout(f"it does not have {name} as it is")
-        keys = self._section(name, "keys")
-        if keys.length != meta.hashes * meta.size or not meta.hashes:
-            raise DamagedLayout(f"its section {name} keys has the wrong length")
-        entries = self._numbers(name, "entries", "I", meta.hashes)
-        if not meta.exact:
-            return _Kind(meta, keys, entries, None, self._open_perceptual(name, meta, keys))
-        starts = self._numbers(name, "starts", "I", layout.STARTS)
-        check_starts(np.asarray(starts), meta.hashes)
-        return _Kind(meta, keys, entries, ExactTable(self._file, keys.offset, meta.size, starts), None)
-
-    def _open_perceptual(self, name: str, meta: KindMeta, keys: Section) -> PerceptualTable:
-        hashes = np.frombuffer(self._file, np.uint8, keys.length, keys.offset).reshape(-1, meta.size)
-        if (name, "slot-order") not in self._sections:
-            return PerceptualTable(hashes)
-        order, starts = (self._array(self._section(name, s)) for s in ("slot-order", "slot-starts"))
-        table = tables_of(hashes, order, starts)
-        check_starts(starts.reshape(-1, layout.STARTS), meta.hashes)
-        return table
-
-    def _array(self, section: Section) -> npt.NDArray[np.uint32]:
-        if section.length % 4:
-            raise DamagedLayout(f"its section {section.kind} {section.name} has the wrong length")
-        array: npt.NDArray[Any] = np.frombuffer(self._file, "<u4", section.length // 4, section.offset)
-        return array
-
-
-def _checksum(fd: int) -> bytes:
-    """SHA-256 of all behind the header. Read, not mapped: a bad sector is then an error and not a SIGBUS,
-    and the pages don't count as this process's memory."""
-    digest = hashlib.sha256()
-    buffer = bytearray(_READ)
-    view, position = memoryview(buffer), layout.HEADER_SIZE
-    while got := os.preadv(fd, [buffer], position):
-        digest.update(view[:got])
-        position += got
-    return digest.digest()
-
-
-@contextmanager
-def _as_snapshot_error(path: Path) -> Any:
-    """The one place where what a file has wrong becomes the user's error."""
-    try:
-        yield
-    except (DamagedLayout, IndexError) as e:
-        what = str(e) if isinstance(e, DamagedLayout) else "a number in it leads nowhere"
-        raise SnapshotError(
-            f"the index snapshot can't be used: {what}",
-            where=str(path),
-            remedy="Fetch the feed again, and check the disk it lies on",
-        ) from e
-    except OSError as e:
-        raise SnapshotError(
-            f"the index snapshot can't be opened: {e.strerror or e}",
-            where=str(path),
-            remedy="Fetch the feed again",
-        ) from e
+        own = self.ids.text(number) if self.ids is not None else b""
+        about = self.abouts.find(number) if self.abouts is not None else None
+        return EntryInfo(own.decode("utf-8", "replace") or f"#{number + 1}", category, number, about)

@@ -15,6 +15,10 @@ from scanner.model.errors import StorageError
 Chunk = bytes | bytearray | memoryview
 
 
+class WrongLength(RuntimeError):
+    """A section had more or fewer bytes than was said: our fault, or that of the list it was made from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A section to be written: `length` bytes in all, made chunk by chunk only when its turn comes."""
@@ -25,8 +29,11 @@ class Part:
     chunks: Callable[[], Iterable[Chunk]]
 
 
-def write_snapshot(path: Path, parts: Sequence[Part]) -> tuple[str, int]:
+def write_snapshot(path: Path, parts: Sequence[Part], *, durable: bool = True) -> tuple[str, int]:
     """Write the file with mode 0600; whoever has the old one mapped keeps the old one.
+
+    Args:
+        durable: sync it to the disk before it takes its place.
 
     Returns:
         the checksum in hexadecimal digits and the file's length in bytes.
@@ -40,14 +47,16 @@ def write_snapshot(path: Path, parts: Sequence[Part]) -> tuple[str, int]:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             checksum, total = _write(fd, parts)
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
             name.replace(path)
         except BaseException:
             name.unlink(missing_ok=True)
             raise
         finally:
             os.close(fd)
-        _sync_directory(path.parent)
+        if durable:
+            _sync_directory(path.parent)
     except OSError as e:
         raise StorageError(
             f"an index snapshot can't be written: {e.strerror or e}",
@@ -71,7 +80,7 @@ def _write(fd: int, parts: Sequence[Part]) -> tuple[bytes, int]:
         for part, section in zip(parts, sections, strict=True):
             written = sum(put(chunk) for chunk in part.chunks())
             if written != section.length:
-                raise RuntimeError(f"section {part.kind} {part.name}: {written} bytes, not {section.length}")
+                raise WrongLength(f"section {part.kind} {part.name}: {written} bytes, not {section.length}")
             put(bytes(layout.padding(written)))
         checksum = digest.digest()
         f.seek(0)

@@ -96,6 +96,7 @@ def match_json(match: Match) -> Object:
         "view": match.view,
         "quality": match.quality,
         "exact": match.exact,
+        **match.told(),
     }
 
 
@@ -158,8 +159,14 @@ def read_digests(found: Mapping[str, Any]) -> Digests:
 
 
 def _match(found: Any) -> Match:
-    match = Match(**found)
+    if not isinstance(found, dict):
+        raise TypeError("a match is no object")
+    labels = found.get("labels", [])
+    if type(labels) is not list:
+        raise TypeError("a match has a value of the wrong type")
+    match = Match(**{**found, "labels": tuple(labels)})
     texts = (match.kind, match.feed, match.entry, match.category, match.view)
+    texts += (match.severity, match.source, *labels)
     if not all(type(t) is str for t in texts) or type(match.exact) is not bool:
         raise TypeError("a match has a value of the wrong type")
     if type(match.distance) is not int or type(match.quality) is not int:

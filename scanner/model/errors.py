@@ -11,6 +11,7 @@
     ├── SourceError              the customers' file system: skip with a reason, go on
     ├── StorageError             our own storage: stop and say so
     │   ├── SnapshotError        an index file is damaged or of another version
+    │   │   └── ListKeyError     it was made with another key than the one there is: it is fetched anew
     │   ├── CatalogError
     │   ├── LedgerError
     │   └── VaultError           the vault refused or could not keep something; the original stays
@@ -87,6 +88,10 @@ class StorageError(ScannerError):
 
 class SnapshotError(StorageError):
     """An index snapshot is damaged, truncated or of another version: it is not used."""
+
+
+class ListKeyError(SnapshotError):
+    """An index snapshot was made with another key of lists, or that is missing: as if there were no list."""
 
 
 class CatalogError(StorageError):

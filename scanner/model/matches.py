@@ -21,6 +21,8 @@ class Match:
         view: the view of the picture that matched; "" for exact kinds.
         quality: quality of the file's perceptual hash, 0-100; 100 for exact kinds.
         exact: the kind is an exact one.
+        severity, labels, source: what the publisher tells of the entry besides, as it writes it; "" and ()
+            where it says nothing.
     """
 
     kind: str
@@ -31,6 +33,14 @@ class Match:
     view: str = ""
     quality: int = 100
     exact: bool = True
+    severity: str = ""
+    labels: tuple[str, ...] = ()
+    source: str = ""
+
+    def told(self) -> dict[str, object]:
+        """Those of `severity`, `labels` and `source` that say something, as JSON has them."""
+        told = {"severity": self.severity, "labels": list(self.labels), "source": self.source}
+        return {name: value for name, value in told.items() if value}
 
 
 class Action(StrEnum):

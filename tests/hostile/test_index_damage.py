@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scanner.index import Snapshot, SnapshotBuilder
 from scanner.model.errors import SnapshotError
-from scanner.model.feeds import Entry
+from scanner.model.feeds import About, Entry
 
 KINDS = (("md5", 16), ("sha1", 20), ("pdq", 32), ("phash", 8))
 VALUES = {name: [random.Random(n).randbytes(size) for n in range(40)] for name, size in KINDS}
@@ -26,7 +26,8 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     builder = SnapshotBuilder(tables_from=1)
     for n in range(40):
         hashes = tuple((name, VALUES[name][n]) for name, _ in KINDS)
-        builder.add(Entry(hashes, f"id-{n}" if n % 3 else "", str(n % 4)))
+        about = About("A", ("x",) * (n % 3), n, n, "source") if n % 4 else None
+        builder.add(Entry(hashes, f"id-{n}" if n % 3 else "", str(n % 4), f"k{n}", n, about))
     builder.finish(path, meta={"feed": "f", "format": "test", "built_ns": 7})
     return path.read_bytes()
 
@@ -65,6 +66,8 @@ def ask_everything(snapshot: Snapshot) -> None:
                 snapshot.near(name, value, 31)
                 snapshot.near(name, value, 31, strategy="scan")
         snapshot.in_categories(name, {"1"})
+    for n in range(0, 40, 9):
+        snapshot.record(f"k{n}")
 
 
 WHERE = st.tuples(st.integers(0, 100), st.integers(0, 2**31))
@@ -138,7 +141,7 @@ def test_a_section_that_lies_outside_the_file_is_refused(tmp_path: Path, intact:
 
 
 def test_a_bucket_table_that_leads_out_of_its_section_is_refused(tmp_path: Path, intact: bytes) -> None:
-    for kind, name in ((b"sha1", b"starts"), (b"pdq", b"slot-starts")):
+    for kind, name in ((b"sha1", b"starts"), (b"pdq", b"slot-starts"), (b"", b"record-starts")):
         data = bytearray(intact)
         _, offset, length = section_record(intact, kind, name)
         data[offset : offset + length] = b"\xff" * length
@@ -155,6 +158,8 @@ def test_an_entry_number_or_row_that_leads_nowhere_is_an_error_not_an_answer(
         (b"pdq", b"entries"),
         (b"pdq", b"slot-order"),
         (b"", b"id-ends"),
+        (b"", b"about-text"),
+        (b"", b"about-ends"),
     ):
         data = bytearray(intact)
         _, offset, length = section_record(intact, kind, name)
@@ -172,3 +177,17 @@ def test_a_section_count_made_huge_does_not_keep_us_reading(tmp_path: Path, inta
     (tmp_path / "s").write_bytes(data)
     with pytest.raises(SnapshotError, match="section table"):
         Snapshot.open(tmp_path / "s", verify=False)
+
+
+@pytest.mark.parametrize(
+    "name", [b"record-entries", b"record-changed", b"about-added", b"about-ends", b"about-texts", b"ids"]
+)
+def test_a_section_of_another_length_than_its_neighbours_is_refused_or_never_left(
+    tmp_path: Path, intact: bytes, name: bytes
+) -> None:
+    data = bytearray(intact)
+    record, _, length = section_record(intact, b"", name)
+    struct.pack_into("<Q", data, record + 40, length // 2)
+    (tmp_path / "s").write_bytes(data)
+    with pytest.raises(SnapshotError):
+        ask_everything(Snapshot.open(tmp_path / "s", verify=False))

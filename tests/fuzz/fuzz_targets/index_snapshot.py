@@ -15,9 +15,9 @@ from pathlib import Path
 
 from fuzzing import Target, file_of, law
 
-from scanner.index import Index, OpenFeed, Snapshot, SnapshotBuilder
-from scanner.model.errors import SnapshotError
-from scanner.model.feeds import Entry, FeedTerms
+from scanner.index import Index, ListKey, OpenFeed, Snapshot, SnapshotBuilder
+from scanner.model.errors import FeedRefusedError, SnapshotError
+from scanner.model.feeds import About, Entry, FeedTerms, Removal
 from scanner.model.hashes import KINDS, Digests, PerceptualHash
 
 # Few: every exact kind, and a perceptual one with tables even more so, has bucket tables to be checked.
@@ -25,6 +25,8 @@ _USED = ("md5", "pdq", "phash")
 _TABLED = ("pdq",)
 _HEADER, _RECORD = 64, 48
 _SEALED, _UNVERIFIED, _TABLES = 1, 2, 0x1C  # all three bits of the last: these files are large and slow
+_KEYED = 0x20
+_KEY = ListKey(bytes(range(32)))
 
 
 @functools.cache
@@ -32,15 +34,23 @@ def _entries(tables: bool) -> list[Entry]:
     rng = random.Random(4)
     kinds = _TABLED if tables else _USED
     return [
-        Entry(tuple((k, rng.randbytes(KINDS[k].size)) for k in kinds), f"id-{n}" if n % 3 else "", str(n % 4))
+        Entry(
+            tuple((k, rng.randbytes(KINDS[k].size)) for k in kinds),
+            f"id-{n}" if n % 3 else "",
+            str(n % 4),
+            f"key-{n}" if n % 2 else "",
+            n,
+            About("A", ("x",) * (n % 3), n, 2**62 * (n % 2), "source") if n % 5 else None,
+        )
         for n in range(24)
     ]
 
 
 @functools.cache
-def _intact(tables: bool) -> bytes:
+def _intact(tables: bool, keyed: bool) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
-        builder = SnapshotBuilder(tables_from=1 if tables else 10**9)
+        builder = SnapshotBuilder(tables_from=1 if tables else 10**9, key=_KEY if keyed else None)
+        builder.add(Removal("gone", 5))
         for entry in _entries(tables):
             builder.add(entry)
         builder.finish(Path(directory, "s"), meta={"feed": "f", "format": "test", "built_ns": 7})
@@ -84,14 +94,15 @@ def _sealed(data: bytes) -> bytes:
 def check(data: bytes) -> None:
     flags = data[0] if data else 0
     tables = flags & _TABLES == _TABLES
-    intact = _intact(tables)
+    keyed = bool(flags & _KEYED)
+    intact = _intact(tables, keyed)
     content = _damaged(intact, data[1:])
     if flags & _SEALED and len(content) > _HEADER:
         content = _sealed(content)
     verify = not flags & _UNVERIFIED
     try:
         with file_of(content) as path:
-            snapshot = Snapshot.open(path, verify=verify)
+            snapshot = Snapshot.open(path, verify=verify, key=_KEY if keyed else None)
     except SnapshotError:
         law(content != intact, "an intact snapshot is opened")
         return
@@ -111,6 +122,14 @@ def _ask(snapshot: Snapshot, content: bytes, entries: list[Entry], *, whole: boo
                 law(not whole, "an intact snapshot answers")
                 continue
             law(found or not whole or not any(value), "an intact snapshot finds what is in it")
+    for n in range(4):
+        try:
+            there = snapshot.record(f"key-{n}")
+        except SnapshotError:
+            law(not whole, "an intact snapshot knows its records")
+            continue
+        law(not whole or bool(there) == bool(n % 2), "an intact snapshot has the records that are in it")
+    _change(snapshot, whole=whole)
     if set(snapshot.meta.kinds) <= set(KINDS):
         _match(snapshot, entries[1], whole=whole)
 
@@ -119,7 +138,7 @@ def _asked(snapshot: Snapshot, kind: str, value: bytes, content: bytes) -> bool:
     if KINDS[kind].exact:
         found = snapshot.exact(kind, value)
         law(snapshot.contains_exact(kind, value) == bool(found), "both questions have one answer")
-        law(not found or value in content, "an exact match is in the file")
+        law(not found or snapshot.stored(kind, value) in content, "an exact match is in the file")
         return bool(found)
     wanted = int.from_bytes(value)
     size = KINDS[kind].size
@@ -128,6 +147,21 @@ def _asked(snapshot: Snapshot, kind: str, value: bytes, content: bytes) -> bool:
     near = snapshot.near(kind, value, 31)
     law(all(d <= 31 and d in there for d, _ in near), "a near match is in the file, as near as is said")
     return bool(near)
+
+
+def _change(snapshot: Snapshot, *, whole: bool) -> None:
+    """A list that is changed is read from end to end: it gives a list, or is refused as damaged."""
+    builder = SnapshotBuilder(base=snapshot, key=snapshot.key, tables_from=10**9)
+    builder.add(Removal("key-1", 99))
+    builder.add(Entry((("md5", b"new".ljust(16)),), "new", "9", "key-3", 99, About("B")))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "s")
+        try:
+            info = builder.finish(path, meta={"feed": "f", "format": "test", "built_ns": 8}, durable=False)
+        except (SnapshotError, FeedRefusedError):
+            law(not whole, "an intact snapshot can be changed")
+            return
+        law(not whole or (info.entries, info.replaced, info.removed) == (23, 1, 1), "a change is made")
 
 
 def _match(snapshot: Snapshot, entry: Entry, *, whole: bool) -> None:
@@ -143,12 +177,15 @@ def _match(snapshot: Snapshot, entry: Entry, *, whole: bool) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    intact = _intact(False)
+    intact = _intact(False, False)
     offset, length = _sections(intact)[-1]
     meta = b"\xff" + intact[offset : offset + length]
     edit = struct.pack(">BBHBB", 5, 0, 3, 2, 255)
     return {
         "intact": b"\0",
+        "intact_keyed": b"\x20",
+        "keyed": b"\x21" + edit,
+        **{f"section_{n}": b"\x23" + struct.pack(">BBHBB", n, 0, 0, 2, 255) for n in range(2, 26)},
         "intact_tables": b"\x1c",
         "flipped": b"\0" + edit,
         "sealed": b"\1" + edit,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scanner.index import OpenFeed, Snapshot, SnapshotBuilder, Threshold, acting_values, added
+from scanner.index import ListKey, OpenFeed, Snapshot, SnapshotBuilder, Threshold, acting_values, added
 from scanner.model.feeds import Entry, FeedTerms, Polarity
 from scanner.model.hashes import Digests, PerceptualHash
 
@@ -42,13 +42,19 @@ def pictures(*values: bytes, quality: int = 90) -> list[Digests]:
 
 @pytest.fixture
 def feed(tmp_path: Path) -> Feeds:
-    def make(entries: list[Entry], name: str = "f", tables_from: int = 10**9, **terms: Any) -> OpenFeed:
+    def make(
+        entries: list[Entry],
+        name: str = "f",
+        tables_from: int = 10**9,
+        key: ListKey | None = None,
+        **terms: Any,
+    ) -> OpenFeed:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.snapshot"
-        builder = SnapshotBuilder(tables_from=tables_from)
+        builder = SnapshotBuilder(tables_from=tables_from, key=key)
         for e in entries:
             builder.add(e)
         builder.finish(path, meta={"feed": name, "format": "test", "built_ns": 1})
-        return OpenFeed(FeedTerms(name, **terms), Snapshot.open(path))
+        return OpenFeed(FeedTerms(name, **terms), Snapshot.open(path, key=key))
 
     return make
 
@@ -135,3 +141,16 @@ def test_acting_values_are_sorted_and_limited_to_the_categories(feed: Feeds) -> 
     values = acting_values(opened.snapshot, frozenset({"1", "2"}))["sha1"]
     expected = sorted(sha1(n) for n in range(30) if n % 3)
     assert values.view(np.uint8).tobytes() == b"".join(expected)
+
+
+def test_lists_are_compared_by_their_stored_values_where_their_key_is_the_same(feed: Feeds) -> None:
+    one, two = (ListKey(bytes([n] * 32)) for n in range(2))
+    old, new = feed([entry(n) for n in range(5)], key=one), feed([entry(n) for n in range(2, 7)], key=one)
+    assert added([new], [old], LIMITS).touched(files(1, 2, 5, 6, 7)) == [2, 3]
+    assert new.snapshot.common(old.snapshot, "sha1") == 3
+    again = feed([entry(n) for n in range(5)], key=two)
+    delta = added([again], [old], LIMITS)
+    assert delta.counts == {"sha1": 5}, "what can't be compared counts as new; perceptual values can"
+    assert delta.touched(files(1, 2, 5, 6, 7)) == [0, 1]
+    with pytest.raises(RuntimeError, match="different keys"):
+        again.snapshot.common(old.snapshot, "sha1")

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from scanner.index import (
+    KEY_SIZE,
     Change,
     Index,
+    ListKey,
     OpenFeed,
     Snapshot,
     SnapshotBuilder,
@@ -41,12 +43,12 @@ def pdq(n: int) -> bytes:
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Lists:
-    def make(name: str, entries: Sequence[Entry]) -> Snapshot:
-        builder = SnapshotBuilder()
+    def make(name: str, entries: Sequence[Entry], key: ListKey | None = None) -> Snapshot:
+        builder = SnapshotBuilder(key=key)
         for entry in entries:
             builder.add(entry)
         builder.finish(tmp_path / name, meta={"feed": name, "format": "test", "built_ns": 1})
-        return Snapshot.open(tmp_path / name)
+        return Snapshot.open(tmp_path / name, key=key)
 
     return make
 
@@ -96,6 +98,20 @@ def test_an_entry_without_an_id_is_found_again_where_it_moved(snapshot: Lists) -
     assert entries_of_keys(snapshot("new", plain(1, 7, 9, 6)), keys) == {3}
     assert entries_of_keys(snapshot("gone", plain(1, 2)), keys) == set()
     assert entry_keys(snapshot("short", plain(1)), 7) == {}
+
+
+def test_lists_under_a_key_are_compared_by_what_is_stored_and_only_with_those_of_the_same_key(
+    snapshot: Lists,
+) -> None:
+    key, other = ListKey(b"k" * KEY_SIZE), ListKey(b"o" * KEY_SIZE)
+    old, new = snapshot("old", plain(1, 2, 3), key), snapshot("new", plain(9, 3, 2, 4), key)
+    assert changes(old, new) == {"md5": Change(3, 4, 2, 1)}
+    assert shared_entries(new, {"md5": old.keys("md5")}).tolist() == [1, 2]
+    assert changes(snapshot("else", plain(1, 2, 3), other), new) == {"md5": Change(3, 4, 4, 3)}
+    kept = entry_keys(old, 1)
+    assert kept != entry_keys(snapshot("bare", plain(1, 2, 3)), 1)
+    assert entries_of_keys(new, kept) == {2}
+    assert entries_of_keys(snapshot("third", plain(2), other), kept) == set()
 
 
 def test_an_id_is_found_only_where_it_is_whole(snapshot: Lists) -> None:

@@ -10,14 +10,31 @@ from typing import Any
 
 import pytest
 
-from scanner.index import MAX_MATCHES, Index, OpenFeed, Origin, Snapshot, SnapshotBuilder, Threshold
-from scanner.model.feeds import LISTED, Entry, FeedTerms, Polarity
+from scanner.index import (
+    MAX_MATCHES,
+    Index,
+    ListKey,
+    OpenFeed,
+    Origin,
+    Snapshot,
+    SnapshotBuilder,
+    Threshold,
+)
+from scanner.model.feeds import LISTED, About, Entry, FeedTerms, Polarity
 from scanner.model.hashes import Digests, HashKind, PerceptualHash
 from scanner.model.matches import Match
 
 LIMITS = {"pdq": Threshold(31, 50)}
 PICTURE = hashlib.sha256(b"a picture").digest()
 Feeds = Callable[..., OpenFeed]
+
+
+class FixedClock:
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def now_ns(self) -> int:
+        return self.now
 
 
 def exact_of(content: bytes) -> dict[str, bytes]:
@@ -52,7 +69,8 @@ def feed(tmp_path: Path) -> Feeds:
             builder.add(entry)
         meta: Origin = {"feed": name, "format": "test", "built_ns": 1, "default_categories": defaults}
         builder.finish(tmp_path / name, meta=meta)
-        return OpenFeed(FeedTerms(name, **terms), Snapshot.open(tmp_path / name))
+        key = options.get("key")
+        return OpenFeed(FeedTerms(name, **terms), Snapshot.open(tmp_path / name, key=key))
 
     return make
 
@@ -206,5 +224,61 @@ def test_the_id_changes_with_all_that_can_change_an_answer_and_only_with_that(fe
         (terms(name="renamed"), LIMITS),
     ]
     assert len({Index(feeds, limits).id for feeds, limits in variants}) == len(variants)
+    assert Index([one, two], LIMITS, suppressed={"one": frozenset({"#1"})}).id not in {
+        Index(feeds, limits).id for feeds, limits in variants
+    }
+    assert Index([one, two], LIMITS, suppressed={"one": frozenset()}).id == Index([one, two], LIMITS).id
     assert Index(terms(quarantine_exact=False), LIMITS).id == Index([one, two], LIMITS).id
     assert Index([one, two], {}).id == Index([one, two], LIMITS).id
+
+
+def test_a_match_tells_what_the_publisher_tells(feed: Feeds) -> None:
+    about = About("high", ("a", "b"), 5, 0, "a source")
+    entry = Entry((*listed(b"x", "md5").hashes, ("pdq", PICTURE)), "1", LISTED, about=about)
+    exact, near = Index([feed("f", [entry])], LIMITS).match(
+        file(b"x", PerceptualHash("pdq", "full", PICTURE, 90))
+    )
+    for match in (exact, near):
+        assert (match.severity, match.labels, match.source) == ("high", ("a", "b"), "a source")
+    assert exact.told() == {"severity": "high", "labels": ["a", "b"], "source": "a source"}
+    (bare,) = Index([feed("g", [listed(b"x", "md5")])], LIMITS).match(file(b"x"))
+    assert bare.told() == {}
+
+
+def test_an_entry_acts_until_its_end_and_not_from_then_on(feed: Feeds) -> None:
+    ended = replace(listed(b"x", "md5"), id="ended", about=About(removed_ns=100))
+    opened = feed("f", [ended, replace(listed(b"y", "md5"), about=About(added_ns=3))])
+    clock = FixedClock(99)
+    index = Index([opened], LIMITS, clock=clock)
+    assert [m.entry for m in index.match(file(b"x"))] == ["ended"]
+    clock.now = 100
+    assert index.match(file(b"x")) == ()
+    assert [m.entry for m in index.match(file(b"y"))] == ["#2"]
+
+
+def test_a_benign_entry_vetoes_until_its_list_no_longer_has_it(feed: Feeds) -> None:
+    good = feed("g", [replace(listed(b"x", "sha1"), about=About(removed_ns=1))], polarity=Polarity.BENIGN)
+    index = Index([feed("f", [listed(b"x", "md5")]), good], LIMITS, clock=FixedClock(2))
+    assert index.match(file(b"x")) == ()
+
+
+@pytest.mark.parametrize("kind", ["md5", "pdq"])
+def test_a_suppressed_entry_does_not_act_and_others_of_its_value_do(feed: Feeds, kind: str) -> None:
+    value = PICTURE if kind == "pdq" else exact_of(b"x")[kind]
+    opened = feed("f", [Entry(((kind, value),), own) for own in ("one", "two")])
+    seen = file(b"x", PerceptualHash("pdq", "full", PICTURE, 90))
+
+    def matched(*ids: str) -> list[str]:
+        index = Index([opened], LIMITS, suppressed={"f": frozenset(ids), "other": frozenset({"one"})})
+        return [m.entry for m in index.match(seen)]
+
+    assert (matched(), matched("one"), matched("one", "two")) == (["one", "two"], ["two"], [])
+
+
+def test_lists_of_different_keys_are_matched_side_by_side(feed: Feeds) -> None:
+    keys = [ListKey(bytes([n] * 32)) for n in range(2)]
+    feeds = [feed(f"f{n}", [listed(b"x", "md5", "sha256")], key=key) for n, key in enumerate([*keys, None])]
+    matches = Index(feeds, LIMITS).match(file(b"x"))
+    assert [(m.feed, m.kind) for m in matches] == [("f0", "sha256"), ("f1", "sha256"), ("f2", "sha256")]
+    assert Index(feeds, LIMITS).match(file(b"y")) == ()
+    assert feeds[0].snapshot.keys("md5").tolist() != feeds[1].snapshot.keys("md5").tolist()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import stat
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scanner.index import Origin, Snapshot, SnapshotBuilder, SnapshotInfo
-from scanner.model.errors import FeedRefusedError, SnapshotError, StorageError
-from scanner.model.feeds import LISTED, Entry
+from scanner.index import ListKey, Origin, Snapshot, SnapshotBuilder, SnapshotInfo
+from scanner.model.errors import FeedRefusedError, ListKeyError, SnapshotError, StorageError
+from scanner.model.feeds import LISTED, About, Entry, Item, Removal
 
-GOLDEN = Path(__file__).with_name("golden-snapshot-v1.hex")
+GOLDEN_V1 = Path(__file__).with_name("golden-snapshot-v1.hex")
+GOLDEN = Path(__file__).with_name("golden-snapshot-v2.hex")
+KEY = ListKey(bytes(range(32)))
+
+HIDDEN = ("md5", "sha1", "sha256")
 
 
 def digest(kind: str, n: int) -> bytes:
@@ -30,10 +36,17 @@ FIXED = [
 ]
 
 
+# What version 2 has besides: records by key, one of them taken back, and details.
+CHANGED: list[Item] = [
+    Entry((("md5", digest("md5", 5)),), "case-5", "1", "m-5", 7, About("A", ("x", "é"), 3, 9, "a source")),
+    Removal("m-6", 8),
+    Entry((("sha256", digest("sha256", 7)),), "", "1", "m-7", 9, About("A", ("x", "é"), 4, 0, "a source")),
+]
+
 ORIGIN: Origin = {"feed": "police", "format": "vics", "built_ns": 1_700_000_000_000_000_000}
 
 
-def write(path: Path, entries: list[Entry], meta: Origin = ORIGIN, **options: Any) -> SnapshotInfo:
+def write(path: Path, entries: Sequence[Item], meta: Origin = ORIGIN, **options: Any) -> SnapshotInfo:
     builder = SnapshotBuilder(**options)
     for entry in entries:
         builder.add(entry)
@@ -41,9 +54,9 @@ def write(path: Path, entries: list[Entry], meta: Origin = ORIGIN, **options: An
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """docs/index-format.md, read with nothing but struct, json and hashlib."""
+    """docs/index-format.md, read with nothing but struct, json, hmac and hashlib."""
     magic, version, header, total, zero, checksum = struct.unpack_from("<8sIIQQ32s", data)
-    assert (magic, version, header, total, zero) == (b"HSINDEX\n", 1, 64, len(data), 0)
+    assert (magic, version, header, total, zero) == (b"HSINDEX\n", 2, 64, len(data), 0)
     assert hashlib.sha256(data[64:]).digest() == checksum
     (count,) = struct.unpack_from("<Q", data, 64)
     sections = {}
@@ -57,6 +70,8 @@ def parse(data: bytes) -> dict[str, Any]:
     ends = struct.unpack(f"<{n}Q", sections.pop(("", "id-ends"), bytes(8 * n)))
     ids = sections.pop(("", "ids"), b"")
     starts = (0, *ends)
+    records = parse_records(sections)
+    abouts = parse_abouts(sections)
     entries = [
         (ids[starts[i] : ends[i]].decode() or f"#{i + 1}", meta["categories"][codes[i]][0]) for i in range(n)
     ]
@@ -76,7 +91,34 @@ def parse(data: bytes) -> dict[str, Any]:
         elif (kind, "slot-order") in sections:
             check_slots(values, sections.pop((kind, "slot-order")), sections.pop((kind, "slot-starts")))
     assert not sections
-    return {"meta": meta, "kinds": kinds}
+    return {"meta": meta, "kinds": kinds, "entries": entries, "records": records, "abouts": abouts}
+
+
+def parse_records(sections: dict[tuple[str, str], bytes]) -> dict[bytes, tuple[int, int]]:
+    keys = sections.pop(("", "record-keys"), b"")
+    n = len(keys) // 16
+    values = [keys[i * 16 : i * 16 + 16] for i in range(n)]
+    assert values == sorted(set(values))
+    entries = struct.unpack(f"<{n}I", sections.pop(("", "record-entries"), b""))
+    changed = struct.unpack(f"<{n}q", sections.pop(("", "record-changed"), b""))
+    if n:
+        buckets = struct.unpack("<65537I", sections.pop(("", "record-starts")))
+        for i, value in enumerate(values):
+            assert buckets[value[0] * 256 + value[1]] <= i < buckets[value[0] * 256 + value[1] + 1]
+    return {v: (e, c) for v, e, c in zip(values, entries, changed, strict=True)}
+
+
+def parse_abouts(sections: dict[tuple[str, str], bytes]) -> dict[int, tuple[int, int, Any]]:
+    n = len(sections.get(("", "about-entries"), b"")) // 4
+    columns = [
+        struct.unpack(f"<{n}{code}", sections.pop(("", f"about-{name}"), b""))
+        for name, code in (("entries", "I"), ("added", "q"), ("removed", "q"), ("text", "I"))
+    ]
+    t = len(sections.get(("", "about-ends"), b"")) // 8
+    ends = (0, *struct.unpack(f"<{t}Q", sections.pop(("", "about-ends"), b"")))
+    texts = sections.pop(("", "about-texts"), b"")
+    told = [json.loads(texts[ends[i] : ends[i + 1]]) for i in range(t)]
+    return {e: (a, r, told[x]) for e, a, r, x in zip(*columns, strict=True)}
 
 
 def check_slots(values: list[bytes], order: bytes, starts: bytes) -> None:
@@ -107,6 +149,11 @@ def compact(data: bytes) -> str:
     )
 
 
+def expand(text: str) -> bytes:
+    lines = (line.split(" *") for line in text.splitlines())
+    return b"".join(bytes.fromhex(line[0]) * int(line[1] if line[1:] else 1) for line in lines)
+
+
 def test_bytes_of_a_snapshot_stay_what_earlier_versions_wrote(tmp_path: Path) -> None:
     whole: Origin = {
         **ORIGIN,
@@ -114,8 +161,53 @@ def test_bytes_of_a_snapshot_stay_what_earlier_versions_wrote(tmp_path: Path) ->
         "default_categories": ["2", "1"],
         "counts": {"entries": 4},
     }
-    write(tmp_path / "s", FIXED, whole)
+    write(tmp_path / "s", [*FIXED, *CHANGED], whole, key=KEY)
     assert compact((tmp_path / "s").read_bytes()) == GOLDEN.read_text()
+
+
+def test_a_snapshot_of_version_1_is_read_until_the_next_list_comes(tmp_path: Path) -> None:
+    (tmp_path / "s").write_bytes(expand(GOLDEN_V1.read_text()))
+    snapshot = Snapshot.open(tmp_path / "s", key=KEY)
+    assert snapshot.meta.key == "" and snapshot.key is None
+    assert [e.id for e in snapshot.exact("sha1", digest("sha1", 1))] == ["case-1", "naïve"]
+    assert Snapshot.peek(tmp_path / "s") == snapshot.meta
+
+
+def test_a_reader_made_from_the_documentation_alone_finds_records_and_details(tmp_path: Path) -> None:
+    write(tmp_path / "s", CHANGED, key=KEY)
+    parsed = parse((tmp_path / "s").read_bytes())
+    key = bytes(range(32))
+
+    def keyed(message: bytes) -> bytes:
+        return hmac.digest(key, message, "sha256")
+
+    assert parsed["meta"]["key"] == keyed(b"hostsweep list key")[:8].hex()
+    assert parsed["kinds"]["md5"] == [(keyed(b"md5" + digest("md5", 5))[:16], ("case-5", "1"))]
+    assert parsed["kinds"]["sha256"] == [(keyed(b"sha256" + digest("sha256", 7)), ("#2", "1"))]
+    assert parsed["records"] == {
+        keyed(b"record\0" + name)[:16]: said
+        for name, said in ((b"m-5", (0, 7)), (b"m-6", (2**32 - 1, 8)), (b"m-7", (1, 9)))
+    }
+    told = ["A", ["x", "é"], "a source"]
+    assert parsed["abouts"] == {0: (3, 9, told), 1: (4, 0, told)}
+
+
+def test_a_list_is_of_no_use_without_its_key(tmp_path: Path) -> None:
+    write(tmp_path / "s", [*FIXED, *CHANGED], key=KEY)
+    data = (tmp_path / "s").read_bytes()
+    assert not any(
+        v in data for e in [*FIXED, *CHANGED] if isinstance(e, Entry) for k, v in e.hashes if k in HIDDEN
+    )
+    with pytest.raises(ListKeyError, match="that key is not here"):
+        Snapshot.open(tmp_path / "s")
+    with pytest.raises(ListKeyError, match="another one"):
+        Snapshot.open(tmp_path / "s", key=ListKey(bytes(32)))
+    assert Snapshot.peek(tmp_path / "s").key == KEY.id
+    snapshot = Snapshot.open(tmp_path / "s", key=KEY)
+    (found,) = snapshot.exact("md5", digest("md5", 5))
+    assert (found.id, found.about) == ("case-5", About("A", ("x", "é"), 3, 9, "a source"))
+    assert snapshot.record("m-5") == found
+    assert snapshot.record("m-6") is None and snapshot.record("m-8") is None
 
 
 @pytest.mark.parametrize("tables_from", [1, 1000])

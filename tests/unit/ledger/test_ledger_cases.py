@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scanner.ledger import Ledger
+from scanner.ledger.codec import read_case
 from scanner.model.errors import LedgerError, NotFoundError
 from scanner.model.hashes import Digests, PerceptualHash
 from scanner.model.matches import Action, Case, CaseState, Match
@@ -24,7 +26,10 @@ DIGESTS = Digests(
     problem="",
 )
 MATCH = Match("sha256", "police", "17", "1")
-OTHER = Match("pdq", "hotline", "#9", "A2", distance=12, view="grid512", quality=97, exact=False)
+OTHER = Match(
+    "pdq", "hotline", "#9", "A2", distance=12, view="grid512", quality=97, exact=False,
+    severity="high", labels=("video", "é"), source="https://hotline.example/9",
+)  # fmt: skip
 CASE = Case(
     id="018f00000000aaaa0001",
     opened_ns=1_000,
@@ -66,6 +71,20 @@ def test_a_case_comes_back_whole_after_reopening(tmp_path: Path) -> None:
         assert ledger.open_case(CASE) == (CASE, True)
     with Ledger.open(path, read_only=True) as ledger:
         assert ledger.get(CASE.id) == CASE
+
+
+def test_what_a_publisher_tells_stands_in_an_event_only_where_it_tells_something(ledger: Ledger) -> None:
+    ledger.open_case(CASE)
+    (event,) = [e for e in ledger.events() if e.type == "case_opened"]
+    case = event.payload
+    assert set(case["match"]) == {
+        "kind", "feed", "entry", "category", "distance", "view", "quality", "exact",
+    }  # fmt: skip
+    (other,) = case["others"]
+    assert (other["severity"], other["labels"]) == ("high", ["video", "é"])
+    for wrong in ({"labels": "ab"}, {"labels": [1]}, {"severity": 3}, {"other": ""}):
+        with pytest.raises(LedgerError):
+            read_case(json.dumps({**case, "match": {**case["match"], **wrong}}))
 
 
 def test_the_same_content_at_the_same_path_is_the_same_case_and_no_event(ledger: Ledger) -> None:

@@ -1,0 +1,360 @@
+"""Writing a snapshot out of what was collected and, where changes came, the list they change.
+
+Both are read from their beginning to their end, in blocks, so memory does not grow with them; entries keep
+their order, first those of the old list, and close the gaps that dropped ones leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scanner.index import layout
+from scanner.index.columns import Column, Numbers, Texts, kept_texts
+from scanner.index.details import COLUMNS, Abouts
+from scanner.index.dropped import Dropped
+from scanner.index.exact import first_two
+from scanner.index.keyed import RECORD_SIZE, ListKey, stored_size
+from scanner.index.layout import BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
+from scanner.index.perceptual import TABLES_SIZE
+from scanner.index.records import RecordChanges, Records
+from scanner.index.slots import SlotTables
+from scanner.index.snapshot import Snapshot
+from scanner.index.sorting import Block, SortedRows, merged, taken
+from scanner.index.writer import Chunk, Part, WrongLength, write_snapshot
+from scanner.model.errors import FeedRefusedError, SnapshotError
+from scanner.model.hashes import HashKind
+
+_ROWS = 65536  # of the old list at a time: 2 MB of SHA-256
+_MOST_ROWS = 2**32 - 1  # a row's number has 32 bits
+
+Counts = npt.NDArray[np.int64]
+
+
+class Values:
+    """The values of one kind as they come, in the form in which they are stored.
+
+    Attributes:
+        counts: of values by the number of the entry's category.
+    """
+
+    __slots__ = ("add", "counts", "kind", "rows", "width")
+
+    def __init__(self, kind: HashKind, key: ListKey | None, scratch: Path | None) -> None:
+        self.kind = kind
+        self.width = stored_size(kind, keyed=key is not None)
+        digests = partial(key.digests, kind.name, size=kind.size) if key is not None and kind.exact else None
+        self.rows = SortedRows(self.width, "I", scratch, raw=kind.size, prepared=digests)
+        self.counts: list[int] = []
+        self.add = self.rows.add
+
+    def add_packed(self, values: bytes, first: int, code: int) -> None:
+        self.rows.add_numbered(values, first)
+        self.counts[code] += len(values) // self.kind.size
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a builder has: `count` new entries, numbered on from those of the base."""
+
+    base: Snapshot | None
+    key: ListKey | None
+    count: int
+    codes: tuple[str, ...]
+    categories: Column
+    ids: Texts
+    records: Records
+    abouts: Abouts
+    values: Mapping[str, Values]
+
+
+class Merge:
+    """Joins what was collected with the list it changes."""
+
+    def __init__(self, collected: Collected, tables_from: int, scratch: Path | None) -> None:
+        self._new = collected
+        self._base = collected.base
+        self._first = collected.base.meta.entries if collected.base else 0
+        self._tables_from = tables_from
+        self._scratch = scratch
+        self._dropped = Dropped(self._first + collected.count)
+        self.changes = RecordChanges()
+
+    def write(self, path: Path, origin: Origin, *, durable: bool) -> tuple[str, int, Meta]:
+        """Write the snapshot; see `SnapshotBuilder.finish`.
+
+        Returns:
+            its checksum, its length in bytes, and what it says of itself.
+        """
+        try:
+            self.changes = self._new.records.decide(self._dropped)
+            whole = self._meta(origin)
+            checksum, length = write_snapshot(path, list(self._parts(whole)), durable=durable)
+        except (DamagedLayout, IndexError, WrongLength) as e:
+            if self._base is None:
+                raise
+            raise SnapshotError(
+                "the list in use can't be changed: a number in it leads nowhere",
+                where=f"feed {origin['feed']}",
+                remedy="Remove its snapshot, so that the feed is fetched whole, and check the disk",
+            ) from e
+        return checksum, length, whole
+
+    # What the new list will hold
+
+    def _meta(self, origin: Origin) -> Meta:
+        entries = self._entries_by_code()
+        by_kind = {name: self._values_by_code(values) for name, values in self._new.values.items()}
+        used = {name: counts for name, counts in by_kind.items() if counts.any()}
+        if not used:
+            raise FeedRefusedError(
+                "the list is empty: there is nothing in it to compare files with",
+                where=f"feed {origin['feed']}",
+                remedy="The last good list stays in use; ask the publisher",
+            )
+        if max(int(counts.sum()) for counts in used.values()) > _MOST_ROWS:
+            raise FeedRefusedError(f"the list has more than {_MOST_ROWS} values of one kind")
+        # Categories of which no entry is left go; the others keep their order.
+        there = entries > 0
+        named = [(name, int(n)) for name, n in zip(self._new.codes, entries, strict=True) if n]
+        kinds = {}
+        for name, counts in used.items():
+            values = self._new.values[name]
+            of_kind = tuple(counts[there].tolist())
+            kinds[name] = KindMeta(values.width, values.kind.exact, sum(of_kind), of_kind)
+        self._new_codes = (np.cumsum(there) - 1).astype("<u2")
+        defaults = origin.get("default_categories")
+        return Meta(
+            feed=origin["feed"],
+            format=origin["format"],
+            built_ns=origin["built_ns"],
+            source_sha256=origin.get("source_sha256", ""),
+            default_categories=None if defaults is None else frozenset(defaults),
+            entries=self._dropped.kept,
+            categories=tuple(named),
+            kinds=kinds,
+            counts=origin.get("counts", {}),
+            memory=origin.get("memory", ""),
+            key=self._new.key.id if self._new.key else "",
+        )
+
+    def _entries_by_code(self) -> Counts:
+        counts = np.zeros(len(self._new.codes), dtype=np.int64)
+        for _, codes in self._codes():
+            counts += self._counted(codes)
+        return counts
+
+    def _counted(self, codes: Numbers) -> Counts:
+        counts: Counts = np.bincount(codes, minlength=len(self._new.codes))
+        if len(counts) > len(self._new.codes):
+            raise DamagedLayout("an entry has no category")
+        return counts
+
+    def _codes(self) -> Iterator[tuple[npt.NDArray[np.bool_], Numbers]]:
+        """Category numbers of the entries that stay, and which of those of the block they are."""
+        start = 0
+        for codes in self._all_codes():
+            keep = self._dropped.keeps(start, len(codes))
+            start += len(codes)
+            yield keep, codes[keep]
+
+    def _all_codes(self) -> Iterator[Numbers]:
+        if self._base is not None:
+            yield from self._base.column("", "categories", "<u2").chunks(_ROWS)
+        yield from self._new.categories.chunks()
+
+    def _values_by_code(self, values: Values) -> Counts:
+        counts = np.array(values.counts, dtype=np.int64)
+        old = self._base.meta.kinds.get(values.kind.name) if self._base else None
+        if old is not None:
+            counts[: len(old.categories)] += old.categories
+        if self._dropped.count and counts.any():
+            counts -= self._lost_by_code(values)
+            if (counts < 0).any():
+                raise DamagedLayout("its metadata contradict its sections")
+        return counts
+
+    def _lost_by_code(self, values: Values) -> Counts:
+        """Values of dropped entries."""
+        name, lost = values.kind.name, [np.empty(0, dtype=np.uint32)]
+        if self._base is not None and name in self._base.counts:
+            for entries in self._base.column(name, "entries", "<u4").chunks(_ROWS):
+                lost.append(entries[self._dropped.contains(entries)])
+        for _, entries in values.rows.unsorted():
+            lost.append(entries[self._dropped.contains(entries)])
+        numbers = np.sort(np.concatenate(lost))
+        counts = np.zeros(len(self._new.codes), dtype=np.int64)
+        start = 0
+        for codes in self._all_codes():
+            low, high = np.searchsorted(numbers, [start, start + len(codes)])
+            counts += self._counted(codes[numbers[low:high] - start])
+            start += len(codes)
+        return counts
+
+    # Its sections
+
+    def _parts(self, whole: Meta) -> Iterator[Part]:
+        yield whole_part("", "meta", layout.pack_meta(whole))
+        yield Part("", "categories", 2 * whole.entries, self._category_chunks)
+        yield from self._id_parts()
+        yield from self._record_parts()
+        yield from self._about_parts()
+        for name, kind in whole.kinds.items():
+            yield from self._kind_parts(name, kind)
+
+    def _category_chunks(self) -> Iterator[Chunk]:
+        for _, codes in self._codes():
+            yield as_bytes(self._new_codes[codes])
+
+    def _id_parts(self) -> Iterator[Part]:
+        old = self._base.ids if self._base else None
+        if old is None and not self._new.ids.length:
+            return
+        # Who has none has empty ones.
+        before, after = Texts(self._scratch), self._new.ids
+        before.append_empty(self._first if old is None else 0)
+        if not after.length:
+            after.append_empty(self._new.count)
+        sources = [before if old is None else old, after]
+        ends = self._ends(lengths for source in sources for lengths in source.lengths())
+        total = ends.last
+        yield column_part("", "id-ends", ends)
+
+        def texts() -> Iterator[Chunk]:
+            start = 0
+            for source in sources:
+                for piece in source.pieces():
+                    yield kept_texts(piece, self._dropped.keeps(start, len(piece[0])))[1]
+                    start += len(piece[0])
+
+        yield Part("", "ids", total, texts)
+
+    def _ends(self, lengths: Iterator[Numbers]) -> Ends:
+        ends, start = Ends(self._scratch), 0
+        for some in lengths:
+            ends.add(some[self._dropped.keeps(start, len(some))])
+            start += len(some)
+        return ends
+
+    def _record_parts(self) -> Iterator[Part]:
+        records = self._new.records
+        if not records.count:
+            return
+        spooled = Spooled(records.stream(self._dropped), ("<u4", "<i8"), self._scratch)
+        yield Part("", "record-keys", RECORD_SIZE * records.count, spooled.keys)
+        yield Part("", "record-entries", 4 * records.count, lambda: spooled.column(0))
+        yield Part("", "record-changed", 8 * records.count, lambda: spooled.column(1))
+        yield Part("", "record-starts", 4 * STARTS, spooled.starts)
+
+    def _about_parts(self) -> Iterator[Part]:
+        abouts = self._new.abouts.finish(self._dropped)
+        if abouts is None:
+            return
+        for (name, _), column in zip(COLUMNS, abouts.columns, strict=True):
+            yield column_part("", name, column)
+        ends = Ends(self._scratch)
+        for lengths in abouts.lengths():
+            ends.add(lengths)
+        yield column_part("", "about-ends", ends)
+        yield Part("", "about-texts", ends.last, abouts.texts)
+
+    def _kind_parts(self, name: str, meta: KindMeta) -> Iterator[Part]:
+        count = meta.hashes
+        tables = None
+        if not meta.exact and meta.size == TABLES_SIZE and count >= self._tables_from:
+            tables = SlotTables(self._scratch)
+        spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch)
+        yield Part(name, "keys", count * meta.size, spooled.keys)
+        yield Part(name, "entries", count * 4, lambda: spooled.column(0))
+        if meta.exact:
+            yield Part(name, "starts", 4 * STARTS, spooled.starts)
+        if tables is not None:
+            yield Part(name, "slot-order", tables.slots * count * 4, tables.orders)
+            yield Part(name, "slot-starts", tables.slots * 4 * STARTS, tables.starts)
+
+    def _rows(self, name: str, tables: SlotTables | None) -> Iterator[Block]:
+        """Rows of a kind in the order of the new list, with the numbers that entries have in it."""
+        rows = merged(self._old_rows(name), map(self._staying, self._new.values[name].rows.blocks()))
+        for keys, entries in rows:
+            if tables is not None:
+                tables.add(keys)
+            yield keys, entries
+
+    def _old_rows(self, name: str) -> Iterator[Block]:
+        if self._base is None or name not in self._base.counts:
+            return
+        size = self._base.meta.kinds[name].size
+        columns = (self._base.column(name, "keys", f"S{size}"), self._base.column(name, "entries", "<u4"))
+        for keys, entries in zip(*(c.chunks(_ROWS) for c in columns), strict=True):
+            yield self._staying((keys, entries))
+
+    def _staying(self, block: Block) -> Block:
+        """The rows of entries that stay, and the numbers that these have then."""
+        if not self._dropped.count:
+            return block
+        gone = self._dropped.contains(block[1])
+        keys, entries = taken(block, ~gone) if gone.any() else block
+        return keys, self._dropped.moved(entries)
+
+
+class Ends(Column):
+    """Where texts end, from their lengths."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        super().__init__("<u8", scratch)
+        self.last = 0
+
+    def add(self, lengths: Numbers) -> None:
+        """Add texts of these lengths."""
+        if len(lengths):
+            ends = np.cumsum(lengths, dtype=np.uint64) + np.uint64(self.last)
+            self.last = int(ends[-1])
+            self.extend(ends)
+
+
+class Spooled:
+    """A stream of rows as sections: keys go out as they come, other columns and the buckets after them."""
+
+    def __init__(self, rows: Iterator[Block], dtypes: tuple[str, ...], scratch: Path | None) -> None:
+        self._rows = rows
+        self._columns = tuple(Column(dtype, scratch) for dtype in dtypes)
+        self._buckets = np.zeros(BUCKETS, dtype=np.int64)
+
+    def keys(self) -> Iterator[Chunk]:
+        """The keys; to be used up before anything else is asked for."""
+        for keys, *numbers in self._rows:
+            for column, values in zip(self._columns, numbers, strict=True):
+                column.extend(np.ascontiguousarray(values))
+            np.add.at(self._buckets, first_two(keys), 1)
+            yield as_bytes(keys)
+
+    def column(self, number: int) -> Iterator[Chunk]:
+        """One of the other columns."""
+        return (as_bytes(chunk) for chunk in self._columns[number].chunks())
+
+    def starts(self) -> Iterator[Chunk]:
+        """The bucket table."""
+        starts = np.zeros(STARTS, dtype="<u4")
+        np.cumsum(self._buckets, out=starts[1:])
+        yield as_bytes(starts)
+
+
+def as_bytes(values: npt.NDArray[Any]) -> memoryview:
+    """An array as it stands in a file."""
+    return np.ascontiguousarray(values).view(np.uint8).data
+
+
+def whole_part(kind: str, name: str, data: bytes) -> Part:
+    """A section that exists as one buffer."""
+    return Part(kind, name, len(data), lambda: [data])
+
+
+def column_part(kind: str, name: str, column: Column) -> Part:
+    """A section of the numbers of a column."""
+    return Part(kind, name, column.length * column.itemsize, lambda: (as_bytes(c) for c in column.chunks()))
