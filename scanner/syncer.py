@@ -123,7 +123,7 @@ class Syncer:
         while True:
             app = run.app
             now = app.clock.now_ns()
-            run.overdue.look(await asyncio.to_thread(all_fresh, app.keeper.store, app.config, now))
+            run.overdue.look(await asyncio.to_thread(all_fresh, app.keeper, app.config, now))
             doing = [*run.doing.values(), *(f"feed {name} failed" for name in sorted(run.failed))]
             notify(os.environ, STATUS="; ".join(doing) or "waiting")
             await asyncio.sleep(_STATUS_SECONDS)

@@ -17,7 +17,7 @@ from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.importing import FeedChange
-from scanner.app.lists import ListKeeper, Lists, refusing_checks
+from scanner.app.lists import ListKeeper, Lists, refusals_of
 from scanner.app.pools import worker_pool
 from scanner.app.recovering import recover_steps
 from scanner.app.reporters import MetricsReporter
@@ -344,7 +344,7 @@ class App:
     def feed_due_in(self, name: str) -> float:
         """Seconds until a feed is due by its schedule; 0 if it never succeeded."""
         feed, state = self.keeper.feed(name), self.keeper.store.state(name)
-        if not state.last_success_ns or self.keeper.store.current(name) is None:
+        if not state.last_success_ns or self.keeper.current(name) is None:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
@@ -358,8 +358,8 @@ class App:
             change = await self.keeper.sync(name, accept=accept, wait=wait)
         except FeedError as e:
             self.metrics.feed_synced(name, "failed")
-            for check in refusing_checks(e):
-                self.metrics.feed_refused(name, check)
+            for reason in refusals_of(e):
+                self.metrics.feed_refused(name, reason)
             raise
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)

@@ -26,7 +26,7 @@ def suppress(app: App, wanted: Suppression) -> Suppression:
             "entries of a benign feed don't act: there is nothing to suppress",
             where=f"feed {wanted.feed}",
         )
-    current = app.keeper.store.current(wanted.feed)
+    current = app.keeper.current(wanted.feed)
     snapshot = None if current is None else Snapshot.open(current, verify=False)
     try:
         decision = made(snapshot, wanted)

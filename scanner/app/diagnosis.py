@@ -109,7 +109,7 @@ def _can_list(root: bytes) -> bool:
 
 
 def _feeds(app: App) -> Finding:
-    without = [n for n in app.feed_names if app.keeper.store.current(n) is None]
+    without = [n for n in app.feed_names if app.keeper.current(n) is None]
     if without:
         return Finding("feeds", False, f"no list yet: {', '.join(without)}; run `hostsweep feed sync`")
     app.keeper.open()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from scanner.app.lists import ListKeeper
 from scanner.config import Config, FeedConfig
-from scanner.feeds import FeedStore
 
 log = structlog.get_logger("hostsweep.feeds")
 
@@ -42,17 +42,17 @@ class Freshness:
         return f"the list is {self.age / 3600:.1f} hours old, at most {self.max_age / 3600:.1f} wanted"
 
 
-def freshness(store: FeedStore, feed: FeedConfig, now_ns: int) -> Freshness:
+def freshness(keeper: ListKeeper, feed: FeedConfig, now_ns: int) -> Freshness:
     """How a feed stands now; reads one small file."""
-    state = store.state(feed.name)
-    never = not state.last_success_ns or store.current(feed.name) is None
+    state = keeper.store.state(feed.name)
+    never = not state.last_success_ns or keeper.current(feed.name) is None
     age = None if never else (now_ns - state.last_success_ns) / 1e9
     return Freshness(feed.name, age, feed.max_age, bool(state.last_attempt_ns))
 
 
-def all_fresh(store: FeedStore, config: Config, now_ns: int) -> tuple[Freshness, ...]:
+def all_fresh(keeper: ListKeeper, config: Config, now_ns: int) -> tuple[Freshness, ...]:
     """How all configured feeds stand now."""
-    return tuple(freshness(store, feed, now_ns) for feed in config.feeds)
+    return tuple(freshness(keeper, feed, now_ns) for feed in config.feeds)
 
 
 class OverdueLog:

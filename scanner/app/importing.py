@@ -15,9 +15,11 @@ import structlog
 from scanner.app.guarding import Guarding, Judged, accepted_record
 from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
+from scanner.feeds.decrypting import read_identities
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
 from scanner.feeds.guard import SHRINK, FeedGuardError
+from scanner.feeds.trust import Accepted
 from scanner.index import Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
@@ -94,10 +96,11 @@ class Importer:
         work: Path,
         *,
         accept: bool = False,
+        trust: Accepted | None = None,
     ) -> FeedChange:
         """Import a list that was not fetched; see `build`."""
         now = self._clock.now_ns()
-        built = await self.build(feed, source, descriptor, store, work, accept=accept)
+        built = await self.build(feed, source, descriptor, store, work, accept=accept, trust=trust)
         await asyncio.to_thread(
             store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=built.answer.sha256,
@@ -117,6 +120,7 @@ class Importer:
         accept: bool = False,
         memory: str = "",
         partial: bool = False,
+        trust: Accepted | None = None,
     ) -> Built:
         """Build a snapshot from a list and make it the feed's current one.
 
@@ -124,6 +128,7 @@ class Importer:
             accept: take it whatever the guard finds; that is on record.
             memory: of the publisher's protocol, to be kept with the list.
             partial: these are changes to the list in use.
+            trust: why the list is believed, None for an unsigned one.
 
         Raises:
             FeedGuardError: the guard found something.
@@ -140,7 +145,7 @@ class Importer:
                 if not accept:
                     raise FeedGuardError(feed.name, judged.findings)
                 accepted = self._accept(feed.name, judged)
-            await asyncio.to_thread(store.promote, feed.name, candidate.path)
+            await asyncio.to_thread(store.promote, feed.name, candidate.path, trust)
         guard = {} if judged is None else dict(judged.figures.benign)
         if guard:
             log.warning("feed_benign_entries", feed=feed.name, **guard)
@@ -163,6 +168,7 @@ class Importer:
         target = work / f"{feed.name}-{self.ids.new()}.index"
         # Where everything is to be accepted, the guard counts what is malformed, and that is on record.
         order = self._order(feed, source, 1.0 if accept else feed.max_malformed, memory, partial)
+        order = replace(order, identities=await _identities(feed))
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:
                 answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
@@ -222,6 +228,11 @@ class Built:
     @property
     def findings(self) -> tuple[str, ...]:
         return () if self.accepted is None else tuple(self.accepted["findings"])
+
+
+async def _identities(feed: FeedConfig) -> str:
+    """Read each time, like every secret."""
+    return await asyncio.to_thread(read_identities, feed.identity_file) if feed.identity_file else ""
 
 
 def _opened_candidate(path: Path, feed: str) -> Snapshot:

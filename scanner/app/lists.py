@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -19,15 +20,21 @@ from scanner.app.importing import Candidate, FeedChange, Importer, opened_list
 from scanner.app.state import StateDirectory
 from scanner.app.suppressing import Suppression, Suppressions
 from scanner.app.terms import terms_of
+from scanner.app.trusting import ListTrust, is_signed, may_be_loaded, signature_address
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest
+from scanner.feeds.exchanges.tuf import NAME as TUF
+from scanner.feeds.exchanges.tuf import trust_alone
 from scanner.feeds.guard import MALFORMED, FeedGuardError
+from scanner.feeds.staging import copy_local
+from scanner.feeds.trust import Accepted
 from scanner.index import Index, OpenFeed, Snapshot, Threshold
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
     FeedMalformedError,
+    FeedTrustError,
     ScannerError,
     SnapshotError,
 )
@@ -77,6 +84,7 @@ class ListKeeper:
         self.on_suppressed: Callable[[str], None] | None = None  # told the feed of each suppressed match
         guarding = Guarding(config, self.store, state.ledger if state.feeds_are_ours else None)
         self._importer = Importer(config, clock, ids, guarding=guarding, actor=actor)
+        self._trust = ListTrust(lambda: self._importer.processes, clock, self.store, state.feeds_work)
         self.adhoc = AdhocLists(Importer(config, clock, ids), state)
 
     def feed(self, name: str) -> FeedConfig:
@@ -112,19 +120,22 @@ class ListKeeper:
         feed = self.feed(name)
         staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
         with await self._locked(name, wait):
-            try:
+            async with self._recorded(name, staged):
                 return await self._sync(feed, staged, accept)
-            except (FeedError, ConfigError) as e:
-                e.where = e.where.replace(str(staged), f"feed {name}")
-                refused = refusing_checks(e)
-                if refused:
-                    log.error("feed_guard_refused", feed=name, checks=list(refused), error=str(e))
-                await asyncio.to_thread(
-                    self.store.record_failure, name, str(e), self._clock.now_ns(), refused=refused
-                )
-                raise
-            finally:
-                staged.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def _recorded(self, name: str, staged: Path) -> AsyncIterator[None]:
+        """Failures go into the feed's state, and what was staged goes."""
+        try:
+            yield
+        except (FeedError, ConfigError) as e:
+            e.where = e.where.replace(str(staged), f"feed {name}") or f"feed {name}"
+            _log_guard(name, e)
+            now = self._clock.now_ns()
+            await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused=refusals_of(e))
+            raise
+        finally:
+            _remove(staged)
 
     async def _locked(self, name: str, wait: float) -> FileLock:
         loop = asyncio.get_running_loop()
@@ -153,12 +164,13 @@ class ListKeeper:
             basic_file=feed.basic_file,
             exchange=feed.exchange or "",
             options=dict(feed.options),
-            memory=self._memory(state) if have_list else "",
+            memory=self._memory(feed, state, have_list),
             now_ns=self._clock.now_ns(),
+            signature=signature_address(feed),
         )
 
     def _have_list(self, state: FeedState, feed: FeedConfig) -> bool:
-        return self.store.current(feed.name) is not None and state.origin == _origin(feed)
+        return self.current(feed.name) is not None and state.origin == _origin(feed)
 
     def _unchanged(self, feed: FeedConfig, fetched: Fetched) -> bool:
         """The publisher's list is the one in use."""
@@ -168,7 +180,7 @@ class ListKeeper:
 
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         request = await asyncio.to_thread(self._request, feed)
-        fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+        fetched, trust = await self._fetched(feed, request, staged)
         now = self._clock.now_ns()
         if self._unchanged(feed, fetched):
             await asyncio.to_thread(
@@ -178,6 +190,7 @@ class ListKeeper:
                 etag=fetched.etag,
                 last_modified=fetched.last_modified,
                 memory=fetched.memory,
+                trust=trust,
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
@@ -190,6 +203,7 @@ class ListKeeper:
                 accept=accept,
                 memory=fetched.memory,
                 partial=fetched.partial,
+                trust=trust,
             )
         await asyncio.to_thread(
             self.store.record_success,
@@ -220,7 +234,7 @@ class ListKeeper:
         staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
         try:
             request = await asyncio.to_thread(self._request, feed)
-            fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+            fetched, _ = await self._fetched(feed, request, staged, aside=False)
             if self._unchanged(feed, fetched):
                 yield None
                 return
@@ -245,17 +259,56 @@ class ListKeeper:
 
     @asynccontextmanager
     async def rehearsed_file(
-        self, feed: FeedConfig, source: Path, descriptor: int
+        self, feed: FeedConfig, source: Path, descriptor: int, signature: bytes = b""
     ) -> AsyncIterator[Candidate]:
         """As `rehearsed`, for a list on this machine; arguments as of `import_file`."""
-        made = self._importer.candidate(
-            feed, source, descriptor, self.store, self._state.feeds_work, accept=True
-        )
-        async with made as candidate:
-            yield candidate
+        staged, work = self._state.feeds_work / f"{feed.name}-{self._ids.new()}", self._state.feeds_work
+        try:
+            if is_signed(feed):
+                await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
+                with opened_list(staged) as copy:
+                    await self._trust.believe(feed, signature, copy)
+            with opened_list(staged if is_signed(feed) else source) as again:
+                made = self._importer.candidate(feed, source, again, self.store, work, accept=True)
+                async with made as candidate:
+                    yield candidate
+        finally:
+            _remove(staged)
 
-    def _memory(self, state: FeedState) -> str:
+    async def _fetched(
+        self, feed: FeedConfig, request: FetchRequest, staged: Path, *, aside: bool = True
+    ) -> tuple[Fetched, Accepted | None]:
+        """A list, and why it is believed, None for a feed without keys; `aside`: keep what is not."""
+        try:
+            fetched = await self._importer.processes.fetch(request, self._state.feeds_work, staged)
+        except FeedTrustError as e:  # of a protocol that brings its own trust
+            if aside:
+                await asyncio.to_thread(self._trust.refuse, feed, e, None, b"")
+            raise
+        if not is_signed(feed):
+            return fetched, None
+        try:
+            if fetched.not_modified:
+                trust = await self._trust.believe_still(feed, fetched.signature)
+                if trust is None:  # signed anew in a way that takes the list itself to verify
+                    again = replace(request, etag="", last_modified="")
+                    return await self._fetched(feed, again, staged, aside=aside)
+                return fetched, trust
+            with opened_list(staged) as descriptor:
+                return fetched, await self._trust.believe(feed, fetched.signature, descriptor)
+        except FeedTrustError as e:
+            if aside:
+                await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
+            raise
+
+    def _memory(self, feed: FeedConfig, state: FeedState, have_list: bool) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
+        if have_list:
+            return self._told(state)
+        # Which metadata was believed counts on, whatever became of the list, so that no older one is.
+        return trust_alone(self._told(state)) if feed.exchange == TUF else ""
+
+    def _told(self, state: FeedState) -> str:
         current = self.store.current(state.name)
         if state.memory or current is None:
             return state.memory
@@ -266,7 +319,14 @@ class ListKeeper:
             snapshot.close()
 
     async def import_file(
-        self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False, wait: float = 0.0
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        *,
+        accept: bool = False,
+        signature: bytes = b"",
+        wait: float = 0.0,
     ) -> FeedChange:
         """Import a list by hand, in place of the feed's own source.
 
@@ -274,22 +334,59 @@ class ListKeeper:
             source: the list's path, for errors.
             descriptor: of the list, see `opened_list`.
             accept: take it whatever the guard finds.
+            signature: what came with it, b"" for nothing.
             wait: seconds for another process that is syncing the feed to be done.
 
         Raises:
             BusyError: it was not done.
-            FeedError: the list can't be used.
+            FeedError: the list can't be used, or is not believed.
             StorageError: the index can't be written.
         """
         with await self._locked(feed.name, wait):
+            if is_signed(feed):
+                return await self._import_signed(feed, source, descriptor, accept, signature)
             try:
                 return await self._importer.by_hand(
                     feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
                 )
             except FeedError as e:
-                if refused := refusing_checks(e):
-                    log.error("feed_guard_refused", feed=feed.name, checks=list(refused), error=str(e))
+                _log_guard(feed.name, e)
                 raise
+
+    async def _import_signed(
+        self, feed: FeedConfig, source: Path, descriptor: int, accept: bool, signature: bytes
+    ) -> FeedChange:
+        """From a copy of our own: somebody could change the file between its verifying and its reading."""
+        staged = self._state.feeds_work / f"{feed.name}-{self._ids.new()}"
+        async with self._recorded(feed.name, staged):
+            await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
+            with opened_list(staged) as copy:
+                try:
+                    trust = await self._trust.believe(feed, signature, copy)
+                except FeedTrustError as e:
+                    e.where = str(source)
+                    await asyncio.to_thread(self._trust.refuse, feed, e, staged, signature)
+                    raise
+                return await self._importer.by_hand(
+                    feed, source, copy, self.store, self._state.feeds_work, accept=accept, trust=trust
+                )
+
+    async def reset_trust(self, name: str, wait: float = 0.0) -> bool:
+        """Forget what was accepted last of a feed, so that the next list may have any serial and time. Its
+        signature is verified all the same.
+
+        Returns:
+            whether there was anything to forget.
+        """
+        feed = self.feed(name)
+        with await self._locked(feed.name, wait):
+            files, state = self.store.trust(name), self.store.state(name)
+            found = files.remembered()
+            if (found.known and found.accepted is None) or (not found.known and not state.trust):
+                return False
+            files.remember(None, "")
+        log.warning("feed_trust_reset", feed=name)
+        return True
 
     # Feeds that are not configured any more
 
@@ -317,9 +414,13 @@ class ListKeeper:
 
     # Opening
 
+    def current(self, name: str) -> Path | None:
+        """The snapshot of a feed that may be loaded: with keys, only one that was verified; blocking."""
+        return self.store.current(name) if may_be_loaded(self.feed(name), self.store.state(name)) else None
+
     def places(self) -> dict[str, Path]:
         """The current snapshot of every configured feed that has one; blocking."""
-        found = {feed.name: self.store.current(feed.name) for feed in self._config.feeds}
+        found = {feed.name: self.current(feed.name) for feed in self._config.feeds}
         return {name: path for name, path in found.items() if path is not None}
 
     def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
@@ -349,7 +450,7 @@ class ListKeeper:
         try:
             return Snapshot.open(path), path
         except SnapshotError:
-            newer = self.store.current(name)
+            newer = self.current(name)
             if newer is None or newer == path:
                 raise
             return Snapshot.open(newer), newer
@@ -371,11 +472,22 @@ def _suppressed(feeds: Sequence[OpenFeed], decisions: Sequence[Suppression]) -> 
     return found
 
 
-def refusing_checks(error: ScannerError) -> tuple[str, ...]:
-    """The names of the guard's checks that refused a list; none if that is not why it failed."""
+def _log_guard(feed: str, error: ScannerError) -> None:
+    if isinstance(error, FeedGuardError | FeedMalformedError):
+        log.error("feed_guard_refused", feed=feed, checks=list(refusals_of(error)), error=str(error))
+
+
+def refusals_of(error: ScannerError) -> tuple[str, ...]:
+    """Why a list was refused, by the guard's checks or as not believed; nothing if it failed otherwise."""
+    if isinstance(error, FeedTrustError):
+        return (error.reason,)
     if isinstance(error, FeedGuardError):
         return error.reasons
     return (MALFORMED,) if isinstance(error, FeedMalformedError) else ()
+
+
+def _remove(staged: Path) -> None:
+    staged.unlink(missing_ok=True)  # at once: a task that is being cancelled does not wait for a thread
 
 
 def _origin(feed: FeedConfig) -> str:
@@ -389,5 +501,6 @@ def _origin(feed: FeedConfig) -> str:
         feed.delimiter,
         feed.encoding,
         feed.hash,
+        str(feed.identity_file or ""),
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -112,13 +112,15 @@ async def rehearse(app: App, name: str) -> Rehearsal:
         return await asyncio.to_thread(_look, app, app.keeper.feed(name), candidate)
 
 
-async def rehearse_file(app: App, feed: FeedConfig, source: Path, descriptor: int) -> Rehearsal:
+async def rehearse_file(
+    app: App, feed: FeedConfig, source: Path, descriptor: int, signature: bytes = b""
+) -> Rehearsal:
     """Say what a list on this machine would change; arguments as of `ListKeeper.import_file`.
 
     Raises:
         FeedError: it can't be read at all.
     """
-    async with app.keeper.rehearsed_file(feed, source, descriptor) as candidate:
+    async with app.keeper.rehearsed_file(feed, source, descriptor, signature) as candidate:
         return await asyncio.to_thread(_look, app, feed, candidate)
 
 

@@ -91,7 +91,7 @@ class Service:
             if state.last_success_ns:
                 self.app.metrics.feed_success(name, state.last_success_ns)
                 note_quality(self.app.metrics, state)
-            place = self.app.keeper.store.current(name)
+            place = self.app.keeper.current(name)
             if place is not None and place not in (used.get(name), self._announced.get(name)):
                 self._announced[name] = place
                 changes.append(FeedChange(name, "updated", self.app.keeper.entries(name)))
@@ -180,7 +180,7 @@ class Service:
         """Bring gauges up to date that change without us: the vault, the brake, overdue feeds."""
         app = self.app
         await asyncio.to_thread(app.note_vault)
-        feeds = await asyncio.to_thread(all_fresh, app.keeper.store, app.config, app.clock.now_ns())
+        feeds = await asyncio.to_thread(all_fresh, app.keeper, app.config, app.clock.now_ns())
         note_overdue(app.metrics, feeds)
         self._overdue.look(feeds)
 

@@ -7,6 +7,10 @@ from typing import Any
 
 from scanner.app.app import App
 from scanner.app.freshness import freshness
+from scanner.app.trusting import is_signed
+from scanner.config import FeedConfig
+from scanner.feeds import FeedState
+from scanner.feeds.exchanges.tuf import NAME as TUF
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
 from scanner.model.names import display
@@ -17,14 +21,14 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
     """A feed in figures; never a hash."""
     config, state = app.keeper.feed(name), app.keeper.store.state(name)
     counts = state.counts or {}
-    fresh = freshness(app.keeper.store, config, app.clock.now_ns())
+    fresh = freshness(app.keeper, config, app.clock.now_ns())
     return {
         "name": name,
         "configured": True,
         "polarity": config.polarity,
         "format": state.format or config.format,
         "url": app.keeper.shown_url(name),
-        "loaded": app.keeper.store.current(name) is not None,
+        "loaded": app.keeper.current(name) is not None,
         "entries": counts.get("entries", 0),
         "hashes": counts.get("hashes", {}),
         "categories": counts.get("categories", {}),
@@ -40,6 +44,22 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
         "last_error": state.last_error or None,
+        **_trust(config, state),
+    }
+
+
+def _trust(config: FeedConfig, state: FeedState) -> dict[str, Any]:
+    """By whom the list in use was signed; not `signed` where the server's word alone stands for it."""
+    trust = state.trust if is_signed(config) else {}
+    by_tuf = config.exchange == TUF and bool(state.current)
+    return {
+        "signed": bool(trust) or by_tuf,
+        "signature_kind": TUF if by_tuf else config.signature.kind,
+        "signed_by": trust.get("key"),
+        "serial": trust.get("serial"),
+        "signed_at_ns": trust.get("signed_ns"),
+        "refusals": dict(state.refusals),
+        "warning": state.warning or None,
     }
 
 

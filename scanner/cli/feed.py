@@ -10,6 +10,7 @@ import click
 
 from scanner.app.importing import opened_list
 from scanner.app.status import feed_status, unconfigured_feeds
+from scanner.app.trusting import signature_of
 from scanner.cli import feed_suppress
 from scanner.cli.context import Context, pass_context
 from scanner.cli.feed_rehearsal import tell
@@ -35,11 +36,12 @@ command.add_command(feed_suppress.command)
 def _row(feed: dict[str, Any]) -> tuple[object, ...]:
     entries, success = f"{feed['entries']:,}", time_text(feed["last_success_ns"])
     if not feed["configured"]:
-        return (feed["name"], "not configured", feed["format"] or "", entries, success, "not in use")
+        return (feed["name"], "not configured", feed["format"] or "", entries, "", success, "not in use")
     error = feed["last_error"] or ""
     if feed["overdue"]:
         error = f"overdue; {error}" if error else "overdue"
-    return (feed["name"], feed["polarity"], feed["format"], entries, success, error)
+    signed = "signed" if feed["signed"] else "unsigned"
+    return (feed["name"], feed["polarity"], feed["format"], entries, signed, success, error)
 
 
 @command.command("list")
@@ -54,7 +56,8 @@ def list_feeds(context: Context, as_json: bool) -> int:
             print_json(with_times(feed))
     elif feeds:
         rows = [_row(feed) for feed in feeds]
-        console().print(table("", ("feed", "polarity", "format", ">entries", "last success", "error"), rows))
+        columns = ("feed", "polarity", "format", ">entries", "", "last success", "error")
+        console().print(table("", columns, rows))
     else:
         click.echo("No feeds are configured.", err=True)
     return 0 if feeds else 1
@@ -71,16 +74,15 @@ def show(context: Context, name: str, as_json: bool) -> int:
     if as_json:
         print_json(with_times(feed))
         return 0
-    rows = [
-        (key.replace("_", " "), _plain(value))
-        for key, value in feed.items()
-        if value not in (None, {}, [], "")
-    ]
+    shown = {key: value for key, value in feed.items() if value not in (None, {}, [], "")}
+    rows = [(key.removesuffix("_ns").replace("_", " "), _plain(key, value)) for key, value in shown.items()]
     console().print(table("", ("", ""), rows))
     return 0
 
 
-def _plain(value: object) -> str:
+def _plain(key: str, value: object) -> str:
+    if isinstance(value, int) and key.endswith("_ns"):
+        return time_text(value)
     if isinstance(value, dict):
         return ", ".join(f"{k or 'none'}: {n:,}" for k, n in value.items())
     if isinstance(value, list):
@@ -164,6 +166,7 @@ async def _rehearse(app: App, name: str, as_json: bool) -> int:
 @click.option("--accept", is_flag=True, help="Take it whatever the guard finds; on record.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--signature", "signature_file", type=PATH, help="Its signature; else the one beside FILE.")
 @pass_context
 def import_list(
     context: Context,
@@ -173,6 +176,7 @@ def import_list(
     accept: bool,
     dry_run: bool,
     as_json: bool,
+    signature_file: Path | None,
 ) -> int:
     """Import a list from a file by hand (a host without a network)."""
     app = context.app(as_owner=False)
@@ -180,12 +184,16 @@ def import_list(
     if format_name:
         feed = feed.model_copy(update={"format": format_name})
     with opened_list(file) as descriptor:
+        signature = signature_of(feed, file, signature_file)
         app.take_feeds_in_hand()
         if dry_run:
             from scanner.app.rehearsing import rehearse_file
 
-            return tell(asyncio.run(rehearse_file(app, feed, file, descriptor)), as_json)
-        change = asyncio.run(app.keeper.import_file(feed, file, descriptor, accept=accept, wait=_WAIT))
+            return tell(asyncio.run(rehearse_file(app, feed, file, descriptor, signature)), as_json)
+        imported = app.keeper.import_file(
+            feed, file, descriptor, accept=accept, signature=signature, wait=_WAIT
+        )
+        change = asyncio.run(imported)
     if as_json:
         print_json({"feed": name, "result": "imported", "entries": change.entries})
         return 0
@@ -207,6 +215,20 @@ def forget(context: Context, name: str, yes: bool) -> int:
     app.take_feeds_in_hand()
     app.keeper.forget(name)
     click.echo(f"{name}: forgotten. Its cases stay: `hostsweep hits list --orphaned` shows them.")
+    return 0
+
+
+@command.command("reset-trust")
+@click.argument("name")
+@pass_context
+def reset_trust(context: Context, name: str) -> int:
+    """Forget the serial and time of the last signed list of NAME, when its publisher has told you why."""
+    app = context.app(as_owner=False)
+    app.take_feeds_in_hand()
+    if not asyncio.run(app.keeper.reset_trust(name, wait=60.0)):
+        click.echo(f"{name}: there is nothing to forget.", err=True)
+        return 1
+    click.echo(f"{name}: forgotten. The next list may have any serial and time; its signature is verified.")
     return 0
 
 

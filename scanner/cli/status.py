@@ -31,9 +31,13 @@ def _print(state: dict[str, Any]) -> None:
     columns = ("volume", "last scan", ">files", ">hits", ">covered", "")
     out.print(table("Volumes", columns, [_volume(v) for v in state["volumes"]]))
     rows = [
-        (f["name"], f"{f['entries']:,}", time_text(f["last_success_ns"]), _trouble(f)) for f in state["feeds"]
+        (
+            *(f["name"], f"{f['entries']:,}", "signed" if f["signed"] else "unsigned"),
+            *(time_text(f["last_success_ns"]), _trouble(f)),
+        )
+        for f in state["feeds"]
     ]
-    out.print(table("Feeds", ("feed", ">entries", "last success", "error"), rows))
+    out.print(table("Feeds", ("feed", ">entries", "", "last success", "error"), rows))
     cases, vault, brake = state["cases"], state["quarantine"], state["brake"]
     out.print(f"Cases: {cases['total']:,}, {cases['unsecured']:,} of them with the file still in its place.")
     if vault["problem"]:

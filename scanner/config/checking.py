@@ -73,6 +73,7 @@ def _feeds(config: Config) -> tuple[list[Problem], list[str]]:
         problems.append(Problem(("sync", "user"), f"expected a user of this machine without power: {e.what}"))
     for n, feed in enumerate(config.feeds):
         warnings += _feed_warnings(feed)
+        problems += _key_files(("feeds", n, "signature", "key_files"), feed)
         for key, path in (("bearer_file", feed.bearer_file), ("basic_file", feed.basic_file)):
             if path is None:
                 continue
@@ -81,6 +82,22 @@ def _feeds(config: Config) -> tuple[list[Problem], list[str]]:
             except ConfigError as e:
                 problems.append(Problem(("feeds", n, key), str(e)))
     return problems, warnings
+
+
+def _key_files(place: Place, feed: FeedConfig) -> Iterator[Problem]:
+    """Whoever can write such a file decides whom we believe."""
+    for n, path in enumerate(feed.signature.key_files):
+        try:
+            st = path.stat()
+        except OSError as e:
+            yield Problem((*place, n), f"expected a file with public keys, found none ({e.strerror})")
+            continue
+        if st.st_mode & 0o022 or st.st_uid not in (0, os.geteuid()):
+            yield Problem(
+                (*place, n), "others may change this file, and so decide who is believed; run chmod go-w"
+            )
+    if feed.identity_file is not None and not feed.identity_file.is_file():
+        yield Problem((*place[:2], "identity_file"), "expected a file with age identities, found none")
 
 
 def _volumes(config: Config, vault: Path | None) -> Iterator[Problem]:
@@ -153,6 +170,9 @@ def _feed_warnings(feed: FeedConfig) -> Iterator[str]:
         yield f"feed {feed.name}: its url holds a user or password; put them into a basic_file"
     if feed.insecure:
         yield f"feed {feed.name}: insecure is set, so the list can be changed on its way"
+    identities = feed.identity_file
+    if identities is not None and identities.is_file() and identities.stat().st_mode & 0o077:
+        yield f"{identities}: others may read this secret; run chmod 600"
     if url.scheme == "file" and not Path(unquote(url.path)).exists():
         yield f"feed {feed.name}: there is no file at its url yet"
 

@@ -113,6 +113,21 @@ class GuardConfig(_Part):
     canary: Canary = Field(default_factory=dict)
 
 
+class SignatureConfig(_Part):
+    """By which keys a list has to be signed, and what the signature has to say; unsigned without `kind`."""
+
+    kind: Literal["minisign", "openpgp"] | None = None
+    keys: tuple[Text, ...] = ()
+    key_files: tuple[AbsolutePath, ...] = ()
+    url: Url | None = None
+    feed: Text | None = None
+    file: Text | None = None
+    max_age: Seconds = 30 * _DAY
+    require_serial: bool = False
+    require_name: bool = True
+    keep_refused: bool = True
+
+
 class FeedConfig(_Part):
     """One hash list and what it means."""
 
@@ -131,6 +146,8 @@ class FeedConfig(_Part):
     insecure: bool = False
     bearer_file: SecretFile | None = None
     basic_file: SecretFile | None = None
+    signature: SignatureConfig = SignatureConfig()
+    identity_file: SecretFile | None = None
     exchange: FormatName | None = None
     options: Mapping[str, Text] = Field(default_factory=dict)
     max_malformed: float = Field(default=0.01, ge=0, lt=1)  # of a list that is whole

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from scanner.config.models import Config, FeedConfig, Place, VolumeConfig
+from scanner.config.models import Config, FeedConfig, Place, SignatureConfig, VolumeConfig
 from scanner.config.problems import Problem
 from scanner.config.units import format_duration, is_loopback
 
 _CUSTOMER = "{customer}"
+_KEYS = {
+    "minisign": (
+        re.compile(r"RW[A-Za-z0-9+/]{54}"),
+        "a public key of minisign: 56 characters that begin with RW",
+    ),
+    "openpgp": (
+        re.compile(r"[0-9A-Fa-f]{40}([0-9A-Fa-f]{24})?"),
+        "a key's fingerprint of 40 hexadecimal digits",
+    ),
+}
 
 
 def broken_rules(config: Config) -> list[Problem]:
@@ -74,10 +85,37 @@ def _feed(n: int, feed: FeedConfig) -> Iterator[Problem]:
         yield Problem((*place, secret), "a secret is sent by https:// (or http:// to this machine) only")
     if feed.bearer_file is not None and feed.basic_file is not None:
         yield Problem((*place, "basic_file"), "expected either bearer_file or basic_file, found both")
+    yield from _signature((*place, "signature"), feed)
     if feed.max_age < feed.every:
         yield Problem(
             (*place, "max_age"),
             f"expected at least 'every' ({format_duration(feed.every)}): the feed would never be fresh",
+        )
+
+
+def _signature(place: Place, feed: FeedConfig) -> Iterator[Problem]:
+    wanted = feed.signature
+    if wanted.kind is None:
+        if wanted != SignatureConfig():
+            yield Problem((*place, "kind"), "expected minisign or openpgp: nothing is verified without it")
+        return
+    if feed.exchange is not None:
+        yield Problem(
+            place, "a list that comes by an exchange has no signature of its own; leave one of both out"
+        )
+    pattern, example = _KEYS[wanted.kind]
+    for n, key in enumerate(wanted.keys):
+        if not pattern.fullmatch(key.replace(" ", "")):
+            yield Problem((*place, "keys", n), f"expected {example}")
+    if wanted.kind == "openpgp" and not (wanted.keys and wanted.key_files):
+        yield Problem(place, "openpgp needs both key_files and, in keys, the fingerprints that count")
+    if not wanted.keys and not wanted.key_files:
+        yield Problem(place, "expected at least one key, in keys or key_files")
+    if wanted.url is not None and (urlsplit(wanted.url).scheme == "file") != (
+        urlsplit(feed.url).scheme == "file"
+    ):
+        yield Problem(
+            (*place, "url"), "expected the signature where the list is: both on this machine, or neither"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ from scanner.feeds.transport import Fetched, FetchRequest
 from scanner.model.errors import ConfigError, FeedTransportError
 
 
-async def gather(request: FetchRequest, client: Client, staging: Path) -> Fetched:
+async def gather(
+    request: FetchRequest, client: Client, staging: Path, files: Mapping[str, bytes] | None = None
+) -> Fetched:
     """Sync by `request.exchange`; as `scanner.feeds.fetch` otherwise.
+
+    Args:
+        files: as `Call` has them.
 
     Raises:
         FeedError, ConfigError, StorageError: as `fetch` does.
@@ -23,7 +29,9 @@ async def gather(request: FetchRequest, client: Client, staging: Path) -> Fetche
     exchange = available_exchanges().get(request.exchange)
     if exchange is None:
         raise ConfigError(f"there is no protocol '{request.exchange}'", where=f"feed {request.feed}")
-    call = Call(request.url, request.options, _memory(request.memory), request.now_ns)
+    if wrong := exchange.check(request.options):
+        raise ConfigError(wrong, where=f"feed {request.feed}: options")
+    call = Call(request.url, request.options, _memory(request.memory), request.now_ns, files or {})
     async with staged(staging, request.max_bytes) as target:
         pages = PageWriter(target)
         outcome = await exchange.sync(call, client, pages)

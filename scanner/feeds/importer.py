@@ -51,6 +51,7 @@ def import_list(
     descriptor: int | None = None,
     max_malformed: float = 0.0,
     partial: bool = False,
+    identities: str = "",
 ) -> ImportResult:
     """Read a whole list and hand every entry to `sink`. What the sink got is good only on return: a list
     that is malformed or cut short anywhere raises, and must leave nothing behind.
@@ -62,6 +63,7 @@ def import_list(
         descriptor: of the open list, where `source` is only its name for errors; closed at the end.
         max_malformed: the share of malformed records from which on the list is refused.
         partial: these are changes to a list; they may hold no entry at all.
+        identities: age's, for a list that is encrypted.
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
@@ -72,7 +74,8 @@ def import_list(
     known = available_formats() if formats is None else formats
     counts = ImportCounts()
     try:
-        with open_list(source if descriptor is None else descriptor, options.encoding, max_bytes) as opened:
+        place = source if descriptor is None else descriptor
+        with open_list(place, options.encoding, max_bytes, identities) as opened:
             chosen = choose(format_name, opened.head, known)
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)

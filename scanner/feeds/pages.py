@@ -27,6 +27,7 @@ class PageWriter:
     def __init__(self, sink: _Sink) -> None:
         self._sink = sink
         self.pages = 0
+        self._taken = False
 
     async def write(self, page: bytes) -> None:
         """Take the next page.
@@ -36,9 +37,19 @@ class PageWriter:
         """
         if len(page) > MAX_PAGE:
             raise FeedFormatError(f"a page of {len(page)} bytes; at most {MAX_PAGE} can be right")
+        if self._taken:
+            raise RuntimeError("a list comes in pages, or as one file")
         first = MAGIC if not self.pages else b""
         await self._sink.write(first + _LENGTH.pack(len(page)) + page)
         self.pages += 1
+
+    async def take(self, piece: bytes) -> None:
+        """Take the next piece of a list that is one file; it stays as it came."""
+        if self.pages and not self._taken:
+            raise RuntimeError("a list comes in pages, or as one file")
+        self._taken = True
+        self.pages = 1
+        await self._sink.write(piece)
 
 
 def read_pages(stream: BinaryIO) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from scanner.feeds.decrypting import AGE, Decrypted
 from scanner.feeds.pages import MAGIC, read_pages
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 
@@ -143,7 +144,13 @@ class OpenList:
             self.pages = chain((first,), pages)
 
     def finish(self) -> tuple[str, int]:
-        """Read what is left; SHA-256 in hexadecimal and number of the exact bytes of the file."""
+        """Read what is left; SHA-256 in hexadecimal and number of the exact bytes of the file.
+
+        Raises:
+            FeedError: what is left of the content is damaged or cut short.
+        """
+        while self.stream.read(_BUFFER):
+            pass
         while self._source.read(_BUFFER):
             pass
         return self._source.digest.hexdigest(), self._source.bytes
@@ -151,7 +158,7 @@ class OpenList:
 
 @contextmanager
 def open_list(
-    source: Path | int, encoding: str | None, max_bytes: int = DEFAULT_MAX_BYTES
+    source: Path | int, encoding: str | None, max_bytes: int = DEFAULT_MAX_BYTES, identities: str = ""
 ) -> Iterator[OpenList]:
     """Open a list for reading, forwards and once.
 
@@ -159,8 +166,10 @@ def open_list(
         source: its path, or a descriptor of the open file, which is closed at the end.
         encoding: as declared; a byte order mark goes before it.
         max_bytes: of the file, and of its content.
+        identities: age's, a line each, for a list that is encrypted; "" for one that is not.
 
     Raises:
+        ConfigError: the identities can't be used.
         FeedRefusedError: it can't be read, is empty, or is too large (also while it is read).
         FeedFormatError: its compression or encoding is broken (also while it is read).
     """
@@ -170,7 +179,8 @@ def open_list(
         raise _unreadable(e) from e
     with file:
         counted = _Counted(file, max_bytes, "the list has")
-        yield OpenList(counted, _content(io.BufferedReader(counted, _BUFFER), encoding, max_bytes))
+        raw = _decrypted(io.BufferedReader(counted, _BUFFER), identities, max_bytes)
+        yield OpenList(counted, _content(raw, encoding, max_bytes))
 
 
 def _unreadable(e: OSError) -> FeedRefusedError:
@@ -178,6 +188,19 @@ def _unreadable(e: OSError) -> FeedRefusedError:
         f"the list can't be read ({e.strerror or type(e).__name__})",
         remedy="Name a file that exists and may be read",
     )
+
+
+def _decrypted(raw: io.BufferedReader, identities: str, max_bytes: int) -> io.BufferedReader:
+    """Through encryption, which is outside of everything else; a declared one must be there."""
+    if identities:
+        plain = _Counted(Decrypted(raw, identities), max_bytes, "decrypted, the list has")
+        return io.BufferedReader(plain, _BUFFER)
+    if raw.peek(HEAD).startswith(AGE):
+        raise FeedRefusedError(
+            "the list is encrypted with age",
+            remedy="Name the file with your identity in the feed's identity_file",
+        )
+    return raw
 
 
 def _content(raw: io.BufferedReader, encoding: str | None, max_bytes: int) -> io.BufferedReader:

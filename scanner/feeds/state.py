@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from scanner.feeds.trust.remembered import accepted_from
+
 VERSION = 1  # of the form on disk
 _MAX_ERROR = 1000  # characters kept of an error
 
@@ -34,10 +36,12 @@ class FeedState:
         format: the list in use was read with.
         counts: of the list in use, as ImportCounts has them.
         guard: what the guard counted of the list in use: entries of harmless content by what that is.
-        refusals: lists that were refused, by the check that did it.
         accepted: the last lists that were taken although the guard found something: when (`at_ns`), by whom
             (`who`) and what it had found (`findings`, a text each).
         results: attempts by result: updated, not_modified, failed.
+        trust: why the list in use was believed, as `scanner.feeds.trust.Accepted` has it; {} for an unsigned
+        one.
+        refusals: lists that were refused, by the guard's check or the reason of the FeedTrustError.
         warning: something to tell the operator, "" if all is well.
     """
 
@@ -55,9 +59,10 @@ class FeedState:
     format: str = ""
     counts: Mapping[str, Any] = field(default_factory=dict)
     guard: Mapping[str, int] = field(default_factory=dict)
-    refusals: Mapping[str, int] = field(default_factory=dict)
     accepted: Sequence[Mapping[str, Any]] = field(default_factory=list)
     results: Mapping[str, int] = field(default_factory=dict)
+    trust: Mapping[str, Any] = field(default_factory=dict)
+    refusals: Mapping[str, int] = field(default_factory=dict)
     warning: str = ""
 
     def counted(self, result: str) -> dict[str, int]:
@@ -103,4 +108,6 @@ def from_json(name: str, data: bytes) -> FeedState:
             raise ValueError(f"'{key}' are no numbers")
     if not all(isinstance(item, dict) for item in values["accepted"]):
         raise ValueError("'accepted' is no list of records")
+    if values["trust"]:
+        accepted_from(values["trust"])
     return FeedState(**values)

@@ -3,6 +3,7 @@
 <root>/<feed>/state.json          FeedState
 <root>/<feed>/snapshot-00000007   the list in use, and the one before it
 <root>/<feed>/lock                held while the feed is synced
+<root>/<feed>/trust.json, refused…  see `scanner.feeds.trusted`
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from scanner.feeds.staging import storage_errors
 from scanner.feeds.state import SNAPSHOT_NAME, FeedState, from_json, shortened, to_json
+from scanner.feeds.trust.rules import Accepted
+from scanner.feeds.trusted import TrustFiles, replace_file, sync_path
 from scanner.model.errors import BusyError, ConfigError, NotFoundError, StorageError
 from scanner.system.locking import FileLock, LockHeld
 
@@ -74,11 +76,16 @@ class FeedStore:
         """The snapshot before it, to go back to."""
         return self._existing(name, self.state(name).previous)
 
-    def promote(self, name: str, snapshot: Path) -> Path:
+    def trust(self, name: str) -> TrustFiles:
+        """What was believed of a feed, and what was not."""
+        return TrustFiles(self._directory(name))
+
+    def promote(self, name: str, snapshot: Path, trust: Accepted | None = None) -> Path:
         """Put a finished snapshot into use; the one in use becomes the previous one, older ones go.
 
         Args:
             snapshot: a file or directory on the same file system; it is moved.
+            trust: why its list is believed, None for an unsigned one.
 
         Returns:
             its new place.
@@ -88,12 +95,14 @@ class FeedStore:
         kept = [s for s in (state.current, state.previous) if self._existing(name, s) is not None]
         number = max((int(s[-8:]) for s in self._snapshots(name)), default=0) + 1
         target = directory / f"snapshot-{number:08d}"
+        if trust is not None:  # first: a crash may leave the old list in use, never the way back to it open
+            self.trust(name).remember(trust, target.name)
         with storage_errors(snapshot):
             for above in (self._root.parent, self._root):  # they may be new, or made by one who died
-                _sync(above)
-            _sync(snapshot)
+                sync_path(above)
+            sync_path(snapshot)
             snapshot.rename(target)
-            _sync(directory)
+            sync_path(directory)
         previous = kept[0] if kept else ""
         # What the publisher is asked with belongs to the list before. Kept until `record_success`, which a
         # crash may prevent, it would make "not modified" of a list that is not in use.
@@ -106,6 +115,7 @@ class FeedStore:
                 last_modified="",
                 source_sha256="",
                 memory="",
+                trust={} if trust is None else asdict(trust),
             )
         )
         self._delete_all_but(name, {target.name, previous})
@@ -152,16 +162,26 @@ class FeedStore:
         )
 
     def record_not_modified(
-        self, name: str, now_ns: int, *, etag: str = "", last_modified: str = "", memory: str = ""
+        self,
+        name: str,
+        now_ns: int,
+        *,
+        etag: str = "",
+        last_modified: str = "",
+        memory: str = "",
+        trust: Accepted | None = None,
     ) -> FeedState:
-        """The list in use is still the publisher's current one."""
+        """The list in use is still the publisher's current one; `trust` where it was signed anew."""
         state = self.state(name)
+        if trust is not None:
+            self.trust(name).remember(trust, state.current)
         return self._write(
             replace(
                 state,
                 etag=etag or state.etag,
                 last_modified=last_modified or state.last_modified,
                 memory=memory or state.memory,
+                trust=state.trust if trust is None else asdict(trust),
                 last_success_ns=now_ns,
                 last_attempt_ns=now_ns,
                 last_error="",
@@ -173,7 +193,7 @@ class FeedStore:
         """An attempt failed; the list in use stays, and grows older.
 
         Args:
-            refused: the checks that refused a list, if that was why.
+            refused: why a list was refused, if that was it.
         """
         state = self.state(name)
         refusals = dict(state.refusals)
@@ -202,7 +222,7 @@ class FeedStore:
                 raise NotFoundError("nothing is kept of this feed", where=f"feed {name}")
         with self.lock(name), storage_errors(directory):
             shutil.rmtree(directory)
-            _sync(self._root)
+            sync_path(self._root)
 
     def lock(self, name: str) -> FileLock:
         """Take the feed for this process, until released.
@@ -258,35 +278,18 @@ class FeedStore:
 
     def _write(self, state: FeedState) -> FeedState:
         """Put a state in place of the old one, durably and in one step."""
-        directory = self._made(state.name)
-        path, new = directory / "state.json", directory / "state.json.new"
-        with storage_errors(path):
-            with suppress(FileNotFoundError):
-                new.unlink()
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(to_json(state))
-                file.flush()
-                os.fsync(file.fileno())
-            new.rename(path)
-            _sync(directory)
+        replace_file(self._made(state.name) / "state.json", to_json(state))
         return state
 
     def _recovered(self, name: str, path: Path, why: str) -> FeedState:
         aside = path.with_name("state.json.damaged")
         found = [*reversed(self._snapshots(name)), "", ""]
         warning = f"state.json was damaged ({why}) and is set aside as {aside.name}"
-        made = FeedState(name, current=found[0], previous=found[1], warning=warning)
+        believed = self.trust(name).remembered()
+        trust = asdict(believed.accepted) if believed.accepted and believed.snapshot == found[0] else {}
+        made = FeedState(name, current=found[0], previous=found[1], trust=trust, warning=warning)
         with storage_errors(path):
             if path.parent.stat().st_uid != os.geteuid():
                 return made  # whoever else reads, only the user who syncs writes here
             path.replace(aside)
         return self._write(made)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from yarl import URL
 
 from scanner.feeds.addresses import is_loopback, masked, parse, redirected
 from scanner.feeds.credentials import authorization
+from scanner.feeds.optionfiles import option_files
 from scanner.feeds.reading import DEFAULT_MAX_BYTES
+from scanner.feeds.signatures import local_signature
 from scanner.feeds.staging import copy_local, open_local, staged, too_large
 from scanner.model.errors import FeedError, FeedTransportError
 
@@ -47,6 +50,7 @@ class FetchRequest:
         bearer_file, basic_file: hold a token, or user:password; read anew each time.
         max_bytes: most that is taken.
         exchange: the publisher's protocol, "" for a list that is one file.
+        signature: address of its signature, "" for none.
         options, memory, now_ns: as `scanner.feeds.exchanges.Call` has them; `memory` is JSON, "" for none.
     """
 
@@ -63,6 +67,7 @@ class FetchRequest:
     options: Mapping[str, str] = field(default_factory=dict)
     memory: str = ""
     now_ns: int = 0
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class Fetched:
         bytes, sha256: of the file, in hexadecimal; 0 and "" where nothing changed.
         memory: what a publisher's protocol wants to know the next time; JSON, "" for nothing.
         partial: these are changes to the list in use.
+        signature: what came as its signature, b"" where there is none.
     """
 
     path: Path | None
@@ -109,6 +115,7 @@ class Fetched:
     sha256: str = ""
     memory: str = ""
     partial: bool = False
+    signature: builtins.bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +124,15 @@ class Opened:
 
     Attributes:
         source: descriptor of the list where it is a file of this machine.
+        signature: its signature where it is one, b"" where there is none.
         authorization: the header with the secret, "" for none.
+        files: those that options of a publisher's protocol name.
     """
 
     source: int | None = None
     authorization: str = ""
+    signature: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
     def for_request(cls, request: FetchRequest) -> Opened:
@@ -134,8 +145,12 @@ class Opened:
         with _told_where(request):
             url = parse(request.url, insecure=request.insecure)
             if url.scheme == "file":
-                return cls(source=open_local(Path(unquote(url.raw_path))))
-            return cls(authorization=authorization(request.bearer_file, request.basic_file))
+                source = open_local(Path(unquote(url.raw_path)))
+                return cls(source=source, signature=local_signature(request.signature))
+            return cls(
+                authorization=authorization(request.bearer_file, request.basic_file),
+                files=option_files(request.options) if request.exchange else {},
+            )
 
 
 class TryAgainError(Exception):

@@ -7,7 +7,8 @@
     │   │   └── FeedMalformedError  too large a share of its records is not
     │   ├── FeedProcessError     the confined process that fetches or reads it died, hung or lied
     │   ├── FeedRefusedError     readable, but not to be used (empty, ambiguous, too large)
-    │   └── FeedTransportError   the list could not be fetched
+    │   ├── FeedTransportError   the list could not be fetched
+    │   └── FeedTrustError       its signature is not believed; a class for each threat: scanner.feeds.trust
     ├── SourceError              the customers' file system: skip with a reason, go on
     ├── StorageError             our own storage: stop and say so
     │   ├── SnapshotError        an index file is damaged or of another version
@@ -76,6 +77,16 @@ class FeedRefusedError(FeedError):
 
 class FeedTransportError(FeedError):
     """The list could not be fetched: the network or the publisher's server."""
+
+
+class FeedTrustError(FeedError):
+    """The list's signature is not believed: nothing of it was read, and it is kept aside.
+
+    Attributes:
+        reason: the threat in one word, for metrics and scripts.
+    """
+
+    reason = "untrusted"
 
 
 class SourceError(ScannerError):

@@ -7,13 +7,17 @@ exactly this shape.
 
 from __future__ import annotations
 
+import base64
+import builtins
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from scanner.feeds.exchanges import MAX_MEMORY
+from scanner.feeds.signatures import MAX_SIGNATURE
+from scanner.feeds.trust.errors import by_name
 from scanner.model.errors import (
     ConfigError,
     FeedError,
@@ -32,21 +36,27 @@ from scanner.model.names import display
 MAX_ANSWER = 8 << 20
 
 _ERRORS: Mapping[str, type[ScannerError]] = {
-    kind.__name__: kind
-    for kind in (
-        ConfigError,
-        FeedError,
-        FeedFormatError,
-        FeedMalformedError,
-        FeedRefusedError,
-        FeedTransportError,
-    )
+    **by_name(),
+    **{
+        kind.__name__: kind
+        for kind in (
+            ConfigError,
+            FeedError,
+            FeedFormatError,
+            FeedMalformedError,
+            FeedRefusedError,
+            FeedTransportError,
+        )
+    },
 }
 _MAX_SENTENCE = 1000  # characters of each part of an error
 _MAX_TAG = 1024  # characters of an ETag or Last-Modified, as the transport keeps them
 _MAX_KEYS = 1001  # different categories and "no category"; kinds and reasons are fewer
 _MAX_KEY = 1024
 _MOST = 1 << 53  # of anything that is counted
+_FETCHED = frozenset(
+    {"not_modified", "etag", "last_modified", "bytes", "sha256", "memory", "partial", "signature"}
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FORMAT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -66,6 +76,7 @@ class FetchAnswer:
     sha256: str
     memory: str = ""
     partial: bool = False
+    signature: builtins.bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ def fetched(raw: bytes) -> FetchAnswer:
         FeedError, ConfigError: as the process says.
         Nonsense: the answer can't be right.
     """
-    answer = _ok(raw, {"not_modified", "etag", "last_modified", "bytes", "sha256", "memory", "partial"})
+    answer = _ok(raw, _FETCHED)
     unchanged, memory = answer["not_modified"], answer["memory"]
     if not isinstance(unchanged, bool) or not isinstance(answer["partial"], bool):
         raise Nonsense("not_modified or partial is no yes or no")
@@ -102,6 +113,7 @@ def fetched(raw: bytes) -> FetchAnswer:
         digest,
         memory,
         answer["partial"],
+        _signature(answer["signature"]),
     )
 
 
@@ -123,7 +135,7 @@ def imported(raw: bytes, *, partial: bool = False) -> ImportAnswer:
     return ImportAnswer(answer["format"], answer["sha256"], _counts(answer["counts"], partial))
 
 
-def _ok(raw: bytes, keys: set[str]) -> dict[str, Any]:
+def _ok(raw: bytes, keys: Collection[str]) -> dict[str, Any]:
     try:
         answer = json.loads(raw)
     except (ValueError, RecursionError) as e:
@@ -133,7 +145,7 @@ def _ok(raw: bytes, keys: set[str]) -> dict[str, Any]:
     if "error" in answer:
         raise _error(answer["error"])
     result = answer.get("ok")
-    if not isinstance(result, dict) or result.keys() != keys:
+    if not isinstance(result, dict) or result.keys() != set(keys):
         raise Nonsense("it has not the fields of a result")
     return result
 
@@ -162,6 +174,16 @@ def _tag(value: object) -> str:
     if not isinstance(value, str) or len(value) > _MAX_TAG or not (value.isascii() and value.isprintable()):
         raise Nonsense("a tag is no short line of text")
     return value
+
+
+def _signature(value: object) -> bytes:
+    try:
+        raw = base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except ValueError:
+        raw = None
+    if raw is None or len(raw) > MAX_SIGNATURE + 1:
+        raise Nonsense("the signature is no short base64")
+    return raw
 
 
 def _count(value: object) -> int:

@@ -63,12 +63,15 @@ class Confinement:
         return cls(order["parent_pid"], numbers, order["memory"], order["seconds"], order["file_size"])
 
 
-def enter(confinement: Confinement, *, network: bool, keep: Collection[int] = ()) -> tuple[str, ...]:
+def enter(
+    confinement: Confinement, *, network: bool, keep: Collection[int] = (), programs: Collection[str] = ()
+) -> tuple[str, ...]:
     """Give everything up; the current directory is all that can be written from here on.
 
     Args:
         network: connections may be made.
         keep: descriptors that stay open, besides the three standard streams.
+        programs: what may be executed, with its loader; nothing else may.
 
     Returns:
         the layers in force.
@@ -90,10 +93,10 @@ def enter(confinement: Confinement, *, network: bool, keep: Collection[int] = ()
     power.die_with_parent()
     if os.getppid() != confinement.parent_pid:
         raise Orphaned
-    if landlock.restrict(read=[p for p in read if _within_reach(p)], write=(".",), tcp=network):
+    if landlock.restrict(read=[p for p in read if _within_reach(p)], write=(".",), run=programs, tcp=network):
         layers.append("landlock")
     power.not_dumpable()
-    if refusing.refuse(network=not network):
+    if refusing.refuse(network=not network, programs=not programs):
         layers.append("seccomp")
     return tuple(layers)
 

@@ -10,21 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scanner.feeds import Fetched, FetchRequest, FormatOptions
 from scanner.feeds.addresses import masked
-from scanner.model.errors import FeedError, FeedProcessError, StorageError
+from scanner.model.errors import ConfigError, FeedError, FeedProcessError, StorageError
 from scanner.model.names import display
 from scanner.model.ports import Ids
-from scanner.pipeline import feed_answers
+from scanner.pipeline import feed_answers, verify_process
 from scanner.pipeline.feed_answers import MAX_ANSWER, ImportAnswer, Nonsense
 from scanner.pipeline.feed_confinement import Confinement
 from scanner.pipeline.feed_workplace import Workplace
@@ -32,6 +33,8 @@ from scanner.pipeline.feed_workplace import Workplace
 T = TypeVar("T")
 
 _FETCH_MEMORY = 2 << 30  # bytes of address space: most of it stacks of threads that look up names
+_VERIFY_MEMORY = 1 << 30  # of which it needs some 20 MiB, and the interpreter before it 100
+_VERIFY_FILES = 1 << 20
 # An index is smaller than its list, but for the search tables of perceptual hashes, which are up to twice as
 # large.
 _INDEX_BY_LIST = 4
@@ -79,6 +82,7 @@ class ImportOrder:
         memory: of the publisher's protocol, to be kept in the index.
         partial: the list is changes to the one in `base`.
         base: descriptor of the index in use, None where there is none.
+        identities: age's secrets, for a list that is encrypted; "" for one that is not.
     """
 
     feed: str
@@ -91,6 +95,7 @@ class ImportOrder:
     memory: str = ""
     partial: bool = False
     base: int | None = None
+    identities: str = field(default="", repr=False)
 
 
 class FeedProcesses:
@@ -131,7 +136,12 @@ class FeedProcesses:
                 if not (request.etag or request.last_modified or request.exchange):
                     raise FeedProcessError("the process says that a list is unchanged which we don't have")
                 return Fetched(
-                    None, answer.etag, answer.last_modified, not_modified=True, memory=answer.memory
+                    None,
+                    answer.etag,
+                    answer.last_modified,
+                    not_modified=True,
+                    memory=answer.memory,
+                    signature=answer.signature,
                 )
             digest = await asyncio.to_thread(place.take, "list", target, request.max_bytes)
             if digest != answer.sha256:
@@ -145,6 +155,7 @@ class FeedProcesses:
             sha256=answer.sha256,
             memory=answer.memory,
             partial=answer.partial,
+            signature=answer.signature,
         )
 
     async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
@@ -169,6 +180,34 @@ class FeedProcesses:
             await asyncio.to_thread(place.take, "index", target, limit)
         return answer
 
+    async def ask_gpgv(self, signature: bytes, keys: bytes, descriptor: int, work: Path) -> tuple[int, bytes]:
+        """Have gpgv look at a list and its detached signature.
+
+        Args:
+            signature: one packet, see `scanner.feeds.trust.openpgp.signature_packet`.
+            keys: public keys in binary form.
+            descriptor: of the open list; read from its beginning, and left there.
+
+        Returns:
+            what gpgv ended with, and its status lines.
+
+        Raises:
+            FeedError: the process died or hung.
+            ConfigError: there is no gpgv.
+            StorageError: it can't be started.
+        """
+        order = {"gpgv": _gpgv(), "descriptor": descriptor}
+        with self._place(work) as place:
+            place.put(verify_process.SIGNATURE, signature)
+            place.put(verify_process.KEYS, keys)
+            try:
+                return await self._ended(
+                    "scanner.pipeline.verify_process",
+                    order, place, _VERIFY_MEMORY, _VERIFY_FILES, (descriptor,), (0, 1, 2),
+                )  # fmt: skip
+            finally:
+                os.lseek(descriptor, 0, os.SEEK_SET)
+
     def _place(self, work: Path) -> Workplace:
         return Workplace(work, f"process-{self._ids.new()}", self._other_user and self._other_user[0])
 
@@ -186,6 +225,19 @@ class FeedProcesses:
         descriptors: Sequence[int] = (),
     ) -> bytes:
         """The raw answer of a process that ended as it should."""
+        return (await self._ended(module, order, place, memory, file_size, descriptors))[1]
+
+    async def _ended(
+        self,
+        module: str,
+        order: Mapping[str, Any],
+        place: Workplace,
+        memory: int,
+        file_size: int,
+        descriptors: Sequence[int] = (),
+        codes: Collection[int] = (0,),
+    ) -> tuple[int, bytes]:
+        """What a process ended with, which is one of `codes`, and its raw answer."""
         confinement = Confinement(
             os.getpid(), self._other_user, memory, int(self._limits.seconds) + 1, file_size
         )
@@ -222,11 +274,19 @@ class FeedProcesses:
                 ) from e
             finally:
                 await _end(process)
-            if process.returncode != 0:
-                raise _died(process.returncode or 0, _last_words(errors))
-            return answer
+            code = process.returncode or 0
+            if code not in codes:
+                raise _died(code, _last_words(errors))
+            return code, answer
         finally:
             os.close(errors)
+
+
+def _gpgv() -> str:
+    found = shutil.which("gpgv")
+    if found is None:
+        raise ConfigError("signature.kind: openpgp needs the program gpgv", remedy="apt install gpgv")
+    return os.path.realpath(found)
 
 
 async def _conversation(process: asyncio.subprocess.Process, message: bytes) -> bytes:

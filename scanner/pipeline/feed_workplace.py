@@ -55,6 +55,20 @@ class Workplace:
         os.close(self._fd)
         shutil.rmtree(self._outer, ignore_errors=True)
 
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file that the process is to read; before it is started.
+
+        Raises:
+            StorageError: it can't be written.
+        """
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags, 0o600, dir_fd=self._fd), "wb") as file:
+                os.fchmod(file.fileno(), 0o644)  # the process may be another user; nobody else gets there
+                file.write(data)
+        except OSError as e:
+            raise _unusable(e, self.path / name) from e
+
     def take(self, name: str, target: Path, limit: int) -> str:
         """Copy the result out; blocking.
 

@@ -9,17 +9,21 @@ and the answer goes as JSON to stdout.
 from __future__ import annotations
 
 import asyncio
+import base64
 
 # What the first thread and the first look-up of a host load, when that may be out of reach.
 import concurrent.futures.thread  # noqa: F401
 import encodings.idna  # noqa: F401
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
 from scanner.feeds.client import HttpClient
+from scanner.feeds.exchanges import tuf
 from scanner.feeds.gathering import gather
+from scanner.feeds.signatures import fetch_signature
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
@@ -38,6 +42,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     opened = Opened.for_request(request)
     if opened.source is None:  # a local list needs none of it, and it is most of all loading
         importlib.import_module("aiohttp")
+    if request.exchange == tuf.NAME:
+        tuf.load_tuf()
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=opened.source is None,
@@ -52,18 +58,24 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         "sha256": fetched.sha256,
         "memory": fetched.memory,
         "partial": fetched.partial,
+        "signature": base64.b64encode(fetched.signature).decode(),
     }
 
 
 async def _fetch(request: FetchRequest, opened: Opened) -> Fetched:
     if opened.source is not None:
-        return await fetch(request, None, Path(LIST), opened=opened)
+        fetched = await fetch(request, None, Path(LIST), opened=opened)
+        return replace(fetched, signature=opened.signature)
     import aiohttp
 
     async with aiohttp.ClientSession(trust_env=True) as session:
         if request.exchange:
-            return await gather(request, HttpClient(request, session, opened), Path(LIST))
-        return await fetch(request, session, Path(LIST), opened=opened)
+            return await gather(request, HttpClient(request, session, opened), Path(LIST), opened.files)
+        fetched = await fetch(request, session, Path(LIST), opened=opened)
+        if not request.signature:
+            return fetched
+        client = HttpClient(request, session, opened)
+        return replace(fetched, signature=await fetch_signature(request.signature, client))
 
 
 def _request(told: dict[str, Any]) -> FetchRequest:

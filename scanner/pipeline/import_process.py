@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
+from scanner.feeds.decrypting import load_age
 from scanner.index import SnapshotBuilder
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_child import answer_orders
@@ -32,6 +33,8 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
     """
     for encoding in ("utf-8-sig", "utf-16", "utf-32", order["options"]["encoding"]):
         _load(encoding)
+    if order["identities"]:
+        load_age()
     feed_confinement.enter(
         Confinement.of(order["confinement"]),
         network=False,
@@ -57,6 +60,7 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         descriptor=order["descriptor"],
         max_malformed=order["max_malformed"],
         partial=order["partial"],
+        identities=order["identities"],
     )
     defaults = result.default_categories
     builder.finish(

@@ -36,6 +36,7 @@ _READ = _READ_FILE | _READ_DIR
 _WRITE = (
     _READ | _WRITE_FILE | _TRUNCATE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _MAKE_SYM | _REFER
 )
+_RUN = _EXECUTE | _READ_FILE
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE  # what a rule about a single file may name
 
 
@@ -59,6 +60,7 @@ def restrict(
     read: Iterable[str | bytes | Path] = (),
     write: Iterable[str | bytes | Path] = (),
     *,
+    run: Iterable[str | bytes | Path] = (),
     tcp: bool = False,
 ) -> bool:
     """Leave this thread, and what it starts, nothing of the file system but what is named.
@@ -69,6 +71,7 @@ def restrict(
     Args:
         read: directories and files that may still be read, with all that lies beneath.
         write: those that may be read and written; files, directories and links may be made and removed.
+        run: programs that may still be executed; their loader and libraries have to be named as well.
         tcp: TCP may still be used; without, it is refused where the kernel can (ABI 4).
 
     Returns:
@@ -83,7 +86,7 @@ def restrict(
     rights = (1 << _RIGHTS[max(first for first in _RIGHTS if first <= version)]) - 1
     ruleset = _create(version, rights, tcp=tcp)
     try:
-        for paths, access in ((read, _READ), (write, _WRITE)):
+        for paths, access in ((read, _READ), (write, _WRITE), (run, _RUN)):
             for path in paths:
                 _allow(ruleset, path, access & rights)
         power.no_new_privs()

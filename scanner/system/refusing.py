@@ -16,6 +16,7 @@ _PROCESSES = (
     "fork", "vfork", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "kill",
     "pidfd_open", "pidfd_send_signal", "pidfd_getfd",
 )  # fmt: skip
+_PROGRAMS = frozenset({"execve", "execveat"})
 _KERNEL = (
     "unshare", "setns", "chroot", "pivot_root", "mount", "umount2", "open_tree", "move_mount", "fsopen",
     "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "add_key", "request_key", "keyctl",
@@ -33,13 +34,15 @@ _SOCKETS = ("socket", "connect", "bind")
 _CLONE_THREAD = 0x10000  # linux/sched.h
 
 
-def rules(*, network: bool) -> tuple[Rule, ...]:
+def rules(*, network: bool, programs: bool = True) -> tuple[Rule, ...]:
     """The refuse list: everything that it does not name is made.
 
     Args:
         network: refuse sockets of every sort as well.
+        programs: refuse to become another program; else Landlock has to say which one.
     """
-    refused = (*_PROCESSES, *_KERNEL, *_ATTRIBUTES, *(_SOCKETS if network else ()))
+    processes = [call for call in _PROCESSES if programs or call not in _PROGRAMS]
+    refused = (*processes, *_KERNEL, *_ATTRIBUTES, *(_SOCKETS if network else ()))
     return (
         Rule("clone3", error=errno.ENOSYS),  # its flags can't be looked at; the C library falls back to clone
         Rule("clone", (Argument(0, Test.ANY_BIT, _CLONE_THREAD),)),
@@ -48,12 +51,12 @@ def rules(*, network: bool) -> tuple[Rule, ...]:
     )
 
 
-def refuse(*, network: bool) -> bool:
+def refuse(*, network: bool, programs: bool = True) -> bool:
     """Refuse new processes, other programs, namespaces, looking into others, serving, and changing owners and
     modes.
 
     Args:
-        network: refuse sockets of every sort as well.
+        network, programs: as `rules` has them.
 
     Returns:
         False where this machine's calls are not known, or its kernel has no filters.
@@ -62,7 +65,7 @@ def refuse(*, network: bool) -> bool:
         OSError: the filter was refused; the process must not go on.
     """
     try:
-        seccomp.load(seccomp.assemble(rules(network=network), machine(), Otherwise.ALLOW))
+        seccomp.load(seccomp.assemble(rules(network=network, programs=programs), machine(), Otherwise.ALLOW))
     except OSError as e:
         if e.errno == errno.ENOSYS:
             return False

@@ -243,7 +243,7 @@ async def test_an_overdue_feed_is_told_once_everywhere_and_so_is_that_it_is_fres
 
     def events() -> list[tuple[str, str]]:
         with capture_logs() as logs:
-            log.look(all_fresh(app.keeper.store, app.config, clock.now))
+            log.look(all_fresh(app.keeper, app.config, clock.now))
         return [(e["event"], e["feed"]) for e in logs]
 
     assert events() == []  # nobody has tried yet: it is about to be fetched

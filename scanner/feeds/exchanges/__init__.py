@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from scanner.feeds.exchanges.base import MAX_MEMORY, Call, Client, Exchange, Outcome, Pages, Reply
+from scanner.feeds.exchanges.tuf import TufExchange
 from scanner.model.errors import ConfigError
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
 
 GROUP = "hostsweep.feed_exchanges"
 
-_OURS: tuple[Exchange, ...] = ()
+_OURS: tuple[Exchange, ...] = (TufExchange(),)
 
 
 def available_exchanges() -> Mapping[str, Exchange]:

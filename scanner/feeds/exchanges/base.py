@@ -68,6 +68,9 @@ class Pages(Protocol):
 
     async def write(self, page: bytes) -> None: ...
 
+    async def take(self, piece: bytes) -> None:
+        """Take the next piece of a list that is one file and comes in no pages; it is read as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -79,12 +82,14 @@ class Call:
         memory: what the last sync returned whose list is in use; {} at the first, and when the list in use is
             not this one's.
         now_ns: UTC, nanoseconds since 1970.
+        files: the content of the files that options named `…_file` name, by the option.
     """
 
     url: str
     options: Mapping[str, str]
     memory: Mapping[str, Any]
     now_ns: int
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ COUNTS = {
 IMPORTED: dict[str, Any] = {"format": "csv", "sha256": "0" * 64, "counts": COUNTS}
 FETCHED: dict[str, Any] = {
     "not_modified": False, "etag": '"1"', "last_modified": "", "bytes": 3, "sha256": "0" * 64,
-    "memory": "", "partial": False,
+    "memory": "", "partial": False, "signature": "eA==",
 }  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def raw(result: dict[str, Any], **changed: Any) -> bytes:
 
 def test_honest_answers_are_taken() -> None:
     assert imported(raw(IMPORTED)).counts.categories == {"": 1}
-    assert fetched(raw(FETCHED)).bytes == 3
+    assert (fetched(raw(FETCHED)).bytes, fetched(raw(FETCHED)).signature) == (3, b"x")
     assert fetched(raw(FETCHED, not_modified=True, sha256="", bytes=0)).not_modified
 
 
@@ -56,6 +56,7 @@ def test_an_import_that_can_not_have_been_is_nonsense(changed: dict[str, Any]) -
         {"not_modified": 1}, {"not_modified": True}, {"sha256": ""}, {"etag": "a\nb"}, {"etag": "x" * 2000},
         {"last_modified": None}, {"bytes": -1}, {"bytes": 1 << 60}, {"path": "/etc/passwd"},
         {"memory": None}, {"memory": "é"}, {"memory": "x" * (1 << 21)}, {"partial": 1},
+        {"signature": None}, {"signature": "é"}, {"signature": "eA"}, {"signature": "AAAA" * 6000},
     ],
 )  # fmt: skip
 def test_a_fetch_that_can_not_have_been_is_nonsense(changed: dict[str, Any]) -> None:
