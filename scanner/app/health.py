@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from scanner.app.lists import ListKeeper, Lists
 from scanner.config import Config
 from scanner.http import Check, Readiness
@@ -15,7 +17,8 @@ def readiness(
 ) -> Readiness:
     """One look at everything a scan that secures needs; blocking, but only for some system calls."""
     now = clock.now_ns()
-    checks = [_feed(keeper, feed.name, feed.max_age, now) for feed in config.feeds]
+    unusable = lists.unusable if lists else {}
+    checks = [_feed(keeper, feed.name, feed.max_age, now, unusable) for feed in config.feeds]
     loaded = lists is not None and bool(lists.feeds)
     checks.append(Check("index", loaded, "" if loaded else "no list is loaded"))
     try:
@@ -26,10 +29,12 @@ def readiness(
     return Readiness(tuple(checks))
 
 
-def _feed(keeper: ListKeeper, name: str, max_age: float, now_ns: int) -> Check:
+def _feed(keeper: ListKeeper, name: str, max_age: float, now_ns: int, unusable: Mapping[str, str]) -> Check:
     state = keeper.store.state(name)
     if keeper.store.current(name) is None or not state.last_success_ns:
         return Check(f"feed:{name}", False, "has no list yet")
+    if name in unusable:
+        return Check(f"feed:{name}", False, unusable[name])
     hours = (now_ns - state.last_success_ns) / 3.6e12
     if hours * 3600 > max_age:
         return Check(

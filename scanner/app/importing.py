@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
 from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
-from scanner.index import Snapshot
+from scanner.index import ListKey, Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.feed_answers import ImportAnswer
@@ -57,17 +57,18 @@ class Importer:
         store: FeedStore,
         work: Path,
         *,
+        key: ListKey,
         accept: bool = False,
     ) -> FeedChange:
         """Import a list that was not fetched; see `build`."""
         now = self._clock.now_ns()
-        answer = await self.build(feed, source, descriptor, store, work, accept=accept)
+        answer = await self.build(feed, source, descriptor, store, work, key=key, accept=accept)
         await asyncio.to_thread(
             store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=answer.sha256,
-            format=answer.format, counts=asdict(answer.counts),
+            format=answer.format, counts=answer.list_counts(),
         )  # fmt: skip
-        return FeedChange(feed.name, "updated", answer.counts.entries)
+        return FeedChange(feed.name, "updated", answer.list.entries)
 
     async def build(
         self,
@@ -77,6 +78,7 @@ class Importer:
         store: FeedStore,
         work: Path,
         *,
+        key: ListKey,
         accept: bool = False,
         memory: str = "",
         partial: bool = False,
@@ -84,6 +86,7 @@ class Importer:
         """Build a snapshot from a list and make it the feed's current one.
 
         Args:
+            key: under which it is stored.
             memory: of the publisher's protocol, to be kept with the list.
             partial: these are changes to the list in use.
 
@@ -108,13 +111,14 @@ class Importer:
             feed.max_malformed,
             memory,
             partial,
+            key.hex(),
         )
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:
                 answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
-            self._check_shrinking(feed, store, asdict(answer.counts), accept)
+            self._check_shrinking(feed, store, answer.list_counts(), accept)
             # A candidate is opened and checked before it takes the place of the last good list.
-            await asyncio.to_thread(_check_candidate, target, feed.name)
+            await asyncio.to_thread(_check_candidate, target, feed.name, key)
             await asyncio.to_thread(store.promote, feed.name, target)
         finally:
             target.unlink(missing_ok=True)
@@ -141,22 +145,26 @@ class Importer:
             )
 
 
-def _check_candidate(path: Path, feed: str) -> None:
+def _check_candidate(path: Path, feed: str, key: ListKey) -> None:
     """Open what a confined process has made, in full.
 
     Raises:
         FeedProcessError: it is not the index of this feed. Our own disk is not to blame.
     """
     try:
-        snapshot = Snapshot.open(path)
+        snapshot = Snapshot.open(path, key=key)
     except SnapshotError as e:
         raise FeedProcessError(
             f"the process that reads the list left an index that can't be used: {e.what}",
             where=f"feed {feed}",
             remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
         ) from e
-    name = snapshot.meta.feed
+    name, stored_under = snapshot.meta.feed, snapshot.key
     snapshot.close()
+    if stored_under is None:
+        raise FeedProcessError(
+            "the process that reads the list left an index without a key", where=f"feed {feed}"
+        )
     if name != feed:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"

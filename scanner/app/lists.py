@@ -6,22 +6,26 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from scanner.app.adhoc import AdhocLists
 from scanner.app.importing import FeedChange, Importer, opened_list
+from scanner.app.listkeys import ListKeys, stored_under
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, FetchRequest
-from scanner.index import Index, OpenFeed, Snapshot, Threshold
+from scanner.index import Index, ListKey, OpenFeed, Snapshot, Threshold, right_key
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
+    ListKeyError,
+    ScannerError,
     SnapshotError,
+    StorageError,
 )
 from scanner.model.feeds import FeedTerms, Polarity
 from scanner.model.ports import Clock, Ids
@@ -38,11 +42,13 @@ class Lists:
 
     Attributes:
         places: the snapshot that was opened for each configured feed which has one.
+        unusable: why the list of a feed that has one is not opened, by feed.
     """
 
     index: Index
     feeds: tuple[OpenFeed, ...]
     places: Mapping[str, Path]
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terms(self) -> Mapping[str, FeedTerms]:
@@ -70,7 +76,8 @@ class ListKeeper:
         self._ids = ids
         self.store = FeedStore(state.feeds)
         self._importer = Importer(config, clock, ids)
-        self.adhoc = AdhocLists(self._importer, state)
+        self.keys = ListKeys(config.sync.key_file, state.feeds)
+        self.adhoc = AdhocLists(self._importer, state, ListKeys(config.sync.key_file, state.adhoc_feeds))
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.
@@ -127,8 +134,12 @@ class ListKeeper:
 
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
         state = self.store.state(feed.name)
-        # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
-        have_list = self.store.current(feed.name) is not None and state.origin == _origin(feed)
+        key = await asyncio.to_thread(self.keys.made)
+        # A list that came from elsewhere, was read in another way or is stored under another key is no reason
+        # not to fetch this one.
+        have_list = state.origin == _origin(feed) and await asyncio.to_thread(
+            stored_under, key, self.store.current(feed.name)
+        )
         request = FetchRequest(
             feed=feed.name,
             url=feed.url,
@@ -164,6 +175,7 @@ class ListKeeper:
                 descriptor,
                 self.store,
                 self._state.feeds_work,
+                key=key,
                 accept=accept,
                 memory=fetched.memory,
                 partial=fetched.partial,
@@ -176,21 +188,17 @@ class ListKeeper:
             last_modified=fetched.last_modified,
             source_sha256=fetched.sha256,
             format=answer.format,
-            counts=asdict(answer.counts),
+            counts=answer.list_counts(),
             origin=_origin(feed),
         )
-        return FeedChange(feed.name, "updated", answer.counts.entries)
+        return FeedChange(feed.name, "updated", answer.list.entries)
 
     def _memory(self, state: FeedState) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
         current = self.store.current(state.name)
         if state.memory or current is None:
             return state.memory
-        snapshot = Snapshot.open(current, verify=False)
-        try:
-            return snapshot.meta.memory
-        finally:
-            snapshot.close()
+        return Snapshot.peek(current).memory
 
     async def import_file(
         self, feed: FeedConfig, source: Path, descriptor: int, *, accept: bool = False
@@ -206,8 +214,9 @@ class ListKeeper:
             FeedError: the list can't be used.
             StorageError: the index can't be written.
         """
+        key = await asyncio.to_thread(self.keys.made)
         return await self._importer.by_hand(
-            feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
+            feed, source, descriptor, self.store, self._state.feeds_work, key=key, accept=accept
         )
 
     # Opening
@@ -217,34 +226,79 @@ class ListKeeper:
         found = {feed.name: self.store.current(feed.name) for feed in self._config.feeds}
         return {name: path for name, path in found.items() if path is not None}
 
-    def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
+    def open(self, extra: Sequence[OpenFeed] = (), *, before: Lists | None = None) -> Lists:
         """Open the current list of every configured feed that has one; blocking.
+
+        A list that is stored under another key than ours is as if it were missing; where the one before is
+        still open, that stays in use.
+
+        Args:
+            before: the lists in use until now.
 
         Raises:
             SnapshotError: a list on disk is damaged.
         """
         places = self.places()
         feeds = list(extra)
+        unusable: dict[str, str] = {}
+        key = self._key()
         for feed in self._config.feeds:
-            if feed.name in places:
-                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name])
-                feeds.append(OpenFeed(terms_of(feed), snapshot))
+            if feed.name not in places:
+                continue
+            try:
+                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name], key)
+            except ListKeyError as e:
+                log.error("feed_list_unusable", feed=feed.name, reason=e.what)
+                unusable[feed.name] = e.what
+                del places[feed.name]
+                old = next((f for f in before.feeds if f.terms.name == feed.name), None) if before else None
+                if before is None or old is None or feed.name not in before.places:
+                    continue
+                snapshot, places[feed.name] = old.snapshot, before.places[feed.name]
+            feeds.append(OpenFeed(terms_of(feed), snapshot))
         matching = self._config.matching
         thresholds = {
             kind: Threshold(limit.max_distance, limit.min_quality)
             for kind, limit in matching.by_kind().items()
         }
-        return Lists(Index(feeds, thresholds), tuple(feeds), places)
+        index = Index(feeds, thresholds, clock=self._clock)
+        return Lists(index, tuple(feeds), places, unusable)
 
-    def _opened(self, name: str, path: Path) -> tuple[Snapshot, Path]:
+    def _key(self) -> ListKey | None:
+        """The key; None where it can't be used, which must not take the lists that need none with it."""
+        try:
+            return self.keys.read()
+        except (ConfigError, StorageError) as e:
+            log.error("list_key_unusable", error=str(e))
+            return None
+
+    def problem(self, name: str) -> str | None:
+        """Why the list of a feed can't be used, None where it can or there is none; blocking."""
+        current = self.store.current(name)
+        if current is None:
+            return None
+        try:
+            right_key(Snapshot.peek(current), self.keys.read(), current)
+        except ScannerError as e:
+            return e.what
+        return None
+
+    def needs_fetching(self, name: str) -> bool:
+        """Whether a feed has no list, or one that is not stored under our key; blocking."""
+        try:
+            return not stored_under(self.keys.read(), self.store.current(name))
+        except ScannerError:
+            return True
+
+    def _opened(self, name: str, path: Path, key: ListKey | None) -> tuple[Snapshot, Path]:
         """The list, or the one that took its place meanwhile: whoever syncs removes all but the last two."""
         try:
-            return Snapshot.open(path), path
+            return Snapshot.open(path, key=key), path
         except SnapshotError:
             newer = self.store.current(name)
             if newer is None or newer == path:
                 raise
-            return Snapshot.open(newer), newer
+            return Snapshot.open(newer, key=key), newer
 
     def entries(self, name: str) -> int:
         """Entries of a feed's current list."""

@@ -16,12 +16,13 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
     """A feed in figures; never a hash."""
     config, state = app.keeper.feed(name), app.keeper.store.state(name)
     counts = state.counts or {}
+    problem = app.keeper.problem(name)
     return {
         "name": name,
         "polarity": config.polarity,
         "format": state.format or config.format,
         "url": app.keeper.shown_url(name),
-        "loaded": app.keeper.store.current(name) is not None,
+        "loaded": app.keeper.store.current(name) is not None and problem is None,
         "entries": counts.get("entries", 0),
         "hashes": counts.get("hashes", {}),
         "categories": counts.get("categories", {}),
@@ -30,7 +31,7 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "unsupported": counts.get("unsupported", {}),
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
-        "last_error": state.last_error or None,
+        "last_error": problem or state.last_error or None,
     }
 
 

@@ -7,6 +7,7 @@ from scanner.index.delta import Delta, acting_values, added
 from scanner.index.index import MAX_MATCHES, Index
 from scanner.index.keyed import KEY_SIZE, ListKey
 from scanner.index.layout import KindMeta, Meta, Origin
+from scanner.index.opening import right_key
 from scanner.index.records import RecordChanges
 from scanner.index.snapshot import EntryInfo, Snapshot
 
@@ -30,4 +31,5 @@ __all__ = [
     "acting_categories",
     "acting_values",
     "added",
+    "right_key",
 ]
