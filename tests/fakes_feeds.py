@@ -20,7 +20,7 @@ from scanner.app.reporters import MetricsReporter
 from scanner.cli.main import main
 from scanner.feeds import Fetched, FetchRequest
 from scanner.model.feeds import ImportCounts
-from scanner.pipeline.feed_answers import ImportAnswer
+from scanner.pipeline.feed_answers import ImportAnswer, ListFigures
 from scanner.pipeline.feed_processes import ImportOrder
 from scanner.pipeline.import_process import write_index
 
@@ -39,7 +39,8 @@ class InProcess:
     async def build(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:
         told = {**asdict(order), "descriptor": os.dup(descriptor)}  # who reads it, closes it
         answer = write_index(told, target)
-        return ImportAnswer(answer["format"], answer["sha256"], ImportCounts(**answer["counts"]))
+        counts, made = ImportCounts(**answer["counts"]), ListFigures(**answer["list"])
+        return ImportAnswer(answer["format"], answer["sha256"], counts, made)
 
 
 def use_in_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ class App:
         Raises:
             ConfigError: something is missing, or the vault lies where customers could reach it.
         """
-        warnings = configuration.check_files(self.config, self.state.quarantine)
+        warnings = configuration.check_files(self.config, self.state.quarantine) + self.keeper.keys.check()
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
         absent = absent_layers()
@@ -219,7 +219,7 @@ class App:
         Raises:
             ConfigError: something is missing.
         """
-        return configuration.check_feeds(self.config)
+        return configuration.check_feeds(self.config) + self.keeper.keys.check()
 
     # One-shot scan
 
@@ -344,7 +344,8 @@ class App:
     def feed_due_in(self, name: str) -> float:
         """Seconds until a feed is due by its schedule; 0 if it never succeeded."""
         feed, state = self.keeper.feed(name), self.keeper.store.state(name)
-        if not state.last_success_ns or self.keeper.current(name) is None:
+        missing = self.keeper.current(name) is None or self.keeper.needs_fetching(name)
+        if not state.last_success_ns or missing:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 

@@ -27,7 +27,7 @@ def suppress(app: App, wanted: Suppression) -> Suppression:
             where=f"feed {wanted.feed}",
         )
     current = app.keeper.current(wanted.feed)
-    snapshot = None if current is None else Snapshot.open(current, verify=False)
+    snapshot = None if current is None else Snapshot.open(current, key=app.keeper.keys.read(), verify=False)
     try:
         decision = made(snapshot, wanted)
     finally:

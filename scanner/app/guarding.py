@@ -91,11 +91,10 @@ class Guarding:
         if path is None:
             return None
         try:
-            snapshot = Snapshot.open(path, verify=False)
+            meta = Snapshot.peek(path)
         except SnapshotError:
             return _told(self._store.state(name).counts)
-        with _closing(snapshot):
-            return Figures(snapshot.meta.entries, snapshot.counts)
+        return Figures(meta.entries, {kind: of.hashes for kind, of in meta.kinds.items()})
 
     def _benign(self, feed: FeedConfig, candidate: Snapshot, counts: ImportCounts) -> Mapping[str, int]:
         left_out = sum(counts.refused.get(name, 0) for name in _REFUSED_AS_BENIGN)
@@ -133,13 +132,13 @@ class Guarding:
             if path is None:
                 continue
             try:
-                snapshot = Snapshot.open(path, verify=False)
-            except SnapshotError as e:
+                snapshot = Snapshot.open(path, key=candidate.key, verify=False)
+            except SnapshotError as e:  # under another key, say: it is fetched anew, and compared then
                 log.warning("list_not_compared", feed=feed.name, error=str(e))
                 continue
             with _closing(snapshot):
-                if snapshot.key != candidate.key:  # it is fetched anew, and compared at the next release
-                    log.warning("list_not_compared", feed=feed.name, error="it is stored under another key")
+                if snapshot.key != candidate.key:  # from before there were keys
+                    log.warning("list_not_compared", feed=feed.name, error="it is stored without a key")
                     continue
                 yield OpenFeed(terms_of(feed), snapshot)
 

@@ -16,7 +16,11 @@ def readiness(
 ) -> Readiness:
     """One look at everything a scan that secures needs; blocking, but only for some system calls."""
     now = clock.now_ns()
-    checks = [Check(f"feed:{f.feed}", not f.overdue, f.text) for f in all_fresh(keeper, config, now)]
+    unusable = lists.unusable if lists else {}
+    checks = [
+        Check(f"feed:{f.feed}", not f.overdue and f.feed not in unusable, f.text or unusable.get(f.feed, ""))
+        for f in all_fresh(keeper, config, now)
+    ]
     loaded = lists is not None and bool(lists.feeds)
     checks.append(Check("index", loaded, "" if loaded else "no list is loaded"))
     try:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from scanner.feeds.detect import AUTO
 from scanner.feeds.exchanges import available_exchanges
 from scanner.feeds.guard import SHRINK, FeedGuardError
 from scanner.feeds.trust import Accepted
-from scanner.index import Snapshot
+from scanner.index import ListKey, Snapshot
 from scanner.model.errors import FeedProcessError, FeedRefusedError, SnapshotError, StorageError
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.feed_answers import ImportAnswer
@@ -95,19 +95,20 @@ class Importer:
         store: FeedStore,
         work: Path,
         *,
+        key: ListKey,
         accept: bool = False,
         trust: Accepted | None = None,
     ) -> FeedChange:
         """Import a list that was not fetched; see `build`."""
         now = self._clock.now_ns()
-        built = await self.build(feed, source, descriptor, store, work, accept=accept, trust=trust)
+        built = await self.build(feed, source, descriptor, store, work, key=key, accept=accept, trust=trust)
         await asyncio.to_thread(
             store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=built.answer.sha256,
-            format=built.answer.format, counts=asdict(built.answer.counts),
+            format=built.answer.format, counts=built.answer.list_counts(),
             guard=built.guard, accepted=built.accepted,
         )  # fmt: skip
-        return FeedChange(feed.name, "updated", built.answer.counts.entries, built.findings)
+        return FeedChange(feed.name, "updated", built.answer.list.entries, built.findings)
 
     async def build(
         self,
@@ -117,6 +118,7 @@ class Importer:
         store: FeedStore,
         work: Path,
         *,
+        key: ListKey,
         accept: bool = False,
         memory: str = "",
         partial: bool = False,
@@ -125,6 +127,7 @@ class Importer:
         """Build a snapshot from a list and make it the feed's current one.
 
         Args:
+            key: under which it is stored.
             accept: take it whatever the guard finds; that is on record.
             memory: of the publisher's protocol, to be kept with the list.
             partial: these are changes to the list in use.
@@ -136,7 +139,7 @@ class Importer:
             StorageError: the snapshot can't be written.
         """
         made = self.candidate(
-            feed, source, descriptor, store, work, accept=accept, memory=memory, partial=partial
+            feed, source, descriptor, store, work, key=key, accept=accept, memory=memory, partial=partial
         )
         async with made as candidate:
             judged = candidate.judged
@@ -160,6 +163,7 @@ class Importer:
         store: FeedStore,
         work: Path,
         *,
+        key: ListKey,
         accept: bool = False,
         memory: str = "",
         partial: bool = False,
@@ -168,12 +172,12 @@ class Importer:
         target = work / f"{feed.name}-{self.ids.new()}.index"
         # Where everything is to be accepted, the guard counts what is malformed, and that is on record.
         order = self._order(feed, source, 1.0 if accept else feed.max_malformed, memory, partial)
-        order = replace(order, identities=await _identities(feed))
+        order = replace(order, key=key.hex(), identities=await _identities(feed))
         try:
             with _opened_base(store.current(feed.name) if partial else None) as base:
                 answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
             # A candidate is opened and checked before it takes the place of the last good list.
-            snapshot = await asyncio.to_thread(_opened_candidate, target, feed.name)
+            snapshot = await asyncio.to_thread(_opened_candidate, target, feed.name, key)
             try:
                 judged = None
                 if self._guarding is not None:
@@ -235,22 +239,28 @@ async def _identities(feed: FeedConfig) -> str:
     return await asyncio.to_thread(read_identities, feed.identity_file) if feed.identity_file else ""
 
 
-def _opened_candidate(path: Path, feed: str) -> Snapshot:
+def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
     """Open what a confined process has made, in full.
 
     Raises:
         FeedProcessError: it is not the index of this feed. Our own disk is not to blame.
     """
     try:
-        snapshot = Snapshot.open(path)
+        snapshot = Snapshot.open(path, key=key)
     except SnapshotError as e:
         raise FeedProcessError(
             f"the process that reads the list left an index that can't be used: {e.what}",
             where=f"feed {feed}",
             remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
         ) from e
-    if snapshot.meta.feed != feed:
+    name, stored_under = snapshot.meta.feed, snapshot.key
+    if stored_under is None or name != feed:
         snapshot.close()
+    if stored_under is None:
+        raise FeedProcessError(
+            "the process that reads the list left an index without a key", where=f"feed {feed}"
+        )
+    if name != feed:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -17,6 +17,7 @@ import structlog
 from scanner.app.adhoc import AdhocLists
 from scanner.app.guarding import Guarding
 from scanner.app.importing import Candidate, FeedChange, Importer, opened_list
+from scanner.app.listkeys import ListKeys, stored_under
 from scanner.app.state import StateDirectory
 from scanner.app.suppressing import Suppression, Suppressions
 from scanner.app.terms import terms_of
@@ -28,15 +29,17 @@ from scanner.feeds.exchanges.tuf import trust_alone
 from scanner.feeds.guard import MALFORMED, FeedGuardError
 from scanner.feeds.staging import copy_local
 from scanner.feeds.trust import Accepted
-from scanner.index import Index, OpenFeed, Snapshot, Threshold
+from scanner.index import Index, ListKey, OpenFeed, Snapshot, Threshold, right_key
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
     FeedMalformedError,
     FeedTrustError,
+    ListKeyError,
     ScannerError,
     SnapshotError,
+    StorageError,
 )
 from scanner.model.feeds import FeedTerms
 from scanner.model.ports import Clock, Ids
@@ -56,6 +59,7 @@ class Lists:
         places: the snapshot that was opened for each configured feed which has one.
         suppressions: the decisions that held when they were opened.
         suppressed: ids of the entries that these speak of, by feed.
+        unusable: why the list of a feed that has one is not opened, by feed.
     """
 
     index: Index
@@ -63,6 +67,7 @@ class Lists:
     places: Mapping[str, Path]
     suppressions: tuple[Suppression, ...] = ()
     suppressed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terms(self) -> Mapping[str, FeedTerms]:
@@ -85,7 +90,9 @@ class ListKeeper:
         guarding = Guarding(config, self.store, state.ledger if state.feeds_are_ours else None)
         self._importer = Importer(config, clock, ids, guarding=guarding, actor=actor)
         self._trust = ListTrust(lambda: self._importer.processes, clock, self.store, state.feeds_work)
-        self.adhoc = AdhocLists(Importer(config, clock, ids), state)
+        self.keys = ListKeys(config.sync.key_file, state.feeds)
+        adhoc_keys = ListKeys(config.sync.key_file, state.adhoc_feeds)
+        self.adhoc = AdhocLists(Importer(config, clock, ids), state, adhoc_keys)
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.
@@ -151,7 +158,8 @@ class ListKeeper:
     def _request(self, feed: FeedConfig) -> FetchRequest:
         """What is asked of the publisher, with what is known of the list in use; blocking."""
         state = self.store.state(feed.name)
-        # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
+        # A list that came from elsewhere, was read in another way or is stored under another key is no reason
+        # not to fetch this one.
         have_list = self._have_list(state, feed)
         return FetchRequest(
             feed=feed.name,
@@ -170,7 +178,9 @@ class ListKeeper:
         )
 
     def _have_list(self, state: FeedState, feed: FeedConfig) -> bool:
-        return self.current(feed.name) is not None and state.origin == _origin(feed)
+        if state.origin != _origin(feed):
+            return False
+        return stored_under(self.keys.made(), self.current(feed.name))
 
     def _unchanged(self, feed: FeedConfig, fetched: Fetched) -> bool:
         """The publisher's list is the one in use."""
@@ -200,6 +210,7 @@ class ListKeeper:
                 descriptor,
                 self.store,
                 self._state.feeds_work,
+                key=await asyncio.to_thread(self.keys.made),
                 accept=accept,
                 memory=fetched.memory,
                 partial=fetched.partial,
@@ -213,12 +224,12 @@ class ListKeeper:
             last_modified=fetched.last_modified,
             source_sha256=fetched.sha256,
             format=built.answer.format,
-            counts=asdict(built.answer.counts),
+            counts=built.answer.list_counts(),
             origin=_origin(feed),
             guard=built.guard,
             accepted=built.accepted,
         )
-        return FeedChange(feed.name, "updated", built.answer.counts.entries, built.findings)
+        return FeedChange(feed.name, "updated", built.answer.list.entries, built.findings)
 
     @asynccontextmanager
     async def rehearsed(self, name: str) -> AsyncIterator[Candidate | None]:
@@ -245,6 +256,7 @@ class ListKeeper:
                     descriptor,
                     self.store,
                     self._state.feeds_work,
+                    key=await asyncio.to_thread(self.keys.made),
                     accept=True,
                     memory=fetched.memory,
                     partial=fetched.partial,
@@ -268,8 +280,9 @@ class ListKeeper:
                 await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
                 with opened_list(staged) as copy:
                     await self._trust.believe(feed, signature, copy)
+            key = await asyncio.to_thread(self.keys.made)
             with opened_list(staged if is_signed(feed) else source) as again:
-                made = self._importer.candidate(feed, source, again, self.store, work, accept=True)
+                made = self._importer.candidate(feed, source, again, self.store, work, key=key, accept=True)
                 async with made as candidate:
                     yield candidate
         finally:
@@ -312,11 +325,7 @@ class ListKeeper:
         current = self.store.current(state.name)
         if state.memory or current is None:
             return state.memory
-        snapshot = Snapshot.open(current, verify=False)
-        try:
-            return snapshot.meta.memory
-        finally:
-            snapshot.close()
+        return Snapshot.peek(current).memory
 
     async def import_file(
         self,
@@ -342,19 +351,26 @@ class ListKeeper:
             FeedError: the list can't be used, or is not believed.
             StorageError: the index can't be written.
         """
+        key = await asyncio.to_thread(self.keys.made)
         with await self._locked(feed.name, wait):
             if is_signed(feed):
-                return await self._import_signed(feed, source, descriptor, accept, signature)
+                return await self._import_signed(feed, source, descriptor, accept, signature, key)
             try:
                 return await self._importer.by_hand(
-                    feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
+                    feed, source, descriptor, self.store, self._state.feeds_work, key=key, accept=accept
                 )
             except FeedError as e:
                 _log_guard(feed.name, e)
                 raise
 
     async def _import_signed(
-        self, feed: FeedConfig, source: Path, descriptor: int, accept: bool, signature: bytes
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        accept: bool,
+        signature: bytes,
+        key: ListKey,
     ) -> FeedChange:
         """From a copy of our own: somebody could change the file between its verifying and its reading."""
         staged = self._state.feeds_work / f"{feed.name}-{self._ids.new()}"
@@ -368,7 +384,14 @@ class ListKeeper:
                     await asyncio.to_thread(self._trust.refuse, feed, e, staged, signature)
                     raise
                 return await self._importer.by_hand(
-                    feed, source, copy, self.store, self._state.feeds_work, accept=accept, trust=trust
+                    feed,
+                    source,
+                    copy,
+                    self.store,
+                    self._state.feeds_work,
+                    key=key,
+                    accept=accept,
+                    trust=trust,
                 )
 
     async def reset_trust(self, name: str, wait: float = 0.0) -> bool:
@@ -423,18 +446,36 @@ class ListKeeper:
         found = {feed.name: self.current(feed.name) for feed in self._config.feeds}
         return {name: path for name, path in found.items() if path is not None}
 
-    def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
+    def open(self, extra: Sequence[OpenFeed] = (), *, before: Lists | None = None) -> Lists:
         """Open the current list of every configured feed that has one; blocking.
+
+        A list that is stored under another key than ours is as if it were missing; where the one before is
+        still open, that stays in use.
+
+        Args:
+            before: the lists in use until now.
 
         Raises:
             SnapshotError: a list on disk is damaged.
         """
         places = self.places()
         feeds = list(extra)
+        unusable: dict[str, str] = {}
+        key = self._key()
         for feed in self._config.feeds:
-            if feed.name in places:
-                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name])
-                feeds.append(OpenFeed(terms_of(feed), snapshot))
+            if feed.name not in places:
+                continue
+            try:
+                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name], key)
+            except ListKeyError as e:
+                log.error("feed_list_unusable", feed=feed.name, reason=e.what)
+                unusable[feed.name] = e.what
+                del places[feed.name]
+                old = next((f for f in before.feeds if f.terms.name == feed.name), None) if before else None
+                if before is None or old is None or feed.name not in before.places:
+                    continue
+                snapshot, places[feed.name] = old.snapshot, before.places[feed.name]
+            feeds.append(OpenFeed(terms_of(feed), snapshot))
         matching = self._config.matching
         thresholds = {
             kind: Threshold(limit.max_distance, limit.min_quality)
@@ -442,18 +483,44 @@ class ListKeeper:
         }
         decisions = self.suppressions.active(self._clock.now_ns())
         suppressed = _suppressed(feeds, decisions)
-        index = Index(feeds, thresholds, suppressed=suppressed, held=self.on_suppressed)
-        return Lists(index, tuple(feeds), places, decisions, suppressed)
+        index = Index(feeds, thresholds, clock=self._clock, suppressed=suppressed, held=self.on_suppressed)
+        return Lists(index, tuple(feeds), places, decisions, suppressed, unusable)
 
-    def _opened(self, name: str, path: Path) -> tuple[Snapshot, Path]:
+    def _key(self) -> ListKey | None:
+        """The key; None where it can't be used, which must not take the lists that need none with it."""
+        try:
+            return self.keys.read()
+        except (ConfigError, StorageError) as e:
+            log.error("list_key_unusable", error=str(e))
+            return None
+
+    def problem(self, name: str) -> str | None:
+        """Why the list of a feed can't be used, None where it can or there is none; blocking."""
+        current = self.store.current(name)
+        if current is None:
+            return None
+        try:
+            right_key(Snapshot.peek(current), self.keys.read(), current)
+        except ScannerError as e:
+            return e.what
+        return None
+
+    def needs_fetching(self, name: str) -> bool:
+        """Whether a feed has no list, or one that is not stored under our key; blocking."""
+        try:
+            return not stored_under(self.keys.read(), self.store.current(name))
+        except ScannerError:
+            return True
+
+    def _opened(self, name: str, path: Path, key: ListKey | None) -> tuple[Snapshot, Path]:
         """The list, or the one that took its place meanwhile: whoever syncs removes all but the last two."""
         try:
-            return Snapshot.open(path), path
+            return Snapshot.open(path, key=key), path
         except SnapshotError:
             newer = self.current(name)
             if newer is None or newer == path:
                 raise
-            return Snapshot.open(newer), newer
+            return Snapshot.open(newer, key=key), newer
 
     def entries(self, name: str) -> int:
         """Entries of a feed's current list."""

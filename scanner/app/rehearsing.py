@@ -20,7 +20,7 @@ from scanner.config import FeedConfig
 from scanner.feeds.guard import Finding
 from scanner.index import Change, Index, OpenFeed, Snapshot, added, changes
 from scanner.ledger import Ledger
-from scanner.model.errors import StorageError
+from scanner.model.errors import ListKeyError, StorageError
 from scanner.model.hashes import EXACT_KINDS, Digests
 from scanner.model.matches import Match
 from scanner.pipeline.rematch import touched_digests
@@ -126,7 +126,7 @@ async def rehearse_file(
 
 def _look(app: App, feed: FeedConfig, candidate: Candidate) -> Rehearsal:
     current = app.keeper.store.current(feed.name)
-    old = None if current is None else Snapshot.open(current, verify=False)
+    old = None if current is None else _opened(current, candidate.snapshot)
     try:
         findings = candidate.judged.findings if candidate.judged is not None else ()
         known, reason = _known(app, feed, candidate.snapshot)
@@ -134,7 +134,7 @@ def _look(app: App, feed: FeedConfig, candidate: Candidate) -> Rehearsal:
             feed.name,
             REFUSED if findings else UPDATED,
             findings,
-            old.meta.entries if old is not None else 0,
+            0 if current is None else Snapshot.peek(current).entries,
             candidate.snapshot.meta.entries,
             changes(old, candidate.snapshot),
             known,
@@ -143,6 +143,14 @@ def _look(app: App, feed: FeedConfig, candidate: Candidate) -> Rehearsal:
     finally:
         if old is not None:
             old.close()
+
+
+def _opened(path: Path, candidate: Snapshot) -> Snapshot | None:
+    """The list in use; None where it is stored under another key, so that nothing of it can be compared."""
+    try:
+        return Snapshot.open(path, key=candidate.key, verify=False)
+    except ListKeyError:
+        return None
 
 
 def _known(app: App, feed: FeedConfig, candidate: Snapshot) -> tuple[KnownHits | None, str]:

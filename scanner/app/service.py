@@ -111,7 +111,7 @@ class Service:
 
     async def swap_index(self) -> Touched | None:
         """Open the lists anew and use them from now on; returns what is new in them."""
-        old, new = self.lists, await asyncio.to_thread(self.app.keeper.open)
+        old, new = self.lists, await asyncio.to_thread(self.app.keeper.open, before=self.lists)
         self._use(new)
         if old is None or not old.feeds:
             return None

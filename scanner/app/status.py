@@ -22,13 +22,14 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
     config, state = app.keeper.feed(name), app.keeper.store.state(name)
     counts = state.counts or {}
     fresh = freshness(app.keeper, config, app.clock.now_ns())
+    problem = app.keeper.problem(name)
     return {
         "name": name,
         "configured": True,
         "polarity": config.polarity,
         "format": state.format or config.format,
         "url": app.keeper.shown_url(name),
-        "loaded": app.keeper.current(name) is not None,
+        "loaded": app.keeper.current(name) is not None and problem is None,
         "entries": counts.get("entries", 0),
         "hashes": counts.get("hashes", {}),
         "categories": counts.get("categories", {}),
@@ -43,7 +44,7 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "max_age_seconds": int(fresh.max_age),
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
-        "last_error": state.last_error or None,
+        "last_error": problem or state.last_error or None,
         **_trust(config, state),
     }
 

@@ -211,7 +211,8 @@ class Sync(_Part):
 
     by: Literal["daemon", "service"] = "daemon"
     user: User = "nobody"
-    memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # some 40 million entries
+    memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # of address space, most of it mapped lists
+    key_file: SecretFile | None = None
     time_limit: Seconds = 2 * _HOUR  # 5 GB at 20 Mbit/s take 35 minutes to come, and as long to read
 
     @property

@@ -16,6 +16,7 @@ from scanner.index.inspecting import (
 )
 from scanner.index.keyed import KEY_SIZE, ListKey
 from scanner.index.layout import KindMeta, Meta, Origin
+from scanner.index.opening import right_key
 from scanner.index.records import RecordChanges
 from scanner.index.snapshot import EntryInfo, Snapshot
 
@@ -45,5 +46,6 @@ __all__ = [
     "entry_keys",
     "most_repeated",
     "nothing_shown",
+    "right_key",
     "shared_entries",
 ]

@@ -81,6 +81,7 @@ class ImportOrder:
         max_malformed: the share of malformed records from which on it is refused.
         memory: of the publisher's protocol, to be kept in the index.
         partial: the list is changes to the one in `base`.
+        key: the key of the lists, in hexadecimal digits.
         base: descriptor of the index in use, None where there is none.
         identities: age's secrets, for a list that is encrypted; "" for one that is not.
     """
@@ -94,6 +95,7 @@ class ImportOrder:
     max_malformed: float = 0.0
     memory: str = ""
     partial: bool = False
+    key: str = field(default="", repr=False)
     base: int | None = None
     identities: str = field(default="", repr=False)
 
@@ -171,7 +173,10 @@ class FeedProcesses:
         """
         told = {**asdict(order), "descriptor": descriptor}
         limit = order.max_bytes * _INDEX_BY_LIST + _INDEX_SLACK
-        passed = (descriptor,) if order.base is None else (descriptor, order.base)
+        passed: tuple[int, ...] = (descriptor,)
+        if order.base is not None:
+            passed += (order.base,)
+            limit += os.fstat(order.base).st_size
         with _told_where(order.source), self._place(work) as place:
             raw = await self._run(
                 "scanner.pipeline.import_process", told, place, self._limits.memory, limit, passed
