@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scanner.feeds import FeedStore
 from scanner.feeds.exchanges import Reply
 from scanner.feeds.published import published
 from scanner.feeds.signatures import (
@@ -23,7 +24,7 @@ from scanner.feeds.signatures import (
 from scanner.feeds.trust.errors import SignatureFormError
 from scanner.feeds.trust.remembered import accepted_from, from_file, to_file
 from scanner.feeds.trust.rules import Accepted
-from scanner.model.errors import FeedRefusedError, FeedTransportError
+from scanner.model.errors import FeedRefusedError, FeedTransportError, StorageError
 
 
 class Answers:
@@ -79,6 +80,23 @@ def test_a_list_is_digested_whole_and_its_place_left_alone(tmp_path: Path) -> No
         found = published(file.fileno(), content=True)
         assert (found.digest, found.content) == (hashlib.blake2b(data).digest(), data)
         assert published(file.fileno()).content is None and file.tell() == 7
+
+
+def test_a_crash_while_a_list_is_put_into_use_never_leaves_the_way_back_to_it_open(tmp_path: Path) -> None:
+    store, accepted = FeedStore(tmp_path / "feeds"), Accepted("minisign", "AB", 5, 9, "cd" * 64, "ef" * 32)
+    (tmp_path / "index").write_bytes(b"1")
+    store.promote("police", tmp_path / "index", Accepted("minisign", "AB", 4, 8, "ab" * 64, "ef" * 32))
+    with pytest.raises(StorageError):  # stopped after what is remembered, before the list
+        store.promote("police", tmp_path / "gone", accepted)
+    assert store.trust("police").remembered().accepted == accepted
+    assert store.state("police").trust["serial"] == 8 and store.current("police") is not None
+    # A damaged state takes no word for a list that it was not given for.
+    (tmp_path / "feeds" / "police" / "state.json").write_text("{")
+    assert store.state("police").current == "snapshot-00000001" and not store.state("police").trust
+    # An unsigned list in between leaves what was remembered as it is.
+    (tmp_path / "index").write_bytes(b"2")
+    store.promote("police", tmp_path / "index")
+    assert not store.state("police").trust and store.trust("police").remembered().accepted == accepted
 
 
 def test_what_was_accepted_is_remembered_exactly_or_not_at_all() -> None:
