@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import bench_feeds
 import bench_workers
 import materials
 from hostsweep_runs import Hostsweep
@@ -234,5 +235,10 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "memory": memory,
     "path": path,
     "sandbox": bench_workers.sandbox,
+    "feeds": bench_feeds.small,
 }
-FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {"index": index, "rescan-large": rescan_large}
+FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+    "index": index,
+    "feeds-large": bench_feeds.large,
+    "rescan-large": rescan_large,
+}
