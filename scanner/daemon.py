@@ -35,7 +35,7 @@ log = structlog.get_logger("hostsweep.daemon")
 _STATUS_SECONDS = 10.0  # how often the service manager hears what we are doing
 _FEED_RETRY_SECONDS = 300.0  # after the transport's own retries are used up
 _SCAN_RETRY_SECONDS = 300.0  # after a volume could not be scanned (not mounted, workers dying)
-_LISTS_SECONDS = 3.0  # how often to look whether another service has put a new list into use
+_LISTS_SECONDS = 3.0  # how often to look whether somebody else put a list into use, or suppressed an entry
 _SHORTEST_WAIT = 1.0  # never spin, whatever is configured
 
 
@@ -157,6 +157,7 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._status(run), name="status")]
+                tasks.append(group.create_task(self._suppressions(run), name="suppressions"))
                 if run.app.state.feeds_are_ours:
                     tasks += [
                         group.create_task(self._feed(run, name), name=f"feed:{name}")
@@ -216,6 +217,15 @@ class Daemon:
             for change in await run.service.lists_from_elsewhere():
                 log.info("feed_synced", feed=change.feed, result=change.result, entries=change.entries)
                 await run.changed.put(change)
+            await asyncio.sleep(_LISTS_SECONDS)
+
+    async def _suppressions(self, run: _Run) -> None:
+        """Look for ever whether a person suppressed an entry of a list, or such a decision has ended."""
+        while True:
+            feeds = await run.service.suppressions_changed()
+            if feeds:
+                log.warning("suppressions_changed", feeds=list(feeds))
+                await run.changed.put(FeedChange(", ".join(feeds), "suppressions", 0))
             await asyncio.sleep(_LISTS_SECONDS)
 
     async def _changes(self, run: _Run) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from scanner.app import App
+from scanner.app.freshness import OverdueLog, all_fresh
 from scanner.app.running import Life, first_of, start_watchdog, sync_once
 from scanner.model.errors import ConfigError, ScannerError
 from scanner.system.notify import notify
@@ -37,6 +38,7 @@ class _Run:
     end: asyncio.Event = field(default_factory=asyncio.Event)
     doing: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    overdue: OverdueLog = field(default_factory=OverdueLog)
 
 
 class Syncer:
@@ -51,6 +53,7 @@ class Syncer:
         self._load = load
         self._rng = rng or random.Random()
         self._life = Life()
+        self._overdue = OverdueLog()
 
     async def run(self) -> None:
         """Serve until stopped.
@@ -96,7 +99,7 @@ class Syncer:
 
     async def _serve(self, app: App) -> bool:
         """Serve with one configuration. Returns whether to go on with a new one."""
-        run = _Run(app)
+        run = _Run(app, overdue=self._overdue)
         self._life.begin(run.end.set)
         if self._life.stopping:
             return False
@@ -118,6 +121,9 @@ class Syncer:
 
     async def _status(self, run: _Run) -> None:
         while True:
+            app = run.app
+            now = app.clock.now_ns()
+            run.overdue.look(await asyncio.to_thread(all_fresh, app.keeper, app.config, now))
             doing = [*run.doing.values(), *(f"feed {name} failed" for name in sorted(run.failed))]
             notify(os.environ, STATUS="; ".join(doing) or "waiting")
             await asyncio.sleep(_STATUS_SECONDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scanner.app.formats import check_file_name
 from scanner.app.importing import Importer, opened_list
+from scanner.app.listkeys import ListKeys, stored_under
 from scanner.app.state import StateDirectory
 from scanner.config import FeedConfig
 from scanner.feeds import FeedStore, FetchRequest
@@ -22,10 +23,11 @@ from scanner.model.names import unused_name
 class AdhocLists:
     """Fetches, imports and opens them."""
 
-    def __init__(self, importer: Importer, state: StateDirectory) -> None:
+    def __init__(self, importer: Importer, state: StateDirectory, keys: ListKeys) -> None:
         self._importer = importer
         self._state = state
         self._store = FeedStore(state.adhoc_feeds)
+        self._keys = keys
 
     async def open(self, text: str, taken: Sequence[str]) -> OpenFeed:
         """A list named on the command line: a file or a URL, its format detected; kept for the next time.
@@ -72,12 +74,13 @@ class AdhocLists:
             max_malformed=0.0,
             polarity="illegal",
         )
-        if store.current(store_name) is None:
-            await self._importer.by_hand(feed, source, descriptor, store, self._state.work)
+        key = await asyncio.to_thread(self._keys.made)
+        if not await asyncio.to_thread(stored_under, key, store.current(store_name)):
+            await self._importer.by_hand(feed, source, descriptor, store, self._state.work, key=key)
         path = store.current(store_name)
         if path is None:
             raise StorageError("an imported list is gone again", where=str(source))
-        return await asyncio.to_thread(Snapshot.open, path)
+        return await asyncio.to_thread(Snapshot.open, path, key=key)
 
 
 def _file_digest(path: Path, descriptor: int) -> str:

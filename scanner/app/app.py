@@ -20,7 +20,7 @@ from scanner.app.exchanging import check_exchanges
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.formats import check_formats
 from scanner.app.importing import FeedChange
-from scanner.app.lists import ListKeeper, Lists
+from scanner.app.lists import ListKeeper, Lists, refusals_of
 from scanner.app.pools import worker_pool
 from scanner.app.publishing import Publisher
 from scanner.app.recovering import recover_steps
@@ -41,7 +41,7 @@ from scanner.config import Config, load
 from scanner.hashing import absent_layers, known_kinds
 from scanner.index import OpenFeed
 from scanner.ledger import Ledger
-from scanner.model.errors import ConfigError, FeedError, FeedTrustError, SecurerError, VaultError
+from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 from scanner.model.outcomes import ScanCounts
@@ -80,7 +80,8 @@ class App:
         self.in_hand = InHand()  # cases that a thread of this process works on
         self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become
-        self.keeper = ListKeeper(config, state, self.clock, self.ids)
+        self.keeper = ListKeeper(config, state, self.clock, self.ids, self._actor)
+        self.keeper.on_suppressed = self._count_suppressed
 
     @classmethod
     def from_files(cls, config_path: Path | None, state_dir: Path | None) -> App:
@@ -127,7 +128,7 @@ class App:
         """
         check_formats(self.config)
         check_exchanges(self.config)
-        warnings = configuration.check_files(self.config, self.state.quarantine)
+        warnings = configuration.check_files(self.config, self.state.quarantine) + self.keeper.keys.check()
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
         absent = absent_layers()
@@ -143,6 +144,9 @@ class App:
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)
+
+    def _count_suppressed(self, feed: str) -> None:
+        self.metrics.suppressed_match(feed)  # those of now: a reload goes on with the former ones
 
     def take_over(self, old: App) -> None:
         """Go on counting where the app of the former configuration ended."""
@@ -223,7 +227,7 @@ class App:
         """
         check_formats(self.config)
         check_exchanges(self.config)
-        return configuration.check_feeds(self.config)
+        return configuration.check_feeds(self.config) + self.keeper.keys.check()
 
     # One-shot scan
 
@@ -348,7 +352,8 @@ class App:
     def feed_due_in(self, name: str) -> float:
         """Seconds until a feed is due by its schedule; 0 if it never succeeded."""
         feed, state = self.keeper.feed(name), self.keeper.store.state(name)
-        if not state.last_success_ns or self.keeper.current(name) is None:
+        missing = self.keeper.current(name) is None or self.keeper.needs_fetching(name)
+        if not state.last_success_ns or missing:
             return 0.0
         return feed.every - (self.clock.now_ns() - state.last_success_ns) / 1e9
 
@@ -366,8 +371,8 @@ class App:
             change = await self.keeper.sync(name, accept=accept, wait=wait)
         except FeedError as e:
             self.metrics.feed_synced(name, "failed")
-            if isinstance(e, FeedTrustError):
-                self.metrics.feed_refused(name, e.reason)
+            for reason in refusals_of(e):
+                self.metrics.feed_refused(name, reason)
             raise
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)

@@ -113,7 +113,9 @@ def _feeds(app: App) -> Finding:
     without = [n for n in app.feed_names if app.keeper.current(n) is None]
     if without:
         return Finding("feeds", False, f"no list yet: {', '.join(without)}; run `hostsweep feed sync`")
-    app.keeper.open()
+    unusable = app.keeper.open().unusable
+    if unusable:
+        return Finding("feeds", False, "; ".join(f"{name}: {why}" for name, why in unusable.items()))
     if unhashed := tuple(warnings(app.config, app.keeper)):
         return Finding("feeds", None, "; ".join(unhashed))
     return Finding("feeds", True if app.feed_names else None, f"{len(app.feed_names)} configured, all loaded")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from scanner.app.freshness import Freshness
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.scanning import ScanResult
-from scanner.config import Config
+from scanner.feeds import FeedState
 from scanner.hashing import expected_layers
 from scanner.model.errors import VaultError
 from scanner.observability import Metrics
@@ -25,7 +28,14 @@ def note_lists(metrics: Metrics, lists: Lists, keeper: ListKeeper, configured: t
         name = feed.terms.name
         metrics.feed_entries(name, feed.snapshot.counts)
         if name in configured:
-            metrics.feed_success(name, keeper.store.state(name).last_success_ns)
+            state = keeper.store.state(name)
+            metrics.feed_success(name, state.last_success_ns)
+            note_quality(metrics, state)
+
+
+def note_quality(metrics: Metrics, state: FeedState) -> None:
+    """What is wrong with the list in use, and was let pass."""
+    metrics.feed_quality(state.name, sum(state.guard.values()), int(state.counts.get("malformed", 0)))
 
 
 def note_vault(metrics: Metrics, unsecured: int, vault: Keeper) -> None:
@@ -41,8 +51,7 @@ def note_vault(metrics: Metrics, unsecured: int, vault: Keeper) -> None:
     metrics.vault(items, size, free, unsecured)
 
 
-def note_overdue(metrics: Metrics, config: Config, keeper: ListKeeper, now_ns: int) -> None:
-    """Feeds whose last good sync is too long ago."""
-    for feed in config.feeds:
-        age = (now_ns - (keeper.store.state(feed.name).last_success_ns or 0)) / 1e9
-        metrics.feed_overdue(feed.name, age > feed.max_age)
+def note_overdue(metrics: Metrics, feeds: Iterable[Freshness]) -> None:
+    """Feeds whose last good sync is too long ago, or that were never fetched."""
+    for feed in feeds:
+        metrics.feed_overdue(feed.feed, feed.overdue)

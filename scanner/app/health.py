@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scanner.app.freshness import all_fresh
 from scanner.app.lists import ListKeeper, Lists
 from scanner.config import Config
 from scanner.http import Check, Readiness
@@ -15,7 +16,11 @@ def readiness(
 ) -> Readiness:
     """One look at everything a scan that secures needs; blocking, but only for some system calls."""
     now = clock.now_ns()
-    checks = [_feed(keeper, feed.name, feed.max_age, now) for feed in config.feeds]
+    unusable = lists.unusable if lists else {}
+    checks = [
+        Check(f"feed:{f.feed}", not f.overdue and f.feed not in unusable, f.text or unusable.get(f.feed, ""))
+        for f in all_fresh(keeper, config, now)
+    ]
     loaded = lists is not None and bool(lists.feeds)
     checks.append(Check("index", loaded, "" if loaded else "no list is loaded"))
     try:
@@ -24,15 +29,3 @@ def readiness(
     except ScannerError as e:
         checks.append(Check("vault", False, e.what))
     return Readiness(tuple(checks))
-
-
-def _feed(keeper: ListKeeper, name: str, max_age: float, now_ns: int) -> Check:
-    state = keeper.store.state(name)
-    if keeper.current(name) is None or not state.last_success_ns:
-        return Check(f"feed:{name}", False, "has no list yet")
-    hours = (now_ns - state.last_success_ns) / 3.6e12
-    if hours * 3600 > max_age:
-        return Check(
-            f"feed:{name}", False, f"the list is {hours:.1f} hours old, at most {max_age / 3600:.1f} wanted"
-        )
-    return Check(f"feed:{name}", True)

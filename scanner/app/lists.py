@@ -6,41 +6,52 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from scanner.app.adhoc import AdhocLists
-from scanner.app.importing import FeedChange, Importer, opened_list
+from scanner.app.guarding import Guarding
+from scanner.app.importing import Candidate, FeedChange, Importer, opened_list
+from scanner.app.listkeys import ListKeys, stored_under
 from scanner.app.state import StateDirectory
+from scanner.app.suppressing import Suppression, Suppressions
+from scanner.app.terms import terms_of
 from scanner.app.trusting import ListTrust, is_signed, may_be_loaded, signature_address
 from scanner.app.unhashed import log_feed
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest, ObjectStore
 from scanner.feeds.exchanges.tuf import NAME as TUF
 from scanner.feeds.exchanges.tuf import trust_alone
+from scanner.feeds.guard import MALFORMED, FeedGuardError
 from scanner.feeds.staging import copy_local
 from scanner.feeds.trust import Accepted
 from scanner.hashing import plugged_kinds
-from scanner.index import Index, OpenFeed, Snapshot, Threshold
+from scanner.index import Index, ListKey, OpenFeed, Snapshot, Threshold, right_key
 from scanner.model.errors import (
     BusyError,
     ConfigError,
     FeedError,
+    FeedMalformedError,
     FeedTrustError,
+    ListKeyError,
+    ScannerError,
     SnapshotError,
+    StorageError,
 )
-from scanner.model.feeds import FeedTerms, Polarity
+from scanner.model.feeds import FeedTerms
 from scanner.model.hashes import KINDS, HashKind
 from scanner.model.ports import Clock, Ids
 from scanner.system.locking import FileLock
 
 log = structlog.get_logger("hostsweep.feeds")
 
+_ADHOC = re.compile(r"adhoc-[0-9a-f]{32}")  # as AdhocLists names them
 _LOCK_PAUSE = 0.2  # seconds between two looks whether another process is done with a feed
 
 
@@ -50,40 +61,42 @@ class Lists:
 
     Attributes:
         places: the snapshot that was opened for each configured feed which has one.
+        suppressions: the decisions that held when they were opened.
+        suppressed: ids of the entries that these speak of, by feed.
+        unusable: why the list of a feed that has one is not opened, by feed.
     """
 
     index: Index
     feeds: tuple[OpenFeed, ...]
     places: Mapping[str, Path]
+    suppressions: tuple[Suppression, ...] = ()
+    suppressed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def terms(self) -> Mapping[str, FeedTerms]:
         return {f.terms.name: f.terms for f in self.feeds}
 
 
-def terms_of(feed: FeedConfig) -> FeedTerms:
-    """What the operator says of a feed."""
-    return FeedTerms(
-        name=feed.name,
-        polarity=Polarity(feed.polarity),
-        categories=None if feed.categories is None else frozenset(feed.categories),
-        quarantine_exact=feed.on_match.exact == "quarantine",
-        quarantine_perceptual=feed.on_match.perceptual == "quarantine",
-    )
-
-
 class ListKeeper:
     """Keeps the feeds of a configuration up to date in the state directory."""
 
-    def __init__(self, config: Config, state: StateDirectory, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, config: Config, state: StateDirectory, clock: Clock, ids: Ids, actor: str = ""
+    ) -> None:
         self._config = config
         self._state = state
         self._clock = clock
         self._ids = ids
         self.store = FeedStore(state.feeds)
-        self.importer = Importer(config, clock, ids)
+        self.suppressions = Suppressions(state.suppressions)
+        self.on_suppressed: Callable[[str], None] | None = None  # told the feed of each suppressed match
+        guarding = Guarding(config, self.store, state.ledger if state.feeds_are_ours else None)
+        self.importer = Importer(config, clock, ids, guarding=guarding, actor=actor)
         self._trust = ListTrust(lambda: self.importer.processes, clock, self.store, state.feeds_work)
-        self.adhoc = AdhocLists(self.importer, state)
+        self.keys = ListKeys(config.sync.key_file, state.feeds)
+        adhoc_keys = ListKeys(config.sync.key_file, state.adhoc_feeds)
+        self.adhoc = AdhocLists(Importer(config, clock, ids), state, adhoc_keys)
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.
@@ -123,7 +136,7 @@ class ListKeeper:
         """Fetch a feed if it changed and build its index; the last good list stays on any failure.
 
         Args:
-            accept: take the list even if it is far smaller than the one in use.
+            accept: take the list whatever the guard finds; that is on record.
             wait: seconds for another process that is syncing it to be done.
 
         Raises:
@@ -143,13 +156,35 @@ class ListKeeper:
         try:
             yield
         except (FeedError, ConfigError) as e:
-            e.where = e.where.replace(str(staged), f"feed {name}")
-            refused = e.reason if isinstance(e, FeedTrustError) else ""
+            e.where = e.where.replace(str(staged), f"feed {name}") or f"feed {name}"
+            _log_guard(name, e)
             now = self._clock.now_ns()
-            await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused)
+            await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused=refusals_of(e))
             raise
         finally:
             _remove(staged)
+
+    async def _locked(self, name: str, wait: float) -> FileLock:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        while True:
+            try:
+                return self.store.lock(name)
+            except BusyError:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(_LOCK_PAUSE)
+
+    def _request(self, feed: FeedConfig) -> FetchRequest:
+        """What is asked of the publisher, with what is known of the list in use; blocking."""
+        state = self.store.state(feed.name)
+        # A list that came from elsewhere, was read in another way or is stored under another key is no reason
+        # not to fetch this one.
+        have_list = self._have_list(state, feed)
+        request = replace(self.request(feed), memory=self._memory(feed, state, have_list))
+        if have_list:
+            request = replace(request, etag=state.etag, last_modified=state.last_modified)
+        return request
 
     def request(self, feed: FeedConfig) -> FetchRequest:
         """How a feed is fetched, as if for the first time."""
@@ -167,32 +202,22 @@ class ListKeeper:
             signature=signature_address(feed),
         )
 
-    async def _locked(self, name: str, wait: float) -> FileLock:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait
-        while True:
-            try:
-                return self.store.lock(name)
-            except BusyError:
-                if loop.time() >= until:
-                    raise
-            await asyncio.sleep(_LOCK_PAUSE)
+    def _have_list(self, state: FeedState, feed: FeedConfig) -> bool:
+        if state.origin != self._origin(feed):
+            return False
+        return stored_under(self.keys.made(), self.current(feed.name))
+
+    def _unchanged(self, feed: FeedConfig, fetched: Fetched) -> bool:
+        """The publisher's list is the one in use."""
+        state = self.store.state(feed.name)
+        same = self._have_list(state, feed) and fetched.sha256 == state.source_sha256
+        return fetched.not_modified or (same and not fetched.partial)
 
     async def _sync(self, feed: FeedConfig, staged: Path, accept: bool) -> FeedChange:
-        state = self.store.state(feed.name)
-        # A list that came from elsewhere, or was read in another way, is no reason not to fetch this one.
-        have_list = self.current(feed.name) is not None and state.origin == self._origin(feed)
-        memory = await asyncio.to_thread(self._memory, feed, state, have_list)
-        request = replace(self.request(feed), memory=memory)
-        if have_list:
-            request = replace(request, etag=state.etag, last_modified=state.last_modified)
+        request = await asyncio.to_thread(self._request, feed)
         fetched, trust = await self._fetched(feed, request, staged)
-        # How much of the publisher's server and of the line a feed takes; never what was asked.
-        log.debug("feed_fetched", feed=feed.name, **asdict(fetched.traffic))
         now = self._clock.now_ns()
-        if fetched.not_modified or (
-            have_list and fetched.sha256 == state.source_sha256 and not fetched.partial
-        ):
+        if self._unchanged(feed, fetched):
             await asyncio.to_thread(
                 self.store.record_not_modified,
                 feed.name,
@@ -204,12 +229,13 @@ class ListKeeper:
             )
             return FeedChange(feed.name, "not_modified", self.entries(feed.name))
         with opened_list(staged) as descriptor:
-            answer = await self.importer.build(
+            built = await self.importer.build(
                 feed,
                 staged,
                 descriptor,
                 self.store,
                 self._state.feeds_work,
+                key=await asyncio.to_thread(self.keys.made),
                 accept=accept,
                 memory=fetched.memory,
                 partial=fetched.partial,
@@ -222,12 +248,14 @@ class ListKeeper:
             etag=fetched.etag,
             last_modified=fetched.last_modified,
             source_sha256=fetched.sha256,
-            format=answer.format,
-            counts=asdict(answer.counts),
+            format=built.answer.format,
+            counts=built.answer.list_counts(),
             origin=self._origin(feed),
+            guard=built.guard,
+            accepted=built.accepted,
         )
         self._say_unhashed(feed)
-        return FeedChange(feed.name, "updated", answer.counts.entries)
+        return FeedChange(feed.name, "updated", built.answer.list.entries, built.findings)
 
     def _origin(self, feed: FeedConfig) -> str:
         return _origin(feed, plugged_kinds(self._config.hashing.perceptual))
@@ -235,27 +263,89 @@ class ListKeeper:
     def _say_unhashed(self, feed: FeedConfig) -> None:
         log_feed(self._config, feed, self.store.state(feed.name).counts or {})
 
+    @asynccontextmanager
+    async def rehearsed(self, name: str) -> AsyncIterator[Candidate | None]:
+        """Fetch a feed and build its index, and leave everything as it is: the candidate, which is gone
+        after the block; None where the publisher's list is the one in use. Waits for nobody, as nothing is
+        written.
+
+        Raises:
+            FeedError: the publisher's side failed; recorded nowhere.
+            StorageError: ours failed.
+        """
+        feed = self.feed(name)
+        staged = self._state.feeds_work / f"{name}-{self._ids.new()}"
+        try:
+            request = await asyncio.to_thread(self._request, feed)
+            fetched, _ = await self._fetched(feed, request, staged, aside=False)
+            if self._unchanged(feed, fetched):
+                yield None
+                return
+            with opened_list(staged) as descriptor:
+                made = self.importer.candidate(
+                    feed,
+                    staged,
+                    descriptor,
+                    self.store,
+                    self._state.feeds_work,
+                    key=await asyncio.to_thread(self.keys.made),
+                    accept=True,
+                    memory=fetched.memory,
+                    partial=fetched.partial,
+                )
+                async with made as candidate:
+                    yield candidate
+        except (FeedError, ConfigError) as e:
+            e.where = e.where.replace(str(staged), f"feed {name}")
+            raise
+        finally:
+            staged.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def rehearsed_file(
+        self, feed: FeedConfig, source: Path, descriptor: int, signature: bytes = b""
+    ) -> AsyncIterator[Candidate]:
+        """As `rehearsed`, for a list on this machine; arguments as of `import_file`."""
+        staged, work = self._state.feeds_work / f"{feed.name}-{self._ids.new()}", self._state.feeds_work
+        try:
+            if is_signed(feed):
+                await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
+                with opened_list(staged) as copy:
+                    await self._trust.believe(feed, signature, copy)
+            key = await asyncio.to_thread(self.keys.made)
+            with opened_list(staged if is_signed(feed) else source) as again:
+                made = self.importer.candidate(feed, source, again, self.store, work, key=key, accept=True)
+                async with made as candidate:
+                    yield candidate
+        finally:
+            _remove(staged)
+
     async def _fetched(
-        self, feed: FeedConfig, request: FetchRequest, staged: Path
+        self, feed: FeedConfig, request: FetchRequest, staged: Path, *, aside: bool = True
     ) -> tuple[Fetched, Accepted | None]:
-        """A list, and why it is believed; None for a feed without keys."""
+        """A list, and why it is believed, None for a feed without keys; `aside`: keep what is not."""
         try:
             fetched = await self.importer.processes.fetch(request, self._state.feeds_work, staged)
         except FeedTrustError as e:  # of a protocol that brings its own trust
-            await asyncio.to_thread(self._trust.refuse, feed, e, None, b"")
+            if aside:
+                await asyncio.to_thread(self._trust.refuse, feed, e, None, b"")
             raise
+        # How much of the publisher's server and of the line a feed takes; never what was asked.
+        log.debug("feed_fetched", feed=feed.name, **asdict(fetched.traffic))
         if not is_signed(feed):
             return fetched, None
         try:
             if fetched.not_modified:
                 trust = await self._trust.believe_still(feed, fetched.signature)
                 if trust is None:  # signed anew in a way that takes the list itself to verify
-                    return await self._fetched(feed, replace(request, etag="", last_modified=""), staged)
+                    again = replace(request, etag="", last_modified="")
+                    return await self._fetched(feed, again, staged, aside=aside)
                 return fetched, trust
             with opened_list(staged) as descriptor:
                 return fetched, await self._trust.believe(feed, fetched.signature, descriptor)
         except FeedTrustError as e:
-            await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
+            if aside:
+                await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
             raise
 
     def _memory(self, feed: FeedConfig, state: FeedState, have_list: bool) -> str:
@@ -269,11 +359,7 @@ class ListKeeper:
         current = self.store.current(state.name)
         if state.memory or current is None:
             return state.memory
-        snapshot = Snapshot.open(current, verify=False)
-        try:
-            return snapshot.meta.memory
-        finally:
-            snapshot.close()
+        return Snapshot.peek(current).memory
 
     async def import_file(
         self,
@@ -283,45 +369,66 @@ class ListKeeper:
         *,
         accept: bool = False,
         signature: bytes = b"",
+        wait: float = 0.0,
     ) -> FeedChange:
         """Import a list by hand, in place of the feed's own source.
 
         Args:
             source: the list's path, for errors.
             descriptor: of the list, see `opened_list`.
-            accept: take it even if it lost most of its entries.
+            accept: take it whatever the guard finds.
             signature: what came with it, b"" for nothing.
+            wait: seconds for another process that is syncing the feed to be done.
 
         Raises:
+            BusyError: it was not done.
             FeedError: the list can't be used, or is not believed.
             StorageError: the index can't be written.
         """
-        if is_signed(feed):
-            return await self._import_signed(feed, source, descriptor, accept, signature)
-        change = await self.importer.by_hand(
-            feed, source, descriptor, self.store, self._state.feeds_work, accept=accept
-        )
-        self._say_unhashed(feed)
-        return change
+        key = await asyncio.to_thread(self.keys.made)
+        with await self._locked(feed.name, wait):
+            if is_signed(feed):
+                return await self._import_signed(feed, source, descriptor, accept, signature, key)
+            try:
+                change = await self.importer.by_hand(
+                    feed, source, descriptor, self.store, self._state.feeds_work, key=key, accept=accept
+                )
+            except FeedError as e:
+                _log_guard(feed.name, e)
+                raise
+            self._say_unhashed(feed)
+            return change
 
     async def _import_signed(
-        self, feed: FeedConfig, source: Path, descriptor: int, accept: bool, signature: bytes
+        self,
+        feed: FeedConfig,
+        source: Path,
+        descriptor: int,
+        accept: bool,
+        signature: bytes,
+        key: ListKey,
     ) -> FeedChange:
         """From a copy of our own: somebody could change the file between its verifying and its reading."""
         staged = self._state.feeds_work / f"{feed.name}-{self._ids.new()}"
-        with await self._locked(feed.name, 0.0):
-            async with self._recorded(feed.name, staged):
-                await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
-                with opened_list(staged) as copy:
-                    try:
-                        trust = await self._trust.believe(feed, signature, copy)
-                    except FeedTrustError as e:
-                        e.where = str(source)
-                        await asyncio.to_thread(self._trust.refuse, feed, e, staged, signature)
-                        raise
-                    return await self.importer.by_hand(
-                        feed, source, copy, self.store, self._state.feeds_work, accept=accept, trust=trust
-                    )
+        async with self._recorded(feed.name, staged):
+            await asyncio.to_thread(copy_local, os.dup(descriptor), staged, feed.max_bytes, "")
+            with opened_list(staged) as copy:
+                try:
+                    trust = await self._trust.believe(feed, signature, copy)
+                except FeedTrustError as e:
+                    e.where = str(source)
+                    await asyncio.to_thread(self._trust.refuse, feed, e, staged, signature)
+                    raise
+                return await self.importer.by_hand(
+                    feed,
+                    source,
+                    copy,
+                    self.store,
+                    self._state.feeds_work,
+                    key=key,
+                    accept=accept,
+                    trust=trust,
+                )
 
     async def reset_trust(self, name: str, wait: float = 0.0) -> bool:
         """Forget what was accepted last of a feed, so that the next list may have any serial and time. Its
@@ -340,6 +447,30 @@ class ListKeeper:
         log.warning("feed_trust_reset", feed=name)
         return True
 
+    # Feeds that are not configured any more
+
+    def left_over(self) -> list[FeedState]:
+        """States of feeds that the configuration does not name; lists of the command line are none."""
+        configured = {feed.name for feed in self._config.feeds}
+        return [s for s in self.store.list() if s.name not in configured and not _ADHOC.fullmatch(s.name)]
+
+    def forget(self, name: str) -> None:
+        """Remove the lists and the record of a feed that is not configured any more; its cases stay.
+
+        Raises:
+            ConfigError: it is configured.
+            NotFoundError: nothing of it is there.
+            BusyError: another process is syncing it.
+        """
+        if any(feed.name == name for feed in self._config.feeds):
+            raise ConfigError(
+                "this feed is configured: it would be fetched again",
+                where=f"feed {name}",
+                remedy="Take it out of the configuration first",
+            )
+        self.store.forget(name)
+        log.warning("feed_forgotten", feed=name)
+
     # Opening
 
     def current(self, name: str) -> Path | None:
@@ -351,25 +482,46 @@ class ListKeeper:
         found = {feed.name: self.current(feed.name) for feed in self._config.feeds}
         return {name: path for name, path in found.items() if path is not None}
 
-    def open(self, extra: Sequence[OpenFeed] = ()) -> Lists:
+    def open(self, extra: Sequence[OpenFeed] = (), *, before: Lists | None = None) -> Lists:
         """Open the current list of every configured feed that has one; blocking.
+
+        A list that is stored under another key than ours is as if it were missing; where the one before is
+        still open, that stays in use.
+
+        Args:
+            before: the lists in use until now.
 
         Raises:
             SnapshotError: a list on disk is damaged.
         """
         places = self.places()
         feeds = list(extra)
+        unusable: dict[str, str] = {}
+        key = self._key()
         for feed in self._config.feeds:
-            if feed.name in places:
-                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name])
-                feeds.append(OpenFeed(terms_of(feed), snapshot))
+            if feed.name not in places:
+                continue
+            try:
+                snapshot, places[feed.name] = self._opened(feed.name, places[feed.name], key)
+            except ListKeyError as e:
+                log.error("feed_list_unusable", feed=feed.name, reason=e.what)
+                unusable[feed.name] = e.what
+                del places[feed.name]
+                old = next((f for f in before.feeds if f.terms.name == feed.name), None) if before else None
+                if before is None or old is None or feed.name not in before.places:
+                    continue
+                snapshot, places[feed.name] = old.snapshot, before.places[feed.name]
+            feeds.append(OpenFeed(terms_of(feed), snapshot))
         matching = self._config.matching
         thresholds = {
             kind: Threshold(limit.max_distance, limit.min_quality)
             for kind, limit in matching.by_kind().items()
         }
         thresholds.update(self._thresholds_of_others(feeds))
-        return Lists(Index(feeds, thresholds), tuple(feeds), places)
+        decisions = self.suppressions.active(self._clock.now_ns())
+        suppressed = _suppressed(feeds, decisions)
+        index = Index(feeds, thresholds, clock=self._clock, suppressed=suppressed, held=self.on_suppressed)
+        return Lists(index, tuple(feeds), places, decisions, suppressed, unusable)
 
     def _thresholds_of_others(self, feeds: Sequence[OpenFeed]) -> dict[str, Threshold]:
         """Of kinds in the lists that are plug-ins', as they say. A package that is gone hashes nothing more:
@@ -383,20 +535,75 @@ class ListKeeper:
                     found[name] = Threshold(kind.max_distance, kind.min_quality) if kind else Threshold(0, 0)
         return found
 
-    def _opened(self, name: str, path: Path) -> tuple[Snapshot, Path]:
+    def _key(self) -> ListKey | None:
+        """The key; None where it can't be used, which must not take the lists that need none with it."""
+        try:
+            return self.keys.read()
+        except (ConfigError, StorageError) as e:
+            log.error("list_key_unusable", error=str(e))
+            return None
+
+    def problem(self, name: str) -> str | None:
+        """Why the list of a feed can't be used, None where it can or there is none; blocking."""
+        current = self.store.current(name)
+        if current is None:
+            return None
+        try:
+            right_key(Snapshot.peek(current), self.keys.read(), current)
+        except ScannerError as e:
+            return e.what
+        return None
+
+    def needs_fetching(self, name: str) -> bool:
+        """Whether a feed has no list, or one that is not stored under our key; blocking."""
+        try:
+            return not stored_under(self.keys.read(), self.store.current(name))
+        except ScannerError:
+            return True
+
+    def _opened(self, name: str, path: Path, key: ListKey | None) -> tuple[Snapshot, Path]:
         """The list, or the one that took its place meanwhile: whoever syncs removes all but the last two."""
         try:
-            return Snapshot.open(path), path
+            return Snapshot.open(path, key=key), path
         except SnapshotError:
             newer = self.current(name)
             if newer is None or newer == path:
                 raise
-            return Snapshot.open(newer), newer
+            return Snapshot.open(newer, key=key), newer
 
     def entries(self, name: str) -> int:
         """Entries of a feed's current list."""
         counts = self.store.state(name).counts or {}
         return int(counts.get("entries", 0))
+
+
+def _suppressed(feeds: Sequence[OpenFeed], decisions: Sequence[Suppression]) -> Mapping[str, frozenset[str]]:
+    """Ids of the entries of these lists that decisions speak of, by feed."""
+    found: dict[str, frozenset[str]] = {}
+    for feed in feeds:
+        name = feed.terms.name
+        of_feed = [d.entries(feed.snapshot) for d in decisions if d.feed == name]
+        if any(of_feed):
+            found[name] = frozenset().union(*of_feed)
+    return found
+
+
+def _log_guard(feed: str, error: ScannerError) -> None:
+    if isinstance(error, FeedGuardError | FeedMalformedError):
+        log.error("feed_guard_refused", feed=feed, checks=list(refusals_of(error)), error=str(error))
+
+
+def refusals_of(error: ScannerError) -> tuple[str, ...]:
+    """Why a list was refused, by the guard's checks or as not believed; nothing if it failed otherwise."""
+    if isinstance(error, FeedTrustError):
+        return (error.reason,)
+    if isinstance(error, FeedGuardError):
+        return error.reasons
+    return (MALFORMED,) if isinstance(error, FeedMalformedError) else ()
+
+
+def _remove(staged: Path) -> None:
+    staged.unlink(missing_ok=True)  # at once: a task that is being cancelled does not wait for a thread
 
 
 def _reaching(feed: FeedConfig) -> dict[str, Any]:
@@ -420,10 +627,6 @@ def _reaching(feed: FeedConfig) -> dict[str, Any]:
             session_token_file=feed.s3.session_token_file,
         ),
     }
-
-
-def _remove(staged: Path) -> None:
-    staged.unlink(missing_ok=True)  # at once: a task that is being cancelled does not wait for a thread
 
 
 def _origin(feed: FeedConfig, plugged: Mapping[str, HashKind]) -> str:

@@ -26,7 +26,7 @@ from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import Touched, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
-from scanner.pipeline.retrying import events_of, unsecured_paths
+from scanner.pipeline.retrying import events_of, let_go_of_unlisted, unsecured_paths
 from scanner.pipeline.scan import Hashers, VolumeScan
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import WalkedAlready, Walker
@@ -167,6 +167,9 @@ class Scanner:
         with ExitStack() as stack:
             ledger = stack.enter_context(self._ledger())
             self._try_steps_again(ledger, volume)
+            now = self._tools.clock.now_ns()
+            for case_id in let_go_of_unlisted(ledger, self._lists.index, volume, now):
+                self._reporter.note("case_no_longer_listed", case=case_id, volume=volume.name)
             paths = unsecured_paths(ledger, volume)
             if not paths or self._stop.is_set():
                 return ScanCounts(interrupted=self._stop.is_set())

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scanner.app.app import App
-from scanner.app.figures import note_lists, note_overdue
+from scanner.app.figures import note_lists, note_overdue, note_quality
+from scanner.app.freshness import OverdueLog, all_fresh
 from scanner.app.importing import FeedChange
 from scanner.app.lists import Lists
 from scanner.app.reporters import LogReporter, MetricsReporter
 from scanner.app.scanning import Scanner
 from scanner.app.state import sweep
+from scanner.app.suppressing import Suppression
 from scanner.app.threads import in_thread
+from scanner.feeds import FeedState
 from scanner.index import added
 from scanner.model.errors import VaultError
 from scanner.model.outcomes import ScanCounts
@@ -35,6 +38,8 @@ class Service:
         self._announced: dict[str, Path] = {}  # lists of another service that were told, used yet or not
         self._syncs_seen: dict[str, Mapping[str, int]] = {}
         self._refusals_seen: dict[str, Mapping[str, int]] = {}
+        self._told: tuple[Suppression, ...] | None = None  # what is suppressed, as told last
+        self._overdue = OverdueLog()
         self._have_lists = asyncio.Event()
 
     def take_over(self, old: Service) -> None:
@@ -42,6 +47,7 @@ class Service:
         self.app.take_over(old.app)
         self._syncs_seen = old._syncs_seen
         self._refusals_seen = old._refusals_seen
+        self._overdue = old._overdue
 
     async def prepare(self) -> None:
         """Before the daemon is ready: recover, empty the work directory, open the lists."""
@@ -81,38 +87,50 @@ class Service:
         used = self.lists.places if self.lists else {}
         for name in self.app.feed_names:
             state = self.app.keeper.store.state(name)
-            self._count_syncs(name, state.results)
-            self._count_refusals(name, state.refusals)
+            self._count_syncs(name, state)
             if state.last_success_ns:
                 self.app.metrics.feed_success(name, state.last_success_ns)
+                note_quality(self.app.metrics, state)
             place = self.app.keeper.current(name)
             if place is not None and place not in (used.get(name), self._announced.get(name)):
                 self._announced[name] = place
                 changes.append(FeedChange(name, "updated", self.app.keeper.entries(name)))
         return changes
 
-    def _count_syncs(self, name: str, results: Mapping[str, int]) -> None:
+    def _count_syncs(self, name: str, state: FeedState) -> None:
         """What was tried before our first look was counted by nobody here, and stays so."""
-        before = self._syncs_seen.get(name, results)
-        for result, number in results.items():
+        before = self._syncs_seen.get(name, state.results)
+        for result, number in state.results.items():
             for _ in range(number - before.get(result, 0)):
                 self.app.metrics.feed_synced(name, result)
-        self._syncs_seen[name] = dict(results)
-
-    def _count_refusals(self, name: str, refusals: Mapping[str, int]) -> None:
-        before = self._refusals_seen.get(name, refusals)
-        for reason, number in refusals.items():
-            for _ in range(number - before.get(reason, 0)):
-                self.app.metrics.feed_refused(name, reason)
-        self._refusals_seen[name] = dict(refusals)
+        self._syncs_seen[name] = dict(state.results)
+        refused = self._refusals_seen.get(name, state.refusals)
+        for check, number in state.refusals.items():
+            self.app.metrics.feed_refused(name, check, max(0, number - refused.get(check, 0)))
+        self._refusals_seen[name] = dict(state.refusals)
 
     async def swap_index(self) -> Touched | None:
         """Open the lists anew and use them from now on; returns what is new in them."""
-        old, new = self.lists, await asyncio.to_thread(self.app.keeper.open)
+        old, new = self.lists, await asyncio.to_thread(self.app.keeper.open, before=self.lists)
         self._use(new)
         if old is None or not old.feeds:
             return None
-        return await asyncio.to_thread(added, new.feeds, old.feeds, new.index.thresholds)
+        # Where an entry acts again, the whole list counts as new: the rest was matched before, and is again.
+        freed = {s.feed for s in old.suppressions if s not in new.suppressions}
+        before = [f for f in old.feeds if f.terms.name not in freed]
+        return await asyncio.to_thread(added, new.feeds, before, new.index.thresholds)
+
+    async def suppressions_changed(self) -> tuple[str, ...]:
+        """Feeds of which something is suppressed, or is no more, since the lists were opened; each change is
+        told once. Cheap: a small file."""
+        if self.lists is None:
+            return ()
+        app = self.app
+        now = await asyncio.to_thread(app.keeper.suppressions.active, app.clock.now_ns())
+        if now in (self.lists.suppressions, self._told):
+            return ()
+        used, self._told = self.lists.suppressions, now
+        return tuple(sorted({s.feed for s in (*used, *now) if (s in used) != (s in now)}))
 
     async def lists_loaded(self) -> None:
         """Wait until there is a list to compare with."""
@@ -162,7 +180,9 @@ class Service:
         """Bring gauges up to date that change without us: the vault, the brake, overdue feeds."""
         app = self.app
         await asyncio.to_thread(app.note_vault)
-        note_overdue(app.metrics, app.config, app.keeper, app.clock.now_ns())
+        feeds = await asyncio.to_thread(all_fresh, app.keeper, app.config, app.clock.now_ns())
+        note_overdue(app.metrics, feeds)
+        self._overdue.look(feeds)
 
     @property
     def _reporter(self) -> Reporter:

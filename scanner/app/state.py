@@ -63,6 +63,11 @@ class StateDirectory:
         return self.path / "feeds"
 
     @property
+    def suppressions(self) -> Path:
+        """Entries of lists that don't act for a while, by a person's decision."""
+        return self.path / "suppressions.json"
+
+    @property
     def owners(self) -> Path:
         return self.path / "owners"
 

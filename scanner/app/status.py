@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scanner.app.app import App
+from scanner.app.freshness import freshness
 from scanner.app.trusting import is_signed
 from scanner.app.unhashed import of_feed
 from scanner.config import FeedConfig
@@ -21,12 +22,15 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
     """A feed in figures; never a hash."""
     config, state = app.keeper.feed(name), app.keeper.store.state(name)
     counts = state.counts or {}
+    fresh = freshness(app.keeper, config, app.clock.now_ns())
+    problem = app.keeper.problem(name)
     return {
         "name": name,
+        "configured": True,
         "polarity": config.polarity,
         "format": state.format or config.format,
         "url": app.keeper.shown_url(name),
-        "loaded": app.keeper.current(name) is not None,
+        "loaded": app.keeper.current(name) is not None and problem is None,
         "entries": counts.get("entries", 0),
         "hashes": counts.get("hashes", {}),
         "categories": counts.get("categories", {}),
@@ -34,9 +38,15 @@ def feed_status(app: App, name: str) -> dict[str, Any]:
         "refused": counts.get("refused", {}),
         "unsupported": counts.get("unsupported", {}),
         "not_hashed": of_feed(app.config, config, counts),
+        "malformed": counts.get("malformed", 0),
+        "benign": dict(state.guard),
+        "refusals": dict(state.refusals),
+        "accepted": [dict(record) for record in state.accepted],
+        "overdue": fresh.overdue,
+        "max_age_seconds": int(fresh.max_age),
         "last_success_ns": state.last_success_ns or None,
         "last_attempt_ns": state.last_attempt_ns or None,
-        "last_error": state.last_error or None,
+        "last_error": problem or state.last_error or None,
         **_trust(config, state),
     }
 
@@ -54,6 +64,28 @@ def _trust(config: FeedConfig, state: FeedState) -> dict[str, Any]:
         "refusals": dict(state.refusals),
         "warning": state.warning or None,
     }
+
+
+def unconfigured_feeds(app: App) -> list[dict[str, Any]]:
+    """Feeds that are not configured any more and whose lists are still there: none of them acts."""
+    found = []
+    for state in app.keeper.left_over():
+        counts = state.counts or {}
+        found.append(
+            {
+                "name": state.name,
+                "configured": False,
+                "polarity": None,
+                "format": state.format or None,
+                "loaded": False,
+                "entries": counts.get("entries", 0),
+                "hashes": counts.get("hashes", {}),
+                "overdue": False,
+                "last_success_ns": state.last_success_ns or None,
+                "last_error": None,
+            }
+        )
+    return found
 
 
 def volume_status(name: str, path: str | None, scans: VolumeScans | None) -> dict[str, Any]:

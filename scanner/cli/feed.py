@@ -10,10 +10,12 @@ import click
 
 from scanner.app.formats import check_file_name, formats_told
 from scanner.app.importing import opened_list
-from scanner.app.status import feed_status
+from scanner.app.status import feed_status, unconfigured_feeds
 from scanner.app.trusting import signature_of
+from scanner.cli import feed_suppress
 from scanner.cli.context import Context, pass_context
 from scanner.cli.feed_publish import command as publish
+from scanner.cli.feed_rehearsal import tell
 from scanner.cli.feed_serve import command as serve
 from scanner.cli.output import console, print_json, table, time_text
 from scanner.cli.paths import PATH
@@ -24,16 +26,25 @@ from scanner.model.times import with_times
 if TYPE_CHECKING:
     from scanner.app import App
 
+_WAIT = 300.0  # seconds for a service that is syncing the feed at the moment
+
 
 @click.group("feed")
 def command() -> None:
     """Hash lists: where they come from, how old they are, what they hold."""
 
 
+command.add_command(feed_suppress.command)
+
+
 def _row(feed: dict[str, Any]) -> tuple[object, ...]:
     entries, success = f"{feed['entries']:,}", time_text(feed["last_success_ns"])
-    signed = "signed" if feed["signed"] else "unsigned"
+    if not feed["configured"]:
+        return (feed["name"], "not configured", feed["format"] or "", entries, "", success, "not in use")
     error = feed["last_error"] or ""
+    if feed["overdue"]:
+        error = f"overdue; {error}" if error else "overdue"
+    signed = "signed" if feed["signed"] else "unsigned"
     return (feed["name"], feed["polarity"], feed["format"], entries, signed, success, error)
 
 
@@ -42,12 +53,12 @@ def _row(feed: dict[str, Any]) -> tuple[object, ...]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_context
 def list_feeds(context: Context, formats: bool, as_json: bool) -> int:
-    """List the configured feeds and how they are."""
+    """List the configured feeds and how they are, and lists of former ones that are still kept."""
     if formats:
         _print_formats(as_json)
         return 0
     app = context.app()
-    feeds = [feed_status(app, name) for name in app.feed_names]
+    feeds = [feed_status(app, name) for name in app.feed_names] + unconfigured_feeds(app)
     if as_json:
         for feed in feeds:
             print_json(with_times(feed))
@@ -97,7 +108,7 @@ def show(context: Context, name: str, as_json: bool) -> int:
     if as_json:
         print_json(with_times(feed))
         return 0
-    shown = {key: value for key, value in feed.items() if value not in (None, {}, "")}
+    shown = {key: value for key, value in feed.items() if value not in (None, {}, [], "")}
     rows = [(key.removesuffix("_ns").replace("_", " "), _plain(key, value)) for key, value in shown.items()]
     console().print(table("", ("", ""), rows))
     return 0
@@ -108,22 +119,31 @@ def _plain(key: str, value: object) -> str:
         return time_text(value)
     if isinstance(value, dict):
         return ", ".join(f"{k or 'none'}: {n:,}" for k, n in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(_record(each) if isinstance(each, dict) else str(each) for each in value)
+    return str(value)
+
+
+def _record(accepted: dict[str, Any]) -> str:
+    """A list that was taken in spite of the guard."""
+    found = "; ".join(accepted["findings"])
+    return f"{time_text(accepted['at_ns'])} by {accepted['who']}: {found}"
 
 
 @command.command("sync")
 @click.argument("name", required=False)
-@click.option("--accept", is_flag=True, help="Take the list of NAME even if it lost most of its entries.")
+@click.option("--accept", is_flag=True, help="Take the list of NAME whatever the guard finds; on record.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option(
     "--wait",
     type=click.FloatRange(0, 86_400),
-    default=300,
+    default=_WAIT,
     show_default=True,
     help="Seconds to wait for a service that is syncing it at the moment.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_context
-def sync(context: Context, name: str | None, accept: bool, wait: float, as_json: bool) -> int:
+def sync(context: Context, name: str | None, accept: bool, dry_run: bool, wait: float, as_json: bool) -> int:
     """Fetch one feed or all; a list that can't be used leaves the last good one in use."""
     if accept and not name:
         raise click.UsageError("--accept needs the NAME of a feed: it is a decision about one list.")
@@ -133,6 +153,8 @@ def sync(context: Context, name: str | None, accept: bool, wait: float, as_json:
         click.echo("No feeds are configured.", err=True)
         return 1
     app.take_feeds_in_hand()
+    if dry_run:
+        return max(asyncio.run(_rehearse(app, each, as_json)) for each in names)
     return max(asyncio.run(_sync(app, each, accept, wait, as_json)) for each in names)
 
 
@@ -146,17 +168,38 @@ async def _sync(app: App, name: str, accept: bool, wait: float, as_json: bool) -
             click.echo(f"hostsweep: feed {name}: {e}", err=True)
         return 2
     if as_json:
-        print_json({"feed": name, "result": change.result, "entries": change.entries})
-    else:
-        click.echo(f"{name}: {change.result.replace('_', ' ')}, {change.entries:,} entries.")
+        told: dict[str, Any] = {"feed": name, "result": change.result, "entries": change.entries}
+        if change.accepted:
+            told["accepted"] = list(change.accepted)
+        print_json(told)
+        return 0
+    click.echo(f"{name}: {change.result.replace('_', ' ')}, {change.entries:,} entries.")
+    for finding in change.accepted:
+        click.echo(f"  accepted: {finding}.")
     return 0
+
+
+async def _rehearse(app: App, name: str, as_json: bool) -> int:
+    from scanner.app.rehearsing import rehearse
+
+    try:
+        rehearsal = await rehearse(app, name)
+    except FeedError as e:
+        if as_json:
+            print_json({"feed": name, "result": "dry_run", "would": "failed", "error": str(e)})
+        else:
+            click.echo(f"hostsweep: feed {name}: {e}", err=True)
+        return 2
+    return tell(rehearsal, as_json)
 
 
 @command.command("import")
 @click.argument("file", type=PATH)
 @click.option("--name", required=True, help="A configured feed; its list is replaced by this one.")
 @click.option("--format", "format_name", help="Else as configured.")
-@click.option("--accept", is_flag=True, help="Take it even if it has far fewer entries than the list in use.")
+@click.option("--accept", is_flag=True, help="Take it whatever the guard finds; on record.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--signature", "signature_file", type=PATH, help="Its signature; else the one beside FILE.")
 @pass_context
 def import_list(
@@ -165,6 +208,8 @@ def import_list(
     name: str,
     format_name: str | None,
     accept: bool,
+    dry_run: bool,
+    as_json: bool,
     signature_file: Path | None,
 ) -> int:
     """Import a list from a file by hand (a host without a network)."""
@@ -176,9 +221,35 @@ def import_list(
     with opened_list(file) as descriptor:
         signature = signature_of(feed, file, signature_file)
         app.take_feeds_in_hand()
-        imported = app.keeper.import_file(feed, file, descriptor, accept=accept, signature=signature)
+        if dry_run:
+            from scanner.app.rehearsing import rehearse_file
+
+            return tell(asyncio.run(rehearse_file(app, feed, file, descriptor, signature)), as_json)
+        imported = app.keeper.import_file(
+            feed, file, descriptor, accept=accept, signature=signature, wait=_WAIT
+        )
         change = asyncio.run(imported)
+    if as_json:
+        print_json({"feed": name, "result": "imported", "entries": change.entries})
+        return 0
     click.echo(f"{name}: imported {change.entries:,} entries ({time_text(app.clock.now_ns())}).")
+    for finding in change.accepted:
+        click.echo(f"  accepted: {finding}.")
+    return 0
+
+
+@command.command("forget")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Really: the lists of NAME are removed. Its cases stay.")
+@pass_context
+def forget(context: Context, name: str, yes: bool) -> int:
+    """Remove the lists of a feed that is not configured any more."""
+    if not yes:
+        raise click.UsageError(f"This removes the lists kept of {name}; say --yes if that is meant.")
+    app = context.app(as_owner=False)
+    app.take_feeds_in_hand()
+    app.keeper.forget(name)
+    click.echo(f"{name}: forgotten. Its cases stay: `hostsweep hits list --orphaned` shows them.")
     return 0
 
 

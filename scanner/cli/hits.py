@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
 from scanner.cli.output import bytes_text, console, print_json, table, time_text
 from scanner.cli.reporters import case_json
+from scanner.model.errors import ScannerError
 from scanner.model.matches import Case, CaseState
 from scanner.model.names import display
 from scanner.model.times import iso
+
+if TYPE_CHECKING:
+    from scanner.app import App
 
 
 def case_path(case: Case) -> bytes:
@@ -63,16 +69,25 @@ def command() -> None:
 @command.command("list")
 @click.option("--state", type=click.Choice([str(s) for s in CaseState]), help="Only cases in this state.")
 @click.option("--unsecured", is_flag=True, help="Only cases whose file is still in its place.")
+@click.option("--orphaned", is_flag=True, help="Only cases that no list in use supports any more.")
 @click.option("--limit", default=1000, show_default=True, help="At most this many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @pass_context
-def list_cases(context: Context, state: str | None, unsecured: bool, limit: int, as_json: bool) -> int:
+def list_cases(
+    context: Context, state: str | None, unsecured: bool, orphaned: bool, limit: int, as_json: bool
+) -> int:
     """List cases, newest first."""
-    with context.app().ledger(read_only=True) as ledger:
-        cases = ledger.list(state=CaseState(state) if state else None, unsecured=unsecured, limit=limit)
+    app, wanted = context.app(), CaseState(state) if state else None
+    with app.ledger(read_only=True) as ledger:
+        if orphaned:
+            from scanner.app import orphans  # loaded late: it brings everything that matching needs
+
+            cases = tuple(orphans.orphaned(app, ledger, state=wanted, unsecured=unsecured, limit=limit))
+        else:
+            cases = ledger.list(state=wanted, unsecured=unsecured, limit=limit)
     if as_json:
         for case in cases:
-            print_json(full_json(case))
+            print_json(full_json(case) | ({"supported_by": []} if orphaned else {}))
     elif cases:
         rows = [_row(case) for case in cases]
         console().print(table("", ("case", "opened", "state", "action", "match", "path"), rows))
@@ -87,10 +102,12 @@ def list_cases(context: Context, state: str | None, unsecured: bool, limit: int,
 @pass_context
 def show(context: Context, case_id: str, as_json: bool) -> int:
     """Show one case whole. Never shows a picture."""
-    with context.app().ledger(read_only=True) as ledger:
+    app = context.app()
+    with app.ledger(read_only=True) as ledger:
         case = ledger.get(case_id)
+    feeds = _supported_by(app, case)
     if as_json:
-        print_json(full_json(case))
+        print_json({**full_json(case), "supported_by": None if feeds is None else list(feeds)})
         return 0
     match = case.match
     near = (
@@ -115,6 +132,7 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
         (name, Text(display(", ".join(told) if isinstance(told, list) else str(told))))
         for name, told in match.told().items()
     ]
+    rows.append(("listed today by", _today(feeds)))
     rows += [("also listed by", f"{m.feed}, entry {m.entry}, {m.kind}") for m in case.others]
     rows += [(kind, value.hex()) for kind, value in sorted(case.digests.exact.items())]
     if case.quarantine_id:
@@ -123,6 +141,22 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
         rows.append(("note", case.note))
     console().print(table("", ("", ""), rows))
     return 0
+
+
+def _supported_by(app: App, case: Case) -> tuple[str, ...] | None:
+    """Feeds that support a case today; None where the lists can't be read by whoever asks."""
+    from scanner.app import orphans
+
+    try:
+        return orphans.supported_by(app.keeper.open().index, case)
+    except ScannerError:
+        return None
+
+
+def _today(feeds: tuple[str, ...] | None) -> str:
+    if feeds is None:
+        return "unknown: the lists can't be read"
+    return ", ".join(feeds) or "none: orphaned"
 
 
 @command.command("resolve")

@@ -33,7 +33,7 @@ def _print(state: dict[str, Any]) -> None:
     rows = [
         (
             *(f["name"], f"{f['entries']:,}", "signed" if f["signed"] else "unsigned"),
-            *(time_text(f["last_success_ns"]), _feed_note(f)),
+            *(time_text(f["last_success_ns"]), _trouble(f)),
         )
         for f in state["feeds"]
     ]
@@ -53,10 +53,11 @@ def _print(state: dict[str, Any]) -> None:
         out.print("Brake: not engaged.")
 
 
-def _feed_note(feed: dict[str, Any]) -> str:
-    if feed["last_error"] or not feed["not_hashed"]:
-        return feed["last_error"] or ""
-    return f"compared with no file: {', '.join(sorted(feed['not_hashed']))}"
+def _trouble(feed: dict[str, Any]) -> str:
+    said = (["overdue"] if feed["overdue"] else []) + ([feed["last_error"]] if feed["last_error"] else [])
+    if feed["not_hashed"]:
+        said.append(f"compared with no file: {', '.join(sorted(feed['not_hashed']))}")
+    return "; ".join(said)
 
 
 def _volume(volume: dict[str, Any]) -> tuple[str, ...]:

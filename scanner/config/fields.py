@@ -20,7 +20,7 @@ from scanner.config.units import (
     parse_listen,
     parse_size,
 )
-from scanner.model.hashes import EXACT_KINDS, PERCEPTUAL_KINDS
+from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS
 
 # Names become labels of metrics and parts of file names, so they are short and plain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -35,6 +35,7 @@ _OWN_HEADERS = frozenset({
     "user-agent",
 })  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_HEX = re.compile(r"[0-9A-Fa-f]+")
 _PHOTODNA = "photodna"
 # What a column of a CSV list can be.
 _COLUMNS = (
@@ -161,6 +162,17 @@ def _any_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*EXACT_KINDS, *PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
 
+def _canary(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Digests of one file, by kind, in hexadecimal. What was found is never told: it is of a list."""
+    for kind, text in value.items():
+        known = KINDS.get(kind)
+        if known is None:
+            raise ValueError(f"expected kinds among {', '.join(KINDS)}")
+        if len(text) != 2 * known.size or not _HEX.fullmatch(text):
+            raise ValueError(f"expected {2 * known.size} hexadecimal digits for {kind}")
+    return value
+
+
 def _column(value: str, info: ValidationInfo) -> str:
     field, colon, written = value.partition(":")
     if colon + written not in _WRITTEN_IN:
@@ -227,6 +239,7 @@ PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
 Column = Annotated[str, AfterValidator(_column)]
 Meaning = Annotated[str, BeforeValidator(_meaning)]
+Canary = Annotated[Mapping[str, str], AfterValidator(_canary)]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Delimiter = Annotated[str, AfterValidator(_delimiter)]
 Workers = Annotated[str | int, BeforeValidator(_workers)]

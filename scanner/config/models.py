@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from scanner.config.fields import (
     AbsolutePath,
     AnyKind,
+    Canary,
     Category,
     Column,
     Delimiter,
@@ -113,6 +114,20 @@ class S3(_Part):
     session_token_file: SecretFile | None = None
 
 
+class GuardConfig(_Part):
+    """What a list must be like before it takes the place of the one in use; `max_shrink` and `max_malformed`
+    of the feed belong to it, too."""
+
+    min_entries: int = Field(default=1, ge=1)
+    max_entries: int = Field(default=200_000_000, ge=1)  # NSRL, the largest known, has 74 million SHA-256
+    max_growth: float = Field(
+        default=10.0, gt=1
+    )  # times what the list in use has; a new source may well double it
+    max_repeats: int = Field(default=10, ge=1)  # one exporter wrote the same PhotoDNA value on every record
+    max_benign: float = Field(default=0.001, ge=0, le=1)  # of the values; stock pictures come in by the dozen
+    canary: Canary = Field(default_factory=dict)
+
+
 class SignatureConfig(_Part):
     """By which keys a list has to be signed, and what the signature has to say; unsigned without `kind`."""
 
@@ -165,6 +180,7 @@ class FeedConfig(_Part):
     options: Mapping[str, Text] = Field(default_factory=dict)
     max_malformed: float = Field(default=0.01, ge=0, lt=1)  # of a list that is whole
     max_shrink: float = Field(default=0.9, gt=0, le=1)  # a list that lost more was cut off, or is another one
+    guard: GuardConfig = GuardConfig()
     max_bytes: Size = 8 * _GIB  # a list of ten million entries in VICS JSON is some 5 GB
 
 
@@ -223,7 +239,8 @@ class Sync(_Part):
 
     by: Literal["daemon", "service"] = "daemon"
     user: User = "nobody"
-    memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # some 40 million entries
+    memory: Size = Field(default=8 * _GIB, ge=512 * _MIB)  # of address space, most of it mapped lists
+    key_file: SecretFile | None = None
     time_limit: Seconds = 2 * _HOUR  # 5 GB at 20 Mbit/s take 35 minutes to come, and as long to read
 
     @property

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
+from scanner.feeds.harmless import one_pixel_pictures
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import About, Entry, ImportCounts
 from scanner.model.hashes import EXACT_KINDS, KINDS
@@ -34,8 +35,14 @@ _ABSENT = frozenset({"null", "none", "nan"})
 
 
 def _harmless() -> dict[tuple[str, bytes], str]:
-    """Values that would match files that mean nothing: the empty file, flat or undecodable pictures."""
-    table = {(kind, hashlib.new(kind, b"").digest()): "empty_input" for kind in EXACT_KINDS}
+    """Values that would match files that mean nothing: the empty file, spacers, flat or undecodable
+    pictures."""
+    table = {
+        (kind, hashlib.new(kind, content, usedforsecurity=False).digest()): "one_pixel"
+        for content in one_pixel_pictures()
+        for kind in EXACT_KINDS
+    }
+    table |= {(kind, hashlib.new(kind, b"").digest()): "empty_input" for kind in EXACT_KINDS}
     for kind in KINDS.values():
         table[kind.name, bytes(kind.size)] = "all_zeros"
         table[kind.name, b"\xff" * kind.size] = "all_ones"
@@ -54,7 +61,8 @@ def shown(name: str) -> str:
 
 
 def refusal(kind: str, value: bytes) -> str | None:
-    """Why a value must not be matched: empty_input, all_zeros, all_ones; None where nothing is wrong."""
+    """Why a value must not be matched: empty_input, one_pixel, all_zeros, all_ones; None: nothing is
+    wrong."""
     return HARMLESS.get((kind, value))
 
 

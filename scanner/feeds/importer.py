@@ -12,7 +12,13 @@ from scanner.feeds.formats import available_formats
 from scanner.feeds.formats.base import FeedFormat, FormatOptions, PagedFormat
 from scanner.feeds.formats.describing import why_benign
 from scanner.feeds.reading import DEFAULT_MAX_BYTES, OpenList, open_list
-from scanner.model.errors import FeedError, FeedFormatError, FeedRefusedError, ScannerError
+from scanner.model.errors import (
+    FeedError,
+    FeedFormatError,
+    FeedMalformedError,
+    FeedRefusedError,
+    ScannerError,
+)
 from scanner.model.feeds import ImportCounts, Item, Polarity
 
 # Malformed records that changes may hold whatever share they are: there may be three of them in an hour, and
@@ -69,6 +75,7 @@ def import_list(
 
     Raises:
         FeedFormatError: it is not what its format says; `where` has the line or the JSON path.
+        FeedMalformedError: more of its records are malformed than may be.
         FeedRefusedError: it can't be read, its format can't be told, it has no usable entry, or lists of its
             format are never what the feed's polarity says.
         ConfigError: an installed package's format can't be loaded.
@@ -130,7 +137,7 @@ def _check_malformed(counts: ImportCounts, allowed: float, few: int) -> None:
     if counts.malformed <= max(allowed * whole, few):
         return
     more = f", and {counts.malformed - 1:,} more of {whole:,} records" if counts.malformed > 1 else ""
-    raise FeedFormatError(
+    raise FeedMalformedError(
         f"{counts.first_malformed}{more}: more than {allowed:.2%} of the records are malformed",
         remedy="The last good list stays in use. Tell the publisher, or raise the feed's max_malformed",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -35,9 +35,13 @@ class FeedState:
         current, previous: file names of snapshots, "" if there is none.
         format: the list in use was read with.
         counts: of the list in use, as ImportCounts has them.
+        guard: what the guard counted of the list in use: entries of harmless content by what that is.
+        accepted: the last lists that were taken although the guard found something: when (`at_ns`), by whom
+            (`who`) and what it had found (`findings`, a text each).
         results: attempts by result: updated, not_modified, failed.
         trust: why the list in use was believed, as `scanner.feeds.trust.Accepted` has it; {} for an unsigned
-        one. refusals: lists that were not believed, by the reason of the FeedTrustError.
+        one.
+        refusals: lists that were refused, by the guard's check or the reason of the FeedTrustError.
         warning: something to tell the operator, "" if all is well.
     """
 
@@ -54,6 +58,8 @@ class FeedState:
     previous: str = ""
     format: str = ""
     counts: Mapping[str, Any] = field(default_factory=dict)
+    guard: Mapping[str, int] = field(default_factory=dict)
+    accepted: Sequence[Mapping[str, Any]] = field(default_factory=list)
     results: Mapping[str, int] = field(default_factory=dict)
     trust: Mapping[str, Any] = field(default_factory=dict)
     refusals: Mapping[str, int] = field(default_factory=dict)
@@ -97,9 +103,11 @@ def from_json(name: str, data: bytes) -> FeedState:
         raise ValueError("'source_sha256' is no digest")
     if values["name"] != name:
         raise ValueError("it is the state of another feed")
-    for key in ("results", "refusals"):
+    for key in ("results", "guard", "refusals"):
         if not all(type(n) is int for n in values[key].values()):
             raise ValueError(f"'{key}' are no numbers")
+    if not all(isinstance(item, dict) for item in values["accepted"]):
+        raise ValueError("'accepted' is no list of records")
     if values["trust"]:
         accepted_from(values["trust"])
     return FeedState(**values)

@@ -20,11 +20,14 @@ from scanner.feeds.staging import storage_errors
 from scanner.feeds.state import SNAPSHOT_NAME, FeedState, from_json, shortened, to_json
 from scanner.feeds.trust.rules import Accepted
 from scanner.feeds.trusted import TrustFiles, replace_file, sync_path
-from scanner.model.errors import BusyError, ConfigError, StorageError
+from scanner.model.errors import BusyError, ConfigError, NotFoundError, StorageError
 from scanner.system.locking import FileLock, LockHeld
 
 # The name becomes a directory: no separator, no leading dot, 64 characters.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+_ACCEPTED_KEPT = 50  # records of a person's decisions: years of them, and a small file
 
 
 class FeedStore:
@@ -129,9 +132,16 @@ class FeedStore:
         format: str,
         counts: Mapping[str, Any],
         origin: str = "",
+        guard: Mapping[str, int] | None = None,
+        accepted: Mapping[str, Any] | None = None,
     ) -> FeedState:
-        """A new list was fetched, imported and promoted; for `origin` see FeedState."""
+        """A new list was fetched, imported and promoted; for `origin` and `guard` see FeedState.
+
+        Args:
+            accepted: one more record of FeedState's.
+        """
         state = self.state(name)
+        kept = list(state.accepted) if accepted is None else [*state.accepted, dict(accepted)]
         return self._write(
             replace(
                 state,
@@ -144,6 +154,8 @@ class FeedStore:
                 origin=origin,
                 format=format,
                 counts=dict(counts),
+                guard=dict(guard or {}),
+                accepted=kept[-_ACCEPTED_KEPT:],
                 results=state.counted("updated"),
                 warning="",
             )
@@ -177,21 +189,40 @@ class FeedStore:
             )
         )
 
-    def record_failure(self, name: str, error: str, now_ns: int, refused: str = "") -> FeedState:
-        """An attempt failed; the list in use stays, and grows older. `refused`: why it was not believed."""
+    def record_failure(self, name: str, error: str, now_ns: int, *, refused: Sequence[str] = ()) -> FeedState:
+        """An attempt failed; the list in use stays, and grows older.
+
+        Args:
+            refused: why a list was refused, if that was it.
+        """
         state = self.state(name)
         refusals = dict(state.refusals)
-        if refused:
-            refusals[refused] = refusals.get(refused, 0) + 1
+        for check in refused:
+            refusals[check] = refusals.get(check, 0) + 1
         return self._write(
             replace(
                 state,
                 last_attempt_ns=now_ns,
                 last_error=shortened(error) or "unknown error",
-                results=state.counted("failed"),
                 refusals=refusals,
+                results=state.counted("failed"),
             )
         )
+
+    def forget(self, name: str) -> None:
+        """Remove all there is of a feed; whoever has its list open keeps that.
+
+        Raises:
+            NotFoundError: there is nothing.
+            BusyError: another process has it.
+        """
+        directory = self._directory(name)
+        with storage_errors(directory):
+            if not directory.is_dir() or directory.is_symlink():
+                raise NotFoundError("nothing is kept of this feed", where=f"feed {name}")
+        with self.lock(name), storage_errors(directory):
+            shutil.rmtree(directory)
+            sync_path(self._root)
 
     def lock(self, name: str) -> FileLock:
         """Take the feed for this process, until released.

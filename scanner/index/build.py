@@ -81,7 +81,10 @@ class SnapshotBuilder:
         self._scratch = scratch
         self._base = base
         self._key = key
-        self._values = {name: Values(kind, key, scratch) for name, kind in kinds.items()}
+        # What the base has of a plug-in's kind stays, also where the plug-in is gone.
+        others = base.meta.kinds if base else {}
+        known = {name: HashKind(name, meta.size, meta.exact) for name, meta in others.items()} | dict(kinds)
+        self._values = {name: Values(kind, key, scratch) for name, kind in known.items()}
         self._first = base.meta.entries if base else 0
         self._number = self._first  # of the next entry
         self._codes: dict[str, int] = {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypedDict
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_count, complete_thresholds
 from scanner.index.keyed import ListKey
 from scanner.index.snapshot import EntryInfo
+from scanner.index.uniform import value_shows_nothing
 from scanner.model.feeds import About
 from scanner.model.hashes import KINDS, Digests
 from scanner.model.matches import Match
@@ -36,6 +38,7 @@ class Index:
             feeds veto until their list no longer has them, for files that they held back are not looked at
             again on a date.
         suppressed: by feed, the ids of entries that don't act for now, whatever the feed's polarity.
+        held: told the feed whenever a file equals or resembles such an entry; called from any thread.
 
     Raises:
         RuntimeError: a list has a perceptual kind of which no threshold is known.
@@ -47,11 +50,13 @@ class Index:
         thresholds: Mapping[str, Threshold],
         *,
         clock: Clock | None = None,
-        suppressed: Mapping[str, frozenset[str]] | None = None,
+        suppressed: Mapping[str, AbstractSet[str]] | None = None,
+        held: Callable[[str], None] | None = None,
     ) -> None:
         self.feeds = tuple(feeds)
         self._clock = clock or SystemClock()
         self._suppressed = {f.terms.name: (suppressed or {}).get(f.terms.name, _NONE) for f in feeds}
+        self._held = held
         self.thresholds = complete_thresholds(feeds, thresholds)
         self._acting = [acting_categories(feed) for feed in feeds]
         self._counts = [
@@ -103,6 +108,9 @@ class Index:
             if not feed.benign:
                 ranked += self._exact(order, asked)
                 ranked += self._perceptual(order, asked)
+        if self._held is not None:
+            for name in sorted(asked.held):
+                self._held(name)
         if not ranked or self._vetoed(asked):
             return ()
         ranked.sort(key=lambda pair: pair[0])
@@ -113,6 +121,7 @@ class Index:
             return False
         feed = self.feeds[order]
         if entry.id in self._suppressed[feed.terms.name]:
+            asked.held.add(feed.terms.name)
             return False
         ends = entry.about.removed_ns if entry.about else 0
         return feed.benign or not ends or asked.now_ns < ends
@@ -137,7 +146,10 @@ class Index:
             threshold = self.thresholds[seen.kind]
             if seen.quality < threshold.min_quality:
                 continue
-            for distance, entry in feed.snapshot.near(seen.kind, seen.value, threshold.max_distance):
+            near = feed.snapshot.near(seen.kind, seen.value, threshold.max_distance)
+            if near and value_shows_nothing(seen.kind, seen.value):
+                continue  # any picture of this form would be a hit, whatever the entry was made of
+            for distance, entry in near:
                 known = best.get((seen.kind, entry.number))
                 if (known and known[1].distance <= distance) or not self._acts(order, entry, asked):
                     continue
@@ -163,10 +175,11 @@ class Index:
 class _Asked:
     """A question about one file: what is computed for it, once for all feeds."""
 
-    __slots__ = ("_clock", "_now_ns", "_stored", "digests")
+    __slots__ = ("_clock", "_now_ns", "_stored", "digests", "held")
 
     def __init__(self, digests: Digests, clock: Clock) -> None:
         self.digests = digests
+        self.held: set[str] = set()  # feeds of which a suppressed entry would have matched
         self._clock = clock
         self._now_ns: int | None = None
         self._stored: dict[ListKey | None, list[tuple[str, bytes]]] = {}

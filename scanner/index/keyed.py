@@ -94,14 +94,14 @@ class ListKey:
         ValueError: another length.
     """
 
-    __slots__ = ("_kinds", "_records", "_secret", "id")
+    __slots__ = ("_kinds", "_record", "_secret", "id")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != KEY_SIZE:
             raise ValueError(f"a key of lists has {KEY_SIZE} bytes")
         self._secret = bytes(secret)
         self._kinds: dict[str, Prekeyed] = {}
-        self._records = Prekeyed(self._secret, _RECORD_LABEL)
+        self._record = Prekeyed(self._secret, _RECORD_LABEL).digest
         self.id = Prekeyed(self._secret).digest(_ID_LABEL)[:_ID_SIZE].hex()
         """Tells keys apart, and nothing about the key."""
 
@@ -132,8 +132,8 @@ class ListKey:
         return self.of(kind).digests(values, size, min(size, MAX_STORED))
 
     def record(self, key: str) -> bytes:
-        """What stands for the key of a record, `RECORD_SIZE` bytes."""
-        return self._records.digest(record_bytes(key))[:RECORD_SIZE]
+        """What stands for the key of a record, `RECORD_SIZE` bytes. Keys are any text of a publisher's."""
+        return self._record(key.encode("utf-8", "surrogatepass"))[:RECORD_SIZE]
 
     def of(self, kind: str) -> Prekeyed:
         """What makes digests of one kind, before they are cut to their length."""
@@ -152,11 +152,6 @@ class ListKey:
         return f"ListKey(id={self.id})"
 
 
-def record_bytes(key: str) -> bytes:
-    """A record's key as bytes; keys are a publisher's text, and may hold lone surrogates."""
-    return key.encode("utf-8", "surrogatepass")
-
-
 def plain_record(key: str) -> bytes:
     """What stands for the key of a record in a snapshot without a key."""
-    return hashlib.sha256(_RECORD_LABEL + record_bytes(key)).digest()[:RECORD_SIZE]
+    return hashlib.sha256(_RECORD_LABEL + key.encode("utf-8", "surrogatepass")).digest()[:RECORD_SIZE]

@@ -84,6 +84,23 @@ class MappedTexts:
             raise DamagedLayout("a text in it is damaged")
         return self._file[self._offset + start : self._offset + end]
 
+    def has(self, text: bytes) -> bool:
+        """Whether one of the texts is this one.
+
+        Raises:
+            DamagedLayout: some text would lie outside.
+        """
+        ends, last = np.asarray(self._numbers), self._offset + self._blob.length
+        at = self._file.find(text, self._offset, last)
+        while text and at >= 0:
+            # They stand one after another: it is one only where one begins and ends just here.
+            end = at - self._offset + len(text)
+            number = int(np.searchsorted(ends, end, side="left"))
+            if number < self.length and self.text(number) == text:
+                return True
+            at = self._file.find(text, at + 1, last)
+        return False
+
     def lengths(self) -> Iterator[npt.NDArray[np.int64]]:
         """Of each text, in order.
 

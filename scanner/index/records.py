@@ -114,7 +114,9 @@ class Records:
 
     def add(self, key: str, entry: int, changed_ns: int) -> None:
         """Take a record; `entry` is `GONE` for a removal."""
-        self._rows.add_two(self._digest(key), entry, min(max(changed_ns, _FIRST), _LAST))
+        if not _FIRST <= changed_ns <= _LAST:
+            changed_ns = _FIRST if changed_ns < 0 else _LAST
+        self._rows.add_two(self._digest(key), entry, changed_ns)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -232,6 +232,30 @@ class Snapshot:
         numbers: npt.NDArray[np.uint32] = np.asarray(self._kinds[kind].entries)
         return numbers
 
+    def entry_numbers(self, kind: str) -> npt.NDArray[np.uint32]:
+        """As `entries_of`, and each of them leads to an entry.
+
+        Raises:
+            SnapshotError: the file is damaged: a number leads nowhere.
+        """
+        numbers = self.entries_of(kind)
+        with as_snapshot_error(self._path):
+            if len(numbers) and int(numbers.max()) >= self.meta.entries:
+                raise DamagedLayout("an entry's number leads nowhere")
+        return numbers
+
+    def has_entry(self, own: str) -> bool:
+        """Whether some entry has this id of the publisher's.
+
+        Raises:
+            SnapshotError: the file is damaged.
+        """
+        self._ask()
+        if self.ids is None or not own:
+            return False
+        with as_snapshot_error(self._path):
+            return self.ids.has(own.encode("utf-8", "backslashreplace"))
+
     def repeats(self, kind: str, more_than: int) -> Repeats:
         """How many values stand in more than this many entries, and in how many entries all of them."""
         return compare.repeats(self.keys(kind), more_than)

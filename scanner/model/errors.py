@@ -4,6 +4,7 @@
     ├── ConfigError              the operator's configuration or command line
     ├── FeedError                a publisher's list: the last good one stays
     │   ├── FeedFormatError      a line or JSON path that is not what the format says
+    │   │   └── FeedMalformedError  too large a share of its records is not
     │   ├── FeedProcessError     the confined process that fetches or reads it died, hung or lied
     │   ├── FeedRefusedError     readable, but not to be used (empty, ambiguous, too large)
     │   ├── FeedTransportError   the list could not be fetched
@@ -59,6 +60,10 @@ class FeedError(ScannerError):
 
 class FeedFormatError(FeedError):
     """The list is not what its format says; `where` has the line number or the JSON path."""
+
+
+class FeedMalformedError(FeedFormatError):
+    """More of the list's records are malformed than the operator lets pass."""
 
 
 class FeedProcessError(FeedError):

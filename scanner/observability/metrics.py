@@ -83,7 +83,16 @@ class Metrics:
         self._feed_sync = self._counter("feed_sync_total", "Attempts to sync a list.", "feed", "result")
         self._checks = self._counter("checks_total", "Hash checks of others, by answer.", "result")
         self._feed_refused = self._counter(
-            "feed_refused_total", "Lists that were not believed, and are kept aside.", "feed", "reason"
+            "feed_refused_total", "Lists that were refused, by what was wrong with them.", "feed", "reason"
+        )
+        self._feed_benign = self._gauge(
+            "feed_benign_entries", "Entries of the list in use that equal known-benign content.", "feed"
+        )
+        self._feed_malformed = self._gauge(
+            "feed_malformed_records", "Records of the list in use that were malformed and left out.", "feed"
+        )
+        self._suppressed = self._counter(
+            "suppressed_matches_total", "Matches with suppressed entries, which did not act.", "feed"
         )
         self._feed_overdue = self._gauge(
             "feed_overdue", "1 if a list is older than its max_age, or was never fetched.", "feed"
@@ -174,13 +183,22 @@ class Metrics:
         """Somebody asked for a hash: true, false, prefix, refused, limited, malformed."""
         self._checks.labels(*self._safe(result=result)).inc()
 
-    def feed_refused(self, feed: str, reason: str) -> None:
-        """A list was not believed; the reason is that of the error."""
-        self._feed_refused.labels(*self._safe(feed=feed, reason=reason)).inc()
-
     def feed_success(self, feed: str, success_ns: int) -> None:
         """When a list was last known to be current, e.g. as remembered from before a restart."""
         self._feed_success.labels(*self._safe(feed=feed)).set(success_ns / 1e9)
+
+    def feed_refused(self, feed: str, reason: str, count: int = 1) -> None:
+        """A list was refused; the last good one stays."""
+        self._feed_refused.labels(*self._safe(feed=feed, reason=reason)).inc(count)
+
+    def feed_quality(self, feed: str, benign: int, malformed: int) -> None:
+        """What is wrong with the list in use, and was let pass."""
+        self._feed_benign.labels(*self._safe(feed=feed)).set(benign)
+        self._feed_malformed.labels(*self._safe(feed=feed)).set(malformed)
+
+    def suppressed_match(self, feed: str) -> None:
+        """A file equals or resembles an entry that is suppressed."""
+        self._suppressed.labels(*self._safe(feed=feed)).inc()
 
     def feed_overdue(self, feed: str, overdue: bool) -> None:
         self._feed_overdue.labels(*self._safe(feed=feed)).set(overdue)

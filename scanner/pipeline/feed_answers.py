@@ -12,7 +12,7 @@ import builtins
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from scanner.feeds.exchanges import MAX_MEMORY
@@ -23,6 +23,7 @@ from scanner.model.errors import (
     ConfigError,
     FeedError,
     FeedFormatError,
+    FeedMalformedError,
     FeedProcessError,
     FeedRefusedError,
     FeedTransportError,
@@ -39,7 +40,14 @@ _ERRORS: Mapping[str, type[ScannerError]] = {
     **by_name(),
     **{
         kind.__name__: kind
-        for kind in (ConfigError, FeedError, FeedFormatError, FeedRefusedError, FeedTransportError)
+        for kind in (
+            ConfigError,
+            FeedError,
+            FeedFormatError,
+            FeedMalformedError,
+            FeedRefusedError,
+            FeedTransportError,
+        )
     },
 }
 _MAX_SENTENCE = 1000  # characters of each part of an error
@@ -74,13 +82,48 @@ class FetchAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ListFigures:
+    """A list that was built.
+
+    Attributes:
+        entries: it has.
+        hashes: values by kind.
+        categories: entries by category.
+        added, replaced, removed: entries that came new, in place of others, or went.
+        unknown: entries that were to go and weren't there.
+        outdated: statements older than others of the same record.
+    """
+
+    entries: int
+    hashes: Mapping[str, int]
+    categories: Mapping[str, int]
+    added: int = 0
+    replaced: int = 0
+    removed: int = 0
+    unknown: int = 0
+    outdated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ImportAnswer:
-    """What was imported: the format it was read with, the SHA-256 of the list in hexadecimal, and what it
-    holds."""
+    """What was imported.
+
+    Attributes:
+        format: the format it was read with.
+        sha256: of the list, in hexadecimal.
+        counts: what it holds; of changes to a list, what these hold.
+        list: the list that came of it.
+    """
 
     format: str
     sha256: str
     counts: ImportCounts
+    list: ListFigures
+
+    def list_counts(self) -> dict[str, Any]:
+        """The counts as they describe the whole list, whatever came of it this time."""
+        whole = {"entries": self.list.entries, "hashes": self.list.hashes, "categories": self.list.categories}
+        return {**asdict(self.counts), **whole}
 
 
 def fetched(raw: bytes) -> FetchAnswer:
@@ -128,12 +171,13 @@ def imported(raw: bytes, *, partial: bool = False) -> ImportAnswer:
         FeedError, ConfigError: as the process says.
         Nonsense: the answer can't be right.
     """
-    answer = _ok(raw, {"format", "sha256", "counts"})
+    answer = _ok(raw, {"format", "sha256", "counts", "list"})
     if not _is(_FORMAT, answer["format"]):
         raise Nonsense("format is no name")
     if not _is(_SHA256, answer["sha256"]):
         raise Nonsense("sha256 is no digest")
-    return ImportAnswer(answer["format"], answer["sha256"], _counts(answer["counts"], partial))
+    counts = _counts(answer["counts"], partial)
+    return ImportAnswer(answer["format"], answer["sha256"], counts, _list(answer["list"]))
 
 
 def _ok(raw: bytes, keys: Collection[str]) -> dict[str, Any]:
@@ -210,6 +254,17 @@ def _counts(value: object, partial: bool) -> ImportCounts:
         _sentence(first),
         **{name: _numbers(numbers) for name, numbers in value.items()},
     )
+
+
+def _list(value: object) -> ListFigures:
+    names = {field.name for field in fields(ListFigures)}
+    if not isinstance(value, dict) or value.keys() != names:
+        raise Nonsense("it has not the figures of a list")
+    hashes, categories = (_numbers(value.pop(name)) for name in ("hashes", "categories"))
+    figures = ListFigures(hashes=hashes, categories=categories, **{k: _count(n) for k, n in value.items()})
+    if not figures.entries:
+        raise Nonsense("it tells of a list without entries")
+    return figures
 
 
 def _numbers(value: object) -> dict[str, int]:

@@ -83,6 +83,7 @@ class ImportOrder:
         max_malformed: the share of malformed records from which on it is refused.
         memory: of the publisher's protocol, to be kept in the index.
         partial: the list is changes to the one in `base`.
+        key: the key of the lists, in hexadecimal digits.
         base: descriptor of the index in use, None where there is none.
         polarity: of the feed.
         kinds: those of plug-ins that are hashed, so that the list may have them.
@@ -98,6 +99,7 @@ class ImportOrder:
     max_malformed: float = 0.0
     memory: str = ""
     partial: bool = False
+    key: str = field(default="", repr=False)
     base: int | None = None
     polarity: str = "illegal"
     kinds: tuple[HashKind, ...] = ()
@@ -175,6 +177,8 @@ class FeedProcesses:
             StorageError: the index can't be written.
         """
         limit = order.max_bytes * _INDEX_BY_LIST + _INDEX_SLACK
+        if order.base is not None:
+            limit += os.fstat(order.base).st_size
         return await self._read("import_process", "index", order, descriptor, work, target, limit)
 
     async def sort(self, order: ImportOrder, descriptor: int, work: Path, target: Path) -> ImportAnswer:

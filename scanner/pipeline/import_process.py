@@ -15,9 +15,10 @@ from typing import Any
 
 from scanner.feeds import FormatOptions, import_list
 from scanner.feeds.decrypting import load_age
-from scanner.index import SnapshotBuilder
+from scanner.index import ListKey, Snapshot, SnapshotBuilder
 from scanner.model.hashes import KINDS, HashKind
 from scanner.pipeline import feed_confinement
+from scanner.pipeline.feed_answers import ListFigures
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
 
@@ -48,11 +49,17 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
 
     Raises:
         FeedError: the list can't be used.
+        SnapshotError: the list in use, which was to be changed, is damaged.
         StorageError: the snapshot can't be written.
     """
     for kind in order["kinds"]:
         KINDS.plug_in(HashKind(**kind))
-    builder = SnapshotBuilder()
+    key = ListKey.parse(order["key"].encode())
+    base = order["base"]
+    if base is not None:
+        # Verified as at every opening: changes must not make a damaged list look whole.
+        base = Snapshot.open(Path(f"the list in use of feed {order['feed']}"), key=key, descriptor=base)
+    builder = SnapshotBuilder(key=key, base=base, scratch=target.parent)
     result = import_list(
         Path(order["source"]),
         order["format"],
@@ -66,8 +73,9 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         identities=order["identities"],
     )
     defaults = result.default_categories
-    builder.finish(
+    info = builder.finish(
         target,
+        durable=False,  # whoever takes it out of here syncs the copy
         meta={
             "feed": order["feed"],
             "format": result.format,
@@ -78,7 +86,22 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
             "memory": order["memory"],
         },
     )
-    return {"format": result.format, "sha256": result.sha256, "counts": asdict(result.counts)}
+    figures = ListFigures(
+        info.entries,
+        info.hashes,
+        info.categories,
+        info.added,
+        info.replaced,
+        info.removed,
+        info.records.unknown,
+        info.records.outdated,
+    )
+    return {
+        "format": result.format,
+        "sha256": result.sha256,
+        "counts": asdict(result.counts),
+        "list": asdict(figures),
+    }
 
 
 def load_codecs(order: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from scanner.feeds import FormatOptions, import_list
 from scanner.feeds.tree.sorting import LineSorter
 from scanner.pipeline import feed_confinement
+from scanner.pipeline.feed_answers import ListFigures
 from scanner.pipeline.feed_child import answer_orders
 from scanner.pipeline.feed_confinement import Confinement
 from scanner.pipeline.import_process import load_codecs
@@ -42,7 +43,14 @@ def sort(order: dict[str, Any]) -> dict[str, Any]:
     )
     with open(LINES, "wb") as file:  # noqa: PTH123 - in the current directory
         file.writelines(sorter.lines())
-    return {"format": result.format, "sha256": result.sha256, "counts": asdict(result.counts)}
+    counts = result.counts
+    figures = ListFigures(counts.entries, counts.hashes, counts.categories, counts.entries, 0, 0, 0, 0)
+    return {
+        "format": result.format,
+        "sha256": result.sha256,
+        "counts": asdict(counts),
+        "list": asdict(figures),
+    }
 
 
 if __name__ == "__main__":

@@ -41,6 +41,22 @@ def listed_rows(
             yield keys
 
 
+def touched_digests(
+    catalog: VolumeCatalog, news: Touched, stop: threading.Event
+) -> Iterator[tuple[int, list[Digests]]]:
+    """What is known of a volume's files, batch by batch: how many were looked at, and the digests of those
+    that `news` may concern. Reads only.
+
+    Raises:
+        CatalogError: the catalog can't be read.
+    """
+    for batch in catalog.iterate():
+        if stop.is_set():
+            return
+        digests = [d for _, d in batch]
+        yield len(digests), [digests[i] for i in news.touched(digests)]
+
+
 def mark_listed(
     catalog: VolumeCatalog, matcher: Matcher, news: Touched | None, stop: threading.Event
 ) -> list[RowKey]:

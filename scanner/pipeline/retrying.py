@@ -8,12 +8,35 @@ from itertools import groupby
 from scanner.catalog import VolumeCatalog
 from scanner.ledger import Ledger
 from scanner.model.files import DirectoryFailed, DirectoryMet, FileStat, FileState, KnownFile
-from scanner.model.matches import Action, CaseState
+from scanner.model.matches import Action, Case, CaseState
+from scanner.model.ports import Matcher
 from scanner.pipeline.opening import OpenDirectory, failure_kind
 from scanner.pipeline.volume import Volume
 
 # Cases looked at in one round. The brake lets fewer hits happen in a scan; more than these wait their turn.
 _AT_ONCE = 5000
+
+
+NO_LONGER_LISTED = "no longer listed"
+"""Why a file that was to be secured is left in its place: no list in use says anything of it any more."""
+
+
+def let_go_of_unlisted(ledger: Ledger, matcher: Matcher, volume: Volume, now_ns: int) -> list[str]:
+    """Say of the cases of a volume that were to be secured, and that no list supports any more, that they
+    are not to be. They stay on record; should a list name them again, they are met as any file.
+
+    Returns:
+        ids of these cases.
+
+    Raises:
+        LedgerError: the ledger can't be read or written.
+    """
+    moving = {step.case_id for step in ledger.open_steps()}  # recovery says what became of these
+    waiting = [case for case in _waiting(ledger, volume) if case.id not in moving]
+    gone = [case for case in waiting if not matcher.match(case.digests)]
+    for case in gone:
+        ledger.set_action(case.id, Action.REPORTED, NO_LONGER_LISTED, "", now_ns)
+    return [case.id for case in gone]
 
 
 def unsecured_paths(ledger: Ledger, volume: Volume) -> list[bytes]:
@@ -22,16 +45,18 @@ def unsecured_paths(ledger: Ledger, volume: Volume) -> list[bytes]:
     Raises:
         LedgerError: the ledger can't be read.
     """
+    return sorted({case.path for case in _waiting(ledger, volume)})
+
+
+def _waiting(ledger: Ledger, volume: Volume) -> list[Case]:
     cases = ledger.list(unsecured=True, limit=_AT_ONCE)
-    return sorted(
-        {
-            case.path
-            for case in cases
-            if case.action is Action.FAILED
-            and case.state is not CaseState.FALSE_POSITIVE
-            and (case.volume, case.root) == (volume.name, volume.root)
-        }
-    )
+    return [
+        case
+        for case in cases
+        if case.action is Action.FAILED
+        and case.state is not CaseState.FALSE_POSITIVE
+        and (case.volume, case.root) == (volume.name, volume.root)
+    ]
 
 
 def events_of(

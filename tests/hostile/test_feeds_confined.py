@@ -27,7 +27,9 @@ from scanner.app.importing import opened_list
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.feeds import FetchRequest, FormatOptions
+from scanner.index import SnapshotBuilder
 from scanner.model.errors import FeedError, FeedProcessError, FeedRefusedError, FeedTransportError
+from scanner.model.feeds import Entry
 from scanner.model.ports import SystemIds
 from scanner.pipeline.feed_processes import FeedLimits, FeedProcesses, ImportOrder
 from scanner.system import landlock
@@ -196,7 +198,7 @@ class Ground:
 
     async def build(self, processes: FeedProcesses, source: Path) -> Path:
         target = self.work / "target"
-        order = ImportOrder("f", "feed f", "auto", FormatOptions(), 1, 1 << 20)
+        order = ImportOrder("f", "feed f", "auto", FormatOptions(), 1, 1 << 20, key="5" * 64)
         with opened_list(source) as descriptor:
             await processes.build(order, descriptor, self.work, target)
         return target
@@ -285,7 +287,11 @@ COUNTS = {
     "entries": 1, "removals": 0, "malformed": 0, "first_malformed": "", "hashes": {"sha256": 1},
     "refused": {}, "unsupported": {}, "categories": {"": 1},
 }  # fmt: skip
-OK = {"format": "evil", "sha256": "0" * 64, "counts": COUNTS}
+LIST = {
+    "entries": 1, "hashes": {"sha256": 1}, "categories": {"": 1},
+    "added": 1, "replaced": 0, "removed": 0, "unknown": 0, "outdated": 0,
+}  # fmt: skip
+OK = {"format": "evil", "sha256": "0" * 64, "counts": COUNTS, "list": LIST}
 
 
 @pytest.mark.parametrize(
@@ -349,14 +355,18 @@ async def test_the_last_good_list_stays_whatever_an_importer_leaves_as_its_index
     monkeypatch.setattr(importing, "FeedProcesses", partial(FeedProcesses, python=python))
     if os.geteuid() == 0:
         config = config.model_copy(update={"sync": config.sync.model_copy(update={"user": 65534})})
-    for index in (bytes(forged), other, checksum):
+    plain = tmp_path / "plain"  # whole and the right feed's, but its digests are no secret
+    builder = SnapshotBuilder()
+    builder.add(Entry((("sha256", b"x" * 32),)))
+    builder.finish(plain, meta={"feed": "f", "format": "evil", "built_ns": 1})
+    for index in (bytes(forged), other, checksum, plain.read_bytes()):
         told = {"do": "answer", "raw": json.dumps({"ok": OK}), "index": index.hex()}
         source.write_text("evil" + json.dumps(told))
         with pytest.raises(FeedProcessError, match="index"):
             await app.sync_feed("f")
         assert app.keeper.store.current("f") == good
         assert app.keeper.open().index.match is not None
-    assert app.keeper.store.state("f").results == {"updated": 1, "failed": 3}
+    assert app.keeper.store.state("f").results == {"updated": 1, "failed": 4}
     assert list(app.state.work.iterdir()) == []
 
 

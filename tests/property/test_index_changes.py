@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scanner.index import ListKey, Origin, Snapshot, SnapshotBuilder, SnapshotInfo
 from scanner.model.errors import FeedRefusedError
 from scanner.model.feeds import About, Entry, Item, Packed, Removal
-from scanner.model.hashes import KINDS
+from scanner.model.hashes import KINDS, HashKind
 
 ORIGIN: Origin = {"feed": "f", "format": "test", "built_ns": 0}
 KEY = ListKey(bytes(range(32)))
@@ -253,3 +253,12 @@ def test_a_removal_is_remembered_and_a_late_older_statement_changes_nothing(tmp_
     with pytest.raises(FeedRefusedError, match="empty"):
         build(tmp_path, [Removal("k2", 5)], snapshot)
     assert Snapshot.open(tmp_path / "s").id == snapshot.id
+
+
+def test_values_of_a_kind_that_is_no_longer_known_stay(tmp_path: Path) -> None:
+    kinds = {**KINDS, "others": HashKind("others", 12, exact=True)}
+    builder = SnapshotBuilder(kinds=kinds)
+    builder.add(Entry((("others", b"twelve bytes"), ("md5", bytes(15) + b"1"))))
+    builder.finish(tmp_path / "s", meta=ORIGIN)
+    build(tmp_path, [Entry((("md5", bytes(15) + b"2"),))], Snapshot.open(tmp_path / "s"))
+    assert Snapshot.open(tmp_path / "s").contains_exact("others", b"twelve bytes")

@@ -18,7 +18,11 @@ COUNTS = {
     "entries": 1, "removals": 0, "malformed": 0, "first_malformed": "", "hashes": {"sha256": 1},
     "refused": {}, "unsupported": {}, "categories": {"": 1},
 }  # fmt: skip
-IMPORTED: dict[str, Any] = {"format": "csv", "sha256": "0" * 64, "counts": COUNTS}
+LIST = {
+    "entries": 1, "hashes": {"sha256": 1}, "categories": {"": 1},
+    "added": 1, "replaced": 0, "removed": 0, "unknown": 0, "outdated": 0,
+}  # fmt: skip
+IMPORTED: dict[str, Any] = {"format": "csv", "sha256": "0" * 64, "counts": COUNTS, "list": LIST}
 FETCHED: dict[str, Any] = {
     "not_modified": False, "etag": '"1"', "last_modified": "", "bytes": 3, "sha256": "0" * 64,
     "memory": "", "partial": False, "signature": "eA==",
@@ -32,6 +36,10 @@ def raw(result: dict[str, Any], **changed: Any) -> bytes:
 
 def test_honest_answers_are_taken() -> None:
     assert imported(raw(IMPORTED)).counts.categories == {"": 1}
+    whole = {**LIST, "entries": 9, "hashes": {"md5": 9}, "categories": {"1": 9}}
+    counts = imported(raw(IMPORTED, list=whole)).list_counts()
+    assert (counts["entries"], counts["hashes"], counts["categories"]) == (9, {"md5": 9}, {"1": 9})
+    assert counts["malformed"] == 0
     told = fetched(raw(FETCHED))
     assert (told.bytes, told.signature, told.traffic) == (3, b"x", Traffic(1, 3, 0))
     assert fetched(raw(FETCHED, not_modified=True, sha256="", bytes=0)).not_modified
@@ -45,6 +53,8 @@ def test_honest_answers_are_taken() -> None:
         {"counts": {**COUNTS, "entries": 0}}, {"counts": {**COUNTS, "entries": 1.5}},
         {"counts": {**COUNTS, "hashes": [1]}}, {"counts": {**COUNTS, "hashes": {"md5": "1"}}},
         {"counts": {**COUNTS, "first_malformed": 1}}, {"counts": {**COUNTS, "malformed": "1"}},
+        {"list": {**LIST, "entries": 0}}, {"list": {**LIST, "added": -1}}, {"list": {**LIST, "more": 1}},
+        {"list": {**LIST, "hashes": 1}}, {"list": {"entries": 1}}, {"list": None},
         {"counts": {"entries": 1}}, {"counts": {**COUNTS, "categories": {str(n): 1 for n in range(2000)}}},
     ],
 )  # fmt: skip
