@@ -67,7 +67,7 @@ def import_list(
     try:
         given = source if descriptor is None else descriptor
         with open_list(given, options.encoding, max_bytes, member=options.member) as opened:
-            chosen = choose(format_name, opened.head, known)
+            chosen = choose(format_name, opened.head, known, header=options.header)
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)
             digest, size = opened.finish()
