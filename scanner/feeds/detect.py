@@ -31,12 +31,15 @@ def proposals(head: bytes, formats: Mapping[str, FeedFormat]) -> dict[str, str]:
     return {name: reason for name, reason in found.items() if reason is not None}
 
 
-def choose(declared: str, head: bytes, formats: Mapping[str, FeedFormat]) -> FeedFormat:
+def choose(
+    declared: str, head: bytes, formats: Mapping[str, FeedFormat], *, header: bool = True
+) -> FeedFormat:
     """The format to read a list with.
 
     Args:
         declared: the format's name, or `auto`.
         head: the first 64 KiB, decompressed, in UTF-8, without a byte order mark.
+        header: False: declared as a table without one. Its first line may look like one of a plain list.
 
     Raises:
         FeedRefusedError: unknown name; `auto` finds none or several; the content is clearly of another
@@ -45,6 +48,8 @@ def choose(declared: str, head: bytes, formats: Mapping[str, FeedFormat]) -> Fee
     found = proposals(head, formats)
     if declared == AUTO:
         return _found(found, head, formats)
+    if not header:
+        found.pop("plain", None)
     if declared not in formats:
         raise FeedRefusedError(
             f"there is no list format '{declared}'",

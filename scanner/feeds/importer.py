@@ -87,7 +87,7 @@ def import_list(
         with open_list(
             given, options.encoding, max_bytes, member=options.member, identities=identities
         ) as opened:
-            chosen = choose(format_name, opened.head, known)
+            chosen = choose(format_name, opened.head, known, header=options.header)
             _check_polarity(chosen, polarity)
             for entry in _guarded(chosen, opened, options, counts):
                 sink(entry)

@@ -164,6 +164,10 @@ def test_without_a_header_columns_go_by_number(read):
         FeedFormatError, match=r"line 1: .* maps a column '4' that isn't there; found 1, 2, 3"
     ):
         read(text, "csv", header=False, columns={"4": "md5"})
+    tabs = f"{SHA1}\t3\n".encode()  # which could be a plain list with a name
+    assert read(tabs, "csv", header=False, columns={"1": "sha1", "2": "category"})[0][0].category == "3"
+    with pytest.raises(FeedRefusedError, match="declared as csv, but the content says otherwise: plain"):
+        read(tabs, "csv")
     with pytest.raises(FeedFormatError, match=r"line 1: no column of hashes.*header: false"):
         read(text, "csv", header=False)
 
