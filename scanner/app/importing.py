@@ -153,19 +153,21 @@ def _check_candidate(path: Path, feed: str, key: ListKey) -> None:
     """
     try:
         snapshot = Snapshot.open(path, key=key)
+        try:
+            snapshot.check()
+        finally:
+            snapshot.close()
     except SnapshotError as e:
         raise FeedProcessError(
             f"the process that reads the list left an index that can't be used: {e.what}",
             where=f"feed {feed}",
             remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
         ) from e
-    name, stored_under = snapshot.meta.feed, snapshot.key
-    snapshot.close()
-    if stored_under is None:
+    if snapshot.key is None:
         raise FeedProcessError(
             "the process that reads the list left an index without a key", where=f"feed {feed}"
         )
-    if name != feed:
+    if snapshot.meta.feed != feed:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )

@@ -53,13 +53,25 @@ class AboutTable:
         """What is told of an entry.
 
         Raises:
-            DamagedLayout: its text is not what `packed` makes.
+            DamagedLayout: its text is not what we write.
         """
         row = bisect_left(self._entries, number)
         if row == self.count or self._entries[row] != number:
             return None
         added, removed, text = (column[row] for column in self._told)
         return _unpacked(self.texts.text(text), added, removed)
+
+    def check_texts(self) -> None:
+        """Read every text.
+
+        Raises:
+            DamagedLayout: one is not what we write.
+        """
+        for lengths, data in self.texts.pieces():
+            start = 0
+            for length in lengths.tolist():
+                _unpacked(bytes(data[start : start + length]), 0, 0)
+                start += length
 
     def blocks(self) -> Iterator[tuple[Numbers, ...]]:
         yield from zip(*(c.chunks(_ROWS) for c in self.columns), strict=True)
