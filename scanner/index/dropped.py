@@ -40,7 +40,7 @@ class Dropped:
 
     @property
     def count(self) -> int:
-        return int(np.bitwise_count(self._bits).sum())
+        return int(np.bitwise_count(self._bits).sum()) if self._any else 0
 
     @property
     def kept(self) -> int:
