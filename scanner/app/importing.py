@@ -273,6 +273,10 @@ def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
     """
     try:
         snapshot = Snapshot.open(path, key=key)
+        try:
+            snapshot.check()
+        finally:
+            snapshot.close()
     except SnapshotError as e:
         raise FeedProcessError(
             f"the process that reads the list left an index that can't be used: {e.what}",
@@ -286,7 +290,7 @@ def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
         raise FeedProcessError(
             "the process that reads the list left an index without a key", where=f"feed {feed}"
         )
-    if name != feed:
+    if snapshot.meta.feed != feed:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )

@@ -106,14 +106,14 @@ class SnapshotBuilder:
             StorageError: the scratch directory can't be written.
             RuntimeError: a hash of an unknown kind or the wrong length: the format's parser checks them.
         """
-        if isinstance(item, Packed):
+        if isinstance(item, Entry):
+            self._add(item)
+        elif isinstance(item, Packed):
             self._add_packed(item)
-        elif isinstance(item, Removal):
-            self._records.add(item.key, GONE, item.changed_ns)
         elif isinstance(item, Rows):
             self._add_rows(item)
         else:
-            self._add(item)
+            self._records.add(item.key, GONE, item.changed_ns)
 
     def _add(self, entry: Entry) -> None:
         number = self._number

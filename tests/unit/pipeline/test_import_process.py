@@ -57,8 +57,8 @@ def run(tmp_path: Path, text: str, base: Path | None = None, **changed: Any) -> 
     base_descriptor = os.open(base, os.O_RDONLY) if base else None
     order = {
         "feed": "f", "source": "feed f", "format": "changes", "options": asdict(FormatOptions()), "now_ns": 1,
-        "max_bytes": 1 << 20, "max_malformed": 0.0, "memory": "m", "key": KEY.hex(), "identities": "", "kinds": [],
-        "polarity": "illegal",
+        "max_bytes": 1 << 20, "max_malformed": 0.0, "memory": "m", "key": KEY.hex(), "identities": "",
+        "kinds": [], "polarity": "illegal",
         "partial": base is not None, "descriptor": descriptor, "base": base_descriptor, **changed,
     }  # fmt: skip
     try:
