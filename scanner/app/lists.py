@@ -136,7 +136,7 @@ class ListKeeper:
         try:
             yield
         except (FeedError, ConfigError) as e:
-            e.where = e.where.replace(str(staged), f"feed {name}") or f"feed {name}"
+            e.where = e.where.replace(str(staged), f"feed {name}")
             _log_guard(name, e)
             now = self._clock.now_ns()
             await asyncio.to_thread(self.store.record_failure, name, str(e), now, refused=refusals_of(e))

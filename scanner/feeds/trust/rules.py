@@ -86,7 +86,7 @@ class TrustTerms:
 
     Attributes:
         feed: what `feed:` must say.
-        file: what `file:` must say.
+        file: what `file:` must say; "" where the list has no name of its own, so that this says nothing.
         max_age_ns: how long ago it may have been signed.
         require_serial: a list without a serial is refused.
         require_name: one that says neither its feed nor its file is refused.
@@ -192,12 +192,12 @@ _RESET = "If it is right, `hostsweep feed reset-trust NAME` forgets what was acc
 
 def _is_this_feed(claims: Claims, terms: TrustTerms) -> None:
     for name, said, wanted in (("feed", claims.feed, terms.feed), ("file", claims.file, terms.file)):
-        if said and said != wanted:
+        if said and wanted and said != wanted:
             raise SubstitutionError(
                 f"the list is signed as {name} '{_shown(said)}', expected '{_shown(wanted)}'",
                 remedy=f"If that is right, write it as the feed's signature.{name}",
             )
-    if terms.require_name and not claims.feed and not claims.file:
+    if terms.require_name and not claims.feed and not (claims.file and terms.file):
         raise SubstitutionError(
             "the signature does not say of which list it is",
             remedy="Ask the publisher for feed: or file: in it, or, where the key signs nothing else, set "

@@ -204,6 +204,17 @@ def test_a_list_that_does_not_say_whose_it_is_is_refused_unless_the_operator_wan
     assert believed(nameless, terms=replace(TERMS, require_name=False)).serial == 1
 
 
+def test_the_name_of_a_file_says_nothing_where_lists_have_no_name_of_their_own() -> None:
+    """In a drop folder each list has another one, and who puts a list there chooses it."""
+    folder = replace(TERMS, file="")
+    by_name = f"timestamp:{NOW // SECOND}\tfile:list.txt\thashed"
+    with pytest.raises(SubstitutionError, match="does not say"):
+        believed(sign_bytes(KEY, LIST, by_name), terms=folder)
+    assert believed(sign_bytes(KEY, LIST, f"{by_name}\tfeed:police"), terms=folder).serial is None
+    with pytest.raises(SubstitutionError):
+        believed(signed(feed="benign"), terms=folder)
+
+
 def test_an_old_list_can_not_come_back() -> None:
     with pytest.raises(RollbackError):
         believed(signed(b"old", serial=6), b"old", last=accepted(7))
