@@ -152,8 +152,11 @@ def _parsed(data: bytes) -> tuple[Suppression, ...]:
         texts = (item.feed, item.entry, item.who, item.note)
         if not all(isinstance(t, str) for t in texts):
             raise ValueError("no text")
-        if not (type(item.until_ns) is int and type(item.since_ns) is int):
-            raise ValueError("no time")
+        for at_ns in (item.until_ns, item.since_ns):
+            if type(at_ns) is not int or not 0 <= at_ns < 1 << 63:
+                raise ValueError("no time")
+        if not isinstance(item.keys, dict):
+            raise ValueError("no hashes by kind")
         for values in item.keys.values():
             for text in values:
                 bytes.fromhex(text)

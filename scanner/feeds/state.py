@@ -106,8 +106,18 @@ def from_json(name: str, data: bytes) -> FeedState:
     for key in ("results", "guard", "refusals"):
         if not all(type(n) is int for n in values[key].values()):
             raise ValueError(f"'{key}' are no numbers")
-    if not all(isinstance(item, dict) for item in values["accepted"]):
+    if not all(_is_record(item) for item in values["accepted"]):
         raise ValueError("'accepted' is no list of records")
     if values["trust"]:
         accepted_from(values["trust"])
     return FeedState(**values)
+
+
+def _is_record(item: object) -> bool:
+    """Whether it is a record of a list that was accepted: shown to people, so of exactly this form."""
+    if not isinstance(item, dict) or item.keys() != {"at_ns", "who", "findings"}:
+        return False
+    at_ns, findings = item["at_ns"], item["findings"]
+    if type(at_ns) is not int or not 0 <= at_ns < 1 << 63 or not isinstance(findings, list):
+        return False
+    return all(isinstance(text, str) for text in (item["who"], *findings))

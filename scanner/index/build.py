@@ -21,7 +21,7 @@ from scanner.index.perceptual import TABLES_FROM
 from scanner.index.records import GONE, RecordChanges, Records
 from scanner.index.snapshot import Snapshot
 from scanner.model.errors import FeedRefusedError
-from scanner.model.feeds import Entry, Item, Packed, Removal, Rows
+from scanner.model.feeds import Entry, Item, Packed, Rows
 from scanner.model.hashes import KINDS, HashKind
 
 _MAX_ENTRIES = 2**32 - 2  # an entry's number has 32 bits, and the last of them is `GONE`

@@ -150,9 +150,16 @@ async def test_what_cannot_be_suppressed_and_what_is_suppressed_is_told(site: Si
         app.actor,
     )
     assert app.state.suppressions.stat().st_mode & 0o777 == 0o600
-    app.state.suppressions.write_bytes(b"{")
-    with pytest.raises(StorageError, match="what is suppressed can't be told"):
-        app.keeper.open()
+    whole = json.loads(app.state.suppressions.read_bytes())
+    (one,) = whole["suppressed"]
+    for damaged in ({**one, "until_ns": "soon"}, {**one, "until_ns": 1 << 70}, {**one, "keys": ["x"]}, {}, 5):
+        app.state.suppressions.write_text(json.dumps({**whole, "suppressed": [damaged]}))
+        with pytest.raises(StorageError, match="what is suppressed can't be told"):
+            app.keeper.open()
+    for text in ("{", "[]", '{"version": 2, "suppressed": []}', "[" * 100_000):
+        app.state.suppressions.write_text(text)
+        with pytest.raises(StorageError, match="what is suppressed can't be told"):
+            app.keeper.open()
 
 
 def test_until_when_is_written_as_a_duration_or_a_time() -> None:

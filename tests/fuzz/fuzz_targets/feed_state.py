@@ -31,6 +31,11 @@ def check(data: bytes) -> None:
     law("/" not in state.current + state.previous, "a snapshot is a name and no path")
     law(all(type(n) is int for n in state.results.values()), "results are numbers")
     law(not state.trust or accepted_from(state.trust), "why a list is believed is told whole")
+    for record in state.accepted:
+        texts = [record["who"], *record["findings"]]
+        law(
+            record["at_ns"] >= 0 and all(isinstance(t, str) for t in texts), "who accepted what is told whole"
+        )
     law(from_json(_NAME, to_json(state)) == state, "a state is written as it was read")
 
 
@@ -49,6 +54,8 @@ def _state() -> FeedState:
         results={"updated": 2},
         trust=asdict(Accepted("minisign", "AB", 5, 7, "cd" * 64, "ef" * 32)),
         refusals={"rollback": 1},
+        guard={"benign_feeds": 2},
+        accepted=[{"at_ns": 5, "who": "uid 0", "findings": ["shrink: it lost most"]}],
         warning="old",
     )
 
@@ -62,6 +69,7 @@ def seeds() -> dict[str, bytes]:
         "version": b"\xffversion=2",
         "trust": b"\xfftrust.serial=-1\nrefusals.frozen=2",
         "types": b"\xffetag=5\nresults.updated=true\ncounts=[]",
+        "accepted": b"\xffaccepted=[{}]\nguard.left_out=x",
         "missing": b"\xffcurrent\ncounts",
         "path": b"\xffcurrent=../../etc/passwd",
         "deep": b"\0" + b"[" * 3000,

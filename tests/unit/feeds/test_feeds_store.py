@@ -168,3 +168,29 @@ def test_a_list_just_promoted_is_not_asked_for_with_the_tags_of_the_one_before(s
     state = store.state("police")
     assert (state.etag, state.last_modified, state.source_sha256) == ("", "", "")
     assert state.origin == "https://x"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        5,
+        {},
+        {"at_ns": 1, "who": "uid 0"},
+        {"at_ns": -1, "who": "uid 0", "findings": []},
+        {"at_ns": 1 << 70, "who": "uid 0", "findings": []},
+        {"at_ns": 1, "who": 0, "findings": []},
+        {"at_ns": 1, "who": "uid 0", "findings": [3]},
+    ],
+)
+def test_a_state_whose_record_of_accepted_lists_is_damaged_is_set_aside(
+    store: FeedStore, tmp_path: Path, record: object
+) -> None:
+    good = {"at_ns": 1, "who": "uid 0", "findings": ["shrink: it lost most"]}
+    store.record_success(
+        "police", 1, etag="", last_modified="", source_sha256="", format="csv", counts={}, accepted=good
+    )
+    assert store.state("police").accepted == [good]
+    path = tmp_path / "feeds" / "police" / "state.json"
+    said = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**said, "accepted": [record]}))
+    assert "damaged" in store.state("police").warning
