@@ -311,7 +311,7 @@ class App:
             taken = [*self.feed_names, *(o.terms.name for o in opened)]
             opened.append(await self.keeper.adhoc.open(text, taken))
         lists = await asyncio.to_thread(self.keeper.open, opened)
-        if needed and not lists.feeds:
+        if needed and not lists.feeds and not self.keeper.asks:
             raise FeedError(
                 "no configured feed has a list yet",
                 remedy="Run `hostsweep feed sync` and look at what it says",

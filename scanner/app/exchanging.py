@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from scanner.config import Config
 from scanner.config.problems import Problem, error_of
-from scanner.feeds.exchanges import available_exchanges
+from scanner.feeds.exchanges import Asker, available_exchanges
 
 
 def check_exchanges(config: Config) -> None:
@@ -28,5 +28,11 @@ def _problems(config: Config) -> Iterator[Problem]:
         if exchange is None:
             names = ", ".join(sorted(known))
             yield Problem(("feeds", number, "exchange"), f"feed {feed.name}: there is none; known: {names}")
+        elif isinstance(exchange, Asker) and config.sync.by == "service":
+            yield Problem(
+                ("feeds", number, "exchange"),
+                f"feed {feed.name}: this service is asked about known files, and a service that only syncs "
+                "knows none: sync.by: daemon",
+            )
         elif wrong := exchange.check(feed.options):
             yield Problem(("feeds", number, "options"), f"feed {feed.name}: {wrong}")

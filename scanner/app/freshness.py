@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from scanner.app.lists import ListKeeper
+from scanner.app.questions import asker_of
 from scanner.config import Config, FeedConfig
 
 log = structlog.get_logger("hostsweep.feeds")
@@ -45,7 +46,9 @@ class Freshness:
 def freshness(keeper: ListKeeper, feed: FeedConfig, now_ns: int) -> Freshness:
     """How a feed stands now; reads one small file."""
     state = keeper.store.state(feed.name)
-    never = not state.last_success_ns or keeper.current(feed.name) is None
+    # A service that is asked has no list as long as nothing was known that it could be asked about.
+    no_list = keeper.current(feed.name) is None and asker_of(feed) is None
+    never = not state.last_success_ns or no_list
     age = None if never else (now_ns - state.last_success_ns) / 1e9
     return Freshness(feed.name, age, feed.max_age, bool(state.last_attempt_ns))
 

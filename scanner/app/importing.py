@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from scanner.app.guarding import Guarding, Judged, accepted_record
+from scanner.app.questions import asker_of
 from scanner.config import Config, FeedConfig
 from scanner.feeds import FeedStore, FormatOptions
 from scanner.feeds.decrypting import read_identities
@@ -191,7 +192,8 @@ class Importer:
             snapshot = await asyncio.to_thread(_opened_candidate, target, feed.name, key)
             try:
                 judged = None
-                if self._guarding is not None:
+                # Answers to our own questions are no list of a publisher's: they grow with our files.
+                if self._guarding is not None and asker_of(feed) is None:
                     judged = await asyncio.to_thread(self._guarding.judge, feed, snapshot, answer.counts)
                 yield Candidate(answer, target, snapshot, judged)
             finally:

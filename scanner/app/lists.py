@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ from scanner.app.adhoc import AdhocLists
 from scanner.app.guarding import Guarding
 from scanner.app.importing import Candidate, FeedChange, Importer, opened_list
 from scanner.app.listkeys import ListKeys, stored_under
+from scanner.app.questions import Questions, asker_of
 from scanner.app.state import StateDirectory
 from scanner.app.suppressing import Suppression, Suppressions
 from scanner.app.terms import terms_of
 from scanner.app.trusting import ListTrust, is_signed, may_be_loaded, signature_address
 from scanner.app.unhashed import log_feed
+from scanner.app.volumes import volume_of
 from scanner.config import Config, FeedConfig, mask_url
 from scanner.feeds import FeedState, FeedStore, Fetched, FetchRequest, ObjectStore
+from scanner.feeds.exchanges import Asker
 from scanner.feeds.exchanges.tuf import NAME as TUF
 from scanner.feeds.exchanges.tuf import trust_alone
 from scanner.feeds.guard import MALFORMED, FeedGuardError
@@ -182,6 +185,8 @@ class ListKeeper:
         # not to fetch this one.
         have_list = self._have_list(state, feed)
         request = replace(self.request(feed), memory=self._memory(feed, state, have_list))
+        if asker := asker_of(feed):
+            request = replace(request, questions=self._questions(feed, asker, have_list))
         if have_list:
             request = replace(request, etag=state.etag, last_modified=state.last_modified)
         return request
@@ -202,10 +207,40 @@ class ListKeeper:
             signature=signature_address(feed),
         )
 
+    def _questions(self, feed: FeedConfig, asker: Asker, have_list: bool) -> list[tuple[str, str]]:
+        """What a service is to be asked about that has no list for us; blocking."""
+        key, places = self.keys.made(), self.places()
+        shared = ListKeys(feed.shared_key_file, self._state.feeds).read() if feed.shared_key_file else None
+        if asker.keyed and shared is None:
+            raise ConfigError(
+                "this service is asked with a key that it has as well",
+                where=f"feed {feed.name}: shared_key_file",
+                remedy="Name a file with the key that the service's operator gave you",
+            )
+        with ExitStack() as stack:
+
+            def opened(name: str) -> Snapshot:
+                return stack.enter_context(closing(self._opened(name, places[name], key)[0]))
+
+            answers = opened(feed.name) if have_list else None
+            benign = [
+                OpenFeed(terms_of(other), opened(other.name))
+                for other in self._config.feeds
+                if other.polarity == "benign" and other.name in places
+            ]
+            volumes = [volume_of(volume) for volume in self._config.volumes]
+            told = shared.digest if shared is not None else None
+            questions = Questions(self._config, self._state, volumes, benign, told)
+            return questions.of(feed, asker, answers, self._clock.now_ns())
+
     def _have_list(self, state: FeedState, feed: FeedConfig) -> bool:
         if state.origin != self._origin(feed):
             return False
         return stored_under(self.keys.made(), self.current(feed.name))
+
+    def _changes(self, feed: FeedConfig, fetched: Fetched) -> bool:
+        """What came are changes to the list in use; blocking. Answers are, but for the first ones."""
+        return fetched.partial and self._have_list(self.store.state(feed.name), feed)
 
     def _unchanged(self, feed: FeedConfig, fetched: Fetched) -> bool:
         """The publisher's list is the one in use."""
@@ -238,7 +273,7 @@ class ListKeeper:
                 key=await asyncio.to_thread(self.keys.made),
                 accept=accept,
                 memory=fetched.memory,
-                partial=fetched.partial,
+                partial=await asyncio.to_thread(self._changes, feed, fetched),
                 trust=trust,
             )
         await asyncio.to_thread(
@@ -291,7 +326,7 @@ class ListKeeper:
                     key=await asyncio.to_thread(self.keys.made),
                     accept=True,
                     memory=fetched.memory,
-                    partial=fetched.partial,
+                    partial=await asyncio.to_thread(self._changes, feed, fetched),
                 )
                 async with made as candidate:
                     yield candidate
@@ -335,6 +370,8 @@ class ListKeeper:
         if not is_signed(feed):
             return fetched, None
         try:
+            if feed.exchange is not None:
+                return fetched, await self._believed_tree(feed, fetched, staged)
             if fetched.not_modified:
                 trust = await self._trust.believe_still(feed, fetched.signature)
                 if trust is None:  # signed anew in a way that takes the list itself to verify
@@ -347,6 +384,12 @@ class ListKeeper:
             if aside:
                 await asyncio.to_thread(self._trust.refuse, feed, e, staged, fetched.signature)
             raise
+
+    async def _believed_tree(self, feed: FeedConfig, fetched: Fetched, staged: Path) -> Accepted:
+        if fetched.not_modified:
+            return await asyncio.to_thread(self._trust.tree_still, feed)
+        with opened_list(staged) as descriptor:
+            return await self._trust.believe_tree(feed, descriptor)
 
     def _memory(self, feed: FeedConfig, state: FeedState, have_list: bool) -> str:
         """What the publisher's protocol was told with the list in use; blocking."""
@@ -554,8 +597,15 @@ class ListKeeper:
             return e.what
         return None
 
+    @property
+    def asks(self) -> bool:
+        """Whether some feed is a service that is asked: files come first there, and lists after."""
+        return any(asker_of(feed) is not None for feed in self._config.feeds)
+
     def needs_fetching(self, name: str) -> bool:
         """Whether a feed has no list, or one that is not stored under our key; blocking."""
+        if self.store.current(name) is None and asker_of(self.feed(name)) is not None:
+            return False  # nothing is known yet that it could have been asked about
         try:
             return not stored_under(self.keys.read(), self.store.current(name))
         except ScannerError:

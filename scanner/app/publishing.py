@@ -15,7 +15,10 @@ from scanner.app.importing import opened_list
 from scanner.app.lists import ListKeeper
 from scanner.app.state import StateDirectory
 from scanner.config import FeedConfig
+from scanner.feeds.times import told_ns
+from scanner.feeds.tree.notification import Notification
 from scanner.feeds.tree.writing import Published, Signer, TreeWriter
+from scanner.feeds.trust.signing import KeyPair, comment, sign_bytes
 from scanner.model.errors import BusyError, StorageError
 from scanner.model.ports import Clock, Ids
 from scanner.system.locking import FileLock, LockHeld
@@ -23,6 +26,18 @@ from scanner.system.locking import FileLock, LockHeld
 log = structlog.get_logger("hostsweep.feeds")
 
 _LOCK = ".lock"
+# A signed tree is signed anew after this, also where nothing has changed: followers refuse what was signed
+# long ago, 30 days where they say nothing else.
+_RENEWED_AFTER = 7 * 86_400 * 10**9
+
+
+def signer(key: KeyPair, now_ns: int) -> Signer:
+    """Signs notifications as the newest of their feed."""
+
+    def sign(data: bytes, told: Notification) -> bytes:
+        return sign_bytes(key, data, comment(told.feed, told.serial, now_ns))
+
+    return sign
 
 
 class Publisher:
@@ -39,7 +54,7 @@ class Publisher:
         self._ids = ids
 
     async def publish_feed(
-        self, feed: FeedConfig, target: Path, sign: Signer | None, *, name: str | None = None
+        self, feed: FeedConfig, target: Path, key: KeyPair | None, *, name: str | None = None
     ) -> Published:
         """Fetch a configured feed and publish it.
 
@@ -53,12 +68,12 @@ class Publisher:
             with opened_list(staged) as descriptor:
                 where = Path(f"feed {feed.name}")
                 named = feed.model_copy(update={"name": name or feed.name})
-                return await self.publish_list(named, where, descriptor, target, sign)
+                return await self.publish_list(named, where, descriptor, target, key)
         finally:
             staged.unlink(missing_ok=True)
 
     async def publish_list(
-        self, feed: FeedConfig, source: Path, descriptor: int, target: Path, sign: Signer | None
+        self, feed: FeedConfig, source: Path, descriptor: int, target: Path, key: KeyPair | None
     ) -> Published:
         """Publish an open list.
 
@@ -76,7 +91,7 @@ class Publisher:
             with _locked(target):
                 order = self._importer.order(feed, source)
                 await self._importer.processes.sort(order, descriptor, self._state.work, lines)
-                published = await asyncio.to_thread(self._write, feed.name, lines, target, sign)
+                published = await asyncio.to_thread(self._write, feed.name, lines, target, key)
         finally:
             lines.unlink(missing_ok=True)
         log.info(
@@ -85,11 +100,18 @@ class Publisher:
         )  # fmt: skip
         return published
 
-    def _write(self, name: str, lines: Path, target: Path, sign: Signer | None) -> Published:
+    def _write(self, name: str, lines: Path, target: Path, key: KeyPair | None) -> Published:
         time = datetime.fromtimestamp(self._clock.now_ns() // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         session = str(uuid.uuid4())
+        writer = TreeWriter(target, signer(key, self._clock.now_ns()) if key is not None else None)
+        old = writer.current()
+        renew = key is not None and old is not None and self._is_old(old)
         with lines.open("rb") as sorted_lines:
-            return TreeWriter(target, sign).publish(name, time, session, iter(sorted_lines))
+            return writer.publish(name, time, session, iter(sorted_lines), renew=renew)
+
+    def _is_old(self, told: Notification) -> bool:
+        made = told_ns(told.time)
+        return made is None or self._clock.now_ns() - made > _RENEWED_AFTER
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from scanner.app.tools import profile
 from scanner.catalog import Catalog
 from scanner.config import Config, FeedConfig
 from scanner.feeds.checks import refusal
-from scanner.feeds.exchanges import Asker
+from scanner.feeds.exchanges import Asker, available_exchanges
 from scanner.index import OpenFeed, Snapshot
 from scanner.model.hashes import KINDS, Digests
 from scanner.pipeline.volume import Volume
@@ -21,6 +21,16 @@ from scanner.pipeline.volume import Volume
 _REMEMBER_DAYS = 30  # how long an answer is believed, where the feed's options don't say
 _MOST = 100_000  # questions of one sync, likewise: at 20 a second they take an hour and a half
 _DAY = 86_400 * 10**9
+
+
+def asker_of(feed: FeedConfig) -> Asker | None:
+    """What speaks with a feed's service, where that is one that is asked; None for all other feeds.
+
+    Raises:
+        ConfigError: an installed package's protocol can't be loaded.
+    """
+    exchange = available_exchanges().get(feed.exchange) if feed.exchange else None
+    return exchange if isinstance(exchange, Asker) else None
 
 
 class Questions:

@@ -67,7 +67,7 @@ class Service:
 
     def _use(self, lists: Lists) -> None:
         self.lists = lists
-        if lists.feeds:
+        if lists.feeds or self.app.keeper.asks:
             self._have_lists.set()
         app = self.app
         note_lists(app.metrics, lists, app.keeper, app.feed_names)

@@ -16,8 +16,10 @@ import structlog
 
 from scanner.config import FeedConfig
 from scanner.feeds import FeedState, FeedStore
+from scanner.feeds.pages import first_pages
 from scanner.feeds.published import published
 from scanner.feeds.signatures import address, beside, file_name, read_signature
+from scanner.feeds.tree.notification import MAX_NOTIFICATION
 from scanner.feeds.trust import (
     MINISIGN,
     Accepted,
@@ -54,7 +56,9 @@ def may_be_loaded(feed: FeedConfig, state: FeedState) -> bool:
 def signature_address(feed: FeedConfig) -> str:
     """Where the signature of a feed's list is; "" for an unsigned one."""
     kind = feed.signature.kind
-    return "" if kind is None else feed.signature.url or address(feed.url, kind)
+    if kind is None or feed.exchange is not None:  # a tree brings its signature along
+        return ""
+    return feed.signature.url or address(feed.url, kind)
 
 
 def signature_of(feed: FeedConfig, file: Path, named: Path | None) -> bytes:
@@ -133,6 +137,32 @@ class ListTrust:
             return None
         if used.kind != MINISIGN and used.key not in _fingerprints(feed):
             return None
+        still_fresh(used, self.clock.now_ns(), terms_of_trust(feed))
+        return used
+
+    async def believe_tree(self, feed: FeedConfig, descriptor: int) -> Accepted:
+        """Verify what was fetched of a published tree: its notification, which has the digests of all else.
+
+        Args:
+            descriptor: of the file of pages; read from its beginning, and left there.
+
+        Raises:
+            FeedTrustError: it is not believed.
+            FeedFormatError: these are not the pages of a tree.
+        """
+        told, signature = await asyncio.to_thread(first_pages, descriptor, 2, MAX_NOTIFICATION)
+        last = await asyncio.to_thread(self._last, feed)
+        of = Published(hashlib.blake2b(told).digest(), told)
+        keys = await asyncio.to_thread(_minisign_keys, feed)
+        return verify(of, signature, keys, last, self.clock.now_ns(), terms_of_trust(feed))
+
+    def tree_still(self, feed: FeedConfig) -> Accepted:
+        """Why a tree that has not changed is still believed; its publisher signs it anew in time.
+
+        Raises:
+            FeedTrustError: that was too long ago.
+        """
+        used = accepted_from(self.store.state(feed.name).trust)
         still_fresh(used, self.clock.now_ns(), terms_of_trust(feed))
         return used
 

@@ -15,6 +15,7 @@ from scanner.cli.paths import PATH
 if TYPE_CHECKING:
     from scanner.app import App
     from scanner.feeds.tree.writing import Published
+    from scanner.feeds.trust.signing import KeyPair
 
 
 @click.command("publish")
@@ -22,18 +23,30 @@ if TYPE_CHECKING:
 @click.option("--to", "target", type=PATH, required=True, help="The directory that a web server hands out.")
 @click.option("--name", help="What the list is called; else the feed's name, or the file's.")
 @click.option("--format", "format_name", help="Of a file; else told by its content.")
+@click.option("--key", "key_file", type=PATH, help="Sign with this secret key of minisign's.")
+@click.option("--new-key", is_flag=True, help="Make that key if it isn't there; its public part beside it.")
 @click.option("--json", "as_json", is_flag=True)
 @pass_context
 def command(
-    context: Context, source: str, target: Path, name: str | None, format_name: str | None, as_json: bool
+    context: Context,
+    source: str,
+    target: Path,
+    name: str | None,
+    format_name: str | None,
+    key_file: Path | None,
+    new_key: bool,
+    as_json: bool,
 ) -> int:
     """Publish a list as a tree of files: a snapshot, what changed since, and a notification of both.
 
     Whoever may read the directory gets the list in the clear: hand it out to members only, over https.
     """
+    from scanner.app.signing_keys import signing_key
+
     app = context.app()
     app.state.prepare()
-    published = asyncio.run(_publish(app, source, target, name, format_name))
+    key = None if key_file is None else signing_key(key_file, make=new_key)
+    published = asyncio.run(_publish(app, source, target, name, format_name, key))
     if as_json:
         print_json(
             {
@@ -56,14 +69,19 @@ def command(
 
 
 async def _publish(
-    app: App, source: str, target: Path, name: str | None, format_name: str | None
+    app: App,
+    source: str,
+    target: Path,
+    name: str | None,
+    format_name: str | None,
+    key: KeyPair | None,
 ) -> Published:
     from scanner.app.importing import opened_list
 
     publisher = app.publisher()
     if source in app.feed_names:
-        return await publisher.publish_feed(app.keeper.feed(source), target, None, name=name)
+        return await publisher.publish_feed(app.keeper.feed(source), target, key, name=name)
     path = Path(source)
     feed = app.keeper.of_file(name or path.name.split(".", 1)[0] or "list", format_name or "auto")
     with opened_list(path) as descriptor:
-        return await publisher.publish_list(feed, path, descriptor, target, None)
+        return await publisher.publish_list(feed, path, descriptor, target, key)

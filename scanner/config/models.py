@@ -176,6 +176,7 @@ class FeedConfig(_Part):
     s3: S3 = S3()
     signature: SignatureConfig = SignatureConfig()
     identity_file: SecretFile | None = None
+    shared_key_file: SecretFile | None = None
     exchange: FormatName | None = None
     options: Mapping[str, Text] = Field(default_factory=dict)
     max_malformed: float = Field(default=0.01, ge=0, lt=1)  # of a list that is whole

@@ -141,9 +141,9 @@ def _signature(place: Place, feed: FeedConfig) -> Iterator[Problem]:
         if wanted != SignatureConfig():
             yield Problem((*place, "kind"), "expected minisign or openpgp: nothing is verified without it")
         return
-    if feed.exchange is not None:
+    if feed.exchange is not None and (feed.exchange != "tree" or wanted.kind != "minisign"):
         yield Problem(
-            place, "a list that comes by an exchange has no signature of its own; leave one of both out"
+            place, "of the lists that come by an exchange only a tree has a signature, one of minisign"
         )
     pattern, example = _KEYS[wanted.kind]
     for n, key in enumerate(wanted.keys):

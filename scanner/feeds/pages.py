@@ -66,3 +66,34 @@ def read_pages(stream: BinaryIO) -> Iterator[bytes]:
                 "the pages are cut short or damaged", where="pages", remedy="Fetch the list again"
             )
         yield page
+
+
+def first_pages(descriptor: int, count: int, limit: int) -> list[bytes]:
+    """The first pages of a file, whose position is at its beginning again after; blocking.
+
+    Args:
+        limit: most bytes of each.
+
+    Raises:
+        FeedFormatError: it is no file of pages, has fewer, or one is larger.
+    """
+    with open(descriptor, "rb", closefd=False) as file:
+        try:
+            found = _heads(file, count, limit) if file.read(len(MAGIC)) == MAGIC else []
+        finally:
+            file.seek(0)
+    if len(found) != count:
+        raise FeedFormatError("expected pages of a publisher's protocol", where="pages")
+    return found
+
+
+def _heads(file: BinaryIO, count: int, limit: int) -> list[bytes]:
+    found = []
+    for _ in range(count):
+        head = file.read(_LENGTH.size)
+        length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else limit + 1
+        page = file.read(length) if length <= limit else b""
+        if len(page) != length:
+            break
+        found.append(page)
+    return found

@@ -83,7 +83,9 @@ class TreeWriter:
                     remedy="Remove the directory and publish anew: followers take the new snapshot",
                 ) from e
 
-    def publish(self, feed: str, time: str, session: str, lines: Iterator[bytes]) -> Published:
+    def publish(
+        self, feed: str, time: str, session: str, lines: Iterator[bytes], *, renew: bool = False
+    ) -> Published:
         """Make the list of these lines the current one.
 
         Args:
@@ -91,6 +93,7 @@ class TreeWriter:
             time: RFC 3339 in UTC.
             session: a new UUID, for a tree that is begun.
             lines: all of the list in the order of their keys, each with its line feed.
+            renew: make a new serial even where nothing changed, so that followers see that it is the newest.
 
         Raises:
             StorageError: the directory can't be written, or the tree in it is damaged.
@@ -104,7 +107,7 @@ class TreeWriter:
             place.mkdir(mode=0o755, parents=True)
             made = _Making(place, f"{session}/{serial}")
             made.take(self._old_lines(old), lines)
-            if old and not made.added and not made.removed:
+            if old and not renew and not made.added and not made.removed:
                 shutil.rmtree(place)
                 return Published(session, old.serial, old.entries, 0, 0, changed=False)
             deltas = self._deltas(old, made, serial)
