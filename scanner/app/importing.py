@@ -277,8 +277,9 @@ def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
         snapshot = Snapshot.open(path, key=key)
         try:
             snapshot.check()
-        finally:
+        except SnapshotError:
             snapshot.close()
+            raise
     except SnapshotError as e:
         raise FeedProcessError(
             f"the process that reads the list left an index that can't be used: {e.what}",
@@ -292,7 +293,7 @@ def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
         raise FeedProcessError(
             "the process that reads the list left an index without a key", where=f"feed {feed}"
         )
-    if snapshot.meta.feed != feed:
+    if name != feed:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )

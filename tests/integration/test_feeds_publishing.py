@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from simulators.authority import Authority
+from simulators.nginx import Nginx, needs_nginx, nginx
 
 from scanner.app import App
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig
+from scanner.model.errors import FeedError, FeedTrustError
 from scanner.model.hashes import Digests
 
 
@@ -47,27 +54,39 @@ def md5(n: int) -> bytes:
     return hashlib.md5(b"%d" % n).digest()
 
 
-def publish(tmp_path: Path, tree: Path, numbers: range) -> dict[str, object]:
+def publish(tmp_path: Path, tree: Path, numbers: range, *more: str) -> dict[str, object]:
     source = tmp_path / "police.txt"
     source.write_text("".join(f"{md5(n).hex()}\n" for n in numbers))
-    done = command(tmp_path, source, tree)
+    done = command(tmp_path, source, tree, *more)
     assert done.returncode == 0, done.stderr
     told: dict[str, object] = json.loads(done.stdout)
     return told
 
 
-def command(tmp_path: Path, source: Path, tree: Path) -> subprocess.CompletedProcess[str]:
+def command(tmp_path: Path, source: Path, tree: Path, *more: str) -> subprocess.CompletedProcess[str]:
     options = ["--state-dir", str(tmp_path / "publisher"), "feed", "publish"]
     return subprocess.run(
-        [sys.executable, "-m", "scanner", *options, "--from", str(source), "--to", str(tree), "--json"],
+        [
+            sys.executable,
+            "-m",
+            "scanner",
+            *options,
+            "--from",
+            str(source),
+            "--to",
+            str(tree),
+            "--json",
+            *more,
+        ],
         capture_output=True,
         text=True,
         timeout=120,
     )
 
 
-def follower(tmp_path: Path, url: str) -> App:
-    feed = FeedConfig(name="police", url=url, exchange="tree", max_shrink=1)
+def follower(tmp_path: Path, url: str, **keys: Any) -> App:
+    told = {"name": "police", "url": url, "exchange": "tree", "max_shrink": 1.0, **keys}
+    feed = FeedConfig.model_validate(told)
     state = StateDirectory(tmp_path / "follower", tmp_path / "follower" / "quarantine")
     app = App(Config(feeds=(feed,)), state)
     app.state.prepare()
@@ -101,3 +120,79 @@ def test_what_can_not_be_published_is_told_and_the_tree_stays(tmp_path: Path, tr
     assert "broken.txt" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tree / "latest.json").read_bytes() == before
+
+
+def keys_of(tmp_path: Path) -> dict[str, Any]:
+    """A follower's side of the key that the publisher made."""
+    public = (tmp_path / "sign.pub").read_text().splitlines()[1]
+    return {"signature": {"kind": "minisign", "keys": (public,)}}
+
+
+def signed(tmp_path: Path, tree: Path, numbers: range) -> dict[str, object]:
+    return publish(tmp_path, tree, numbers, "--key", str(tmp_path / "sign.key"), "--new-key")
+
+
+def test_a_signed_tree_is_believed_and_nothing_else(tmp_path: Path, tree: Path, url: str) -> None:
+    signed(tmp_path, tree, range(100))
+    app = follower(tmp_path, url, **keys_of(tmp_path))
+    assert asyncio.run(app.sync_feed("police")).entries == 100
+    assert asyncio.run(app.sync_feed("police")).result == "not_modified"
+    # Somebody else takes over the web server, and signs with a key of his own.
+    shutil.rmtree(tree)
+    tree.mkdir()
+    (tmp_path / "sign.key").unlink()
+    (tmp_path / "sign.pub").unlink()
+    signed(tmp_path, tree, range(1, 100))
+    with pytest.raises(FeedTrustError):
+        asyncio.run(app.sync_feed("police"))
+    publish(tmp_path, tree, range(2, 100))  # or not at all
+    with pytest.raises(FeedTrustError):
+        asyncio.run(app.sync_feed("police"))
+    assert listed(app, 0)
+
+
+def test_a_file_that_the_signed_notification_does_not_name_is_never_loaded(
+    tmp_path: Path, tree: Path, url: str
+) -> None:
+    signed(tmp_path, tree, range(100))
+    part = next(tree.rglob("snapshot-*"))
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).replace(b"a", b"b"), 6, mtime=0))
+    with pytest.raises(FeedError):
+        asyncio.run(follower(tmp_path, url, **keys_of(tmp_path)).sync_feed("police"))
+
+
+@needs_nginx
+def test_members_follow_a_tree_of_a_real_web_server_over_lines_that_break(tmp_path: Path) -> None:
+    """nginx with client certificates; the worker that serves the snapshot is killed again and again."""
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.issue("member")
+    tree = tmp_path / "web"
+    signed(tmp_path, tree, range(20_000))
+    with nginx(tmp_path / "nginx", tree, authority, client_certificates=True) as server:
+        stranger = follower(tmp_path / "stranger", server.url, ca_file=authority.ca, **keys_of(tmp_path))
+        with pytest.raises(FeedError, match="400"):
+            asyncio.run(stranger.sync_feed("police"))
+        mine = {"ca_file": authority.ca, "certificate_file": certificate, "certificate_key_file": key}
+        app = follower(tmp_path, server.url, **mine, **keys_of(tmp_path))
+        killer = threading.Thread(target=_kill_some_workers, args=(server,))
+        killer.start()
+        assert asyncio.run(app.sync_feed("police")).entries == 20_000
+        killer.join()
+        before = len(server.log())
+        assert asyncio.run(app.sync_feed("police")).result == "not_modified"
+        assert [line.split()[2] for line in server.log()[before:]] == ["304"]
+        signed(tmp_path, tree, range(100, 20_100))
+        before = len(server.log())
+        assert asyncio.run(app.sync_feed("police")).entries == 20_000
+        sent = sum(int(line.split()[3]) for line in server.log()[before:])
+    assert listed(app, 20_050) and not listed(app, 50)
+    assert sent < 3 * 200 * 110  # the lines of what came and went, three times
+
+
+def _kill_some_workers(server: Nginx) -> None:
+    """While the first files are asked for."""
+    for _ in range(3):
+        while len(server.log()) < 2:
+            time.sleep(0.01)
+        server.kill_workers()
+        time.sleep(0.05)
