@@ -19,7 +19,7 @@ from scanner.index.perceptual import TABLES_FROM
 from scanner.index.records import GONE, RecordChanges, Records
 from scanner.index.snapshot import Snapshot
 from scanner.model.errors import FeedRefusedError
-from scanner.model.feeds import Entry, Item, Packed, Removal
+from scanner.model.feeds import Entry, Item, Packed
 from scanner.model.hashes import KINDS, HashKind
 
 _MAX_ENTRIES = 2**32 - 2  # an entry's number has 32 bits, and the last of them is `GONE`
@@ -104,12 +104,12 @@ class SnapshotBuilder:
             StorageError: the scratch directory can't be written.
             RuntimeError: a hash of an unknown kind or the wrong length: the format's parser checks them.
         """
-        if isinstance(item, Packed):
-            self._add_packed(item)
-        elif isinstance(item, Removal):
-            self._records.add(item.key, GONE, item.changed_ns)
-        else:
+        if isinstance(item, Entry):
             self._add(item)
+        elif isinstance(item, Packed):
+            self._add_packed(item)
+        else:
+            self._records.add(item.key, GONE, item.changed_ns)
 
     def _add(self, entry: Entry) -> None:
         number = self._number

@@ -25,6 +25,8 @@ _REMEMBERED = 4096  # texts that are looked for among those already there
 _ROWS = 16384  # details in memory before they are written
 _FIRST, _LAST = -(2**63), 2**63 - 1  # of a time that fits
 
+_Said = tuple[str, tuple[str, ...], str]  # severity, labels and source
+
 COLUMNS = (
     ("about-entries", "<u4"),
     ("about-added", "<i8"),
@@ -51,7 +53,7 @@ class AboutTable:
         """What is told of an entry.
 
         Raises:
-            DamagedLayout: its text is not what `packed` makes.
+            DamagedLayout: its text is not what we write.
         """
         row = bisect_left(self._entries, number)
         if row == self.count or self._entries[row] != number:
@@ -59,12 +61,27 @@ class AboutTable:
         added, removed, text = (column[row] for column in self._told)
         return _unpacked(self.texts.text(text), added, removed)
 
+    def check_texts(self) -> None:
+        """Read every text.
+
+        Raises:
+            DamagedLayout: one is not what we write.
+        """
+        for lengths, data in self.texts.pieces():
+            start = 0
+            for length in lengths.tolist():
+                _unpacked(bytes(data[start : start + length]), 0, 0)
+                start += length
+
     def blocks(self) -> Iterator[tuple[Numbers, ...]]:
         yield from zip(*(c.chunks(_ROWS) for c in self.columns), strict=True)
 
 
-def _packed(about: About) -> bytes:
-    said = [about.severity, list(about.labels), about.source]
+def _bounded(time_ns: int) -> int:
+    return time_ns if _FIRST <= time_ns <= _LAST else min(max(time_ns, _FIRST), _LAST)
+
+
+def _packed(said: _Said) -> bytes:
     return json.dumps(said, separators=(",", ":")).encode("ascii")
 
 
@@ -92,7 +109,7 @@ class Abouts:
         self._rows = Blocks([dtype for _, dtype in COLUMNS], directory)
         self._pending: list[tuple[int, int, int, int]] = []
         self._texts = Texts(directory)
-        self._known: dict[bytes, int] = {}
+        self._known: dict[_Said, int] = {}
 
     def add(self, entry: int, about: About) -> None:
         """Take what is told of the next entry.
@@ -100,23 +117,27 @@ class Abouts:
         Raises:
             FeedRefusedError: it is longer than any real one.
         """
-        text = _packed(about)
+        said = about.severity, about.labels, about.source
+        at = self._known.get(said)
+        if at is None:
+            at = self._new_text(said, entry)
+        self._pending.append((entry, _bounded(about.added_ns), _bounded(about.removed_ns), at))
+        if len(self._pending) >= _ROWS:
+            self._flush()
+
+    def _new_text(self, said: _Said, entry: int) -> int:
+        text = _packed(said)
         if len(text) > _MOST_TEXT:
             raise FeedRefusedError(
                 f"the details of an entry have more than {_MOST_TEXT} bytes",
                 where=f"entry {entry + 1}",
                 remedy="Check which columns of the list are severity, labels and source",
             )
-        at = self._known.get(text)
-        if at is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            at = self._known[text] = self._texts.length
-            self._texts.append(text)
-        added, removed = (min(max(t, _FIRST), _LAST) for t in (about.added_ns, about.removed_ns))
-        self._pending.append((entry, added, removed, at))
-        if len(self._pending) >= _ROWS:
-            self._flush()
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[said] = self._texts.length
+        self._texts.append(text)
+        return self._known[said]
 
     def _flush(self) -> None:
         columns = zip(*self._pending, strict=True)

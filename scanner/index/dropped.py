@@ -40,7 +40,7 @@ class Dropped:
 
     @property
     def count(self) -> int:
-        return int(np.bitwise_count(self._bits).sum())
+        return int(np.bitwise_count(self._bits).sum()) if self._any else 0
 
     @property
     def kept(self) -> int:
@@ -52,6 +52,8 @@ class Dropped:
         Raises:
             IndexError: there is no such number.
         """
+        if len(numbers) and int(numbers.max()) >= self._total:
+            raise IndexError("there is no such number")
         found: npt.NDArray[np.bool_] = (self._bits[numbers // _WORD] & _bit(numbers)) != 0
         return found
 

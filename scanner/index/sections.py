@@ -71,6 +71,14 @@ class Sections:
         blob = self.section("", texts)
         return MappedTexts(self._file, self.section("", ends).offset, count, (blob.offset, blob.length))
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is such a section."""
+        return (kind, name) in self._table
+
+    def ids(self, entries: int) -> MappedTexts | None:
+        """The publisher's ids, None where no entry has one."""
+        return self.texts("id-ends", "ids", entries)
+
     def abouts(self) -> AboutTable | None:
         """The details of entries, None where there are none."""
         if ("", "about-entries") not in self._table:

@@ -17,6 +17,7 @@ from scanner.index.exact import Keys, as_keys
 from scanner.index.keyed import ListKey, plain_record
 from scanner.index.layout import DamagedLayout, Meta
 from scanner.index.mapped import MappedColumn
+from scanner.index.numbers import check_numbers
 from scanner.index.opening import as_snapshot_error, file_checksum, right_key
 from scanner.index.perceptual import PerceptualTable, Strategy
 from scanner.index.records import GONE
@@ -59,7 +60,7 @@ class Snapshot:
         self.key = right_key(self.meta, key, path)
         self._names = [name for name, _ in self.meta.categories]
         self._categories = self._sections.numbers("", "categories", "H", self.meta.entries)
-        self.ids = self._sections.texts("id-ends", "ids", self.meta.entries)
+        self.ids = self._sections.ids(self.meta.entries)
         self.abouts = self._sections.abouts()
         self.records = self._sections.records()
         keyed = self.key is not None
@@ -287,6 +288,16 @@ class Snapshot:
         meta = self.meta.kinds.get(kind)
         if meta is not None and meta.exact and self.key != other.key:
             raise RuntimeError("lists that are stored under different keys can't be compared")
+
+    def check(self) -> None:
+        """Look at every number in the file: for one that was made by a process not to be trusted.
+
+        Raises:
+            SnapshotError: one of them leads nowhere.
+        """
+        self._ask()
+        with as_snapshot_error(self._path):
+            check_numbers(self._sections, self.meta)
 
     def close(self) -> None:
         """Let go of the file; no question may be asked after that.

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -303,6 +304,16 @@ async def test_a_process_can_neither_blame_our_storage_nor_reach_the_terminal(gr
     assert len(str(error.value)) < 1100
 
 
+def entries_section(data: bytearray) -> int:
+    """Where the first section of entries' numbers begins."""
+    (count,) = struct.unpack_from("<Q", data, 64)
+    for i in range(count):
+        name, offset = struct.unpack_from("<16x16sQ", data, 72 + 48 * i)
+        if name.rstrip(b"\0") == b"entries":
+            return int(offset)
+    raise AssertionError("no such section")
+
+
 async def test_the_last_good_list_stays_whatever_an_importer_leaves_as_its_index(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,14 +338,18 @@ async def test_the_last_good_list_stays_whatever_an_importer_leaves_as_its_index
     builder = SnapshotBuilder()
     builder.add(Entry((("sha256", b"x" * 32),)))
     builder.finish(plain, meta={"feed": "f", "format": "evil", "built_ns": 1})
-    for index in (bytes(forged), other, checksum, plain.read_bytes()):
+    astray = bytearray(good.read_bytes())  # with the right checksum, and a number that leads nowhere
+    at = entries_section(astray)
+    astray[at : at + 4] = b"\xff" * 4
+    astray[32:64] = hashlib.sha256(astray[64:]).digest()
+    for index in (bytes(forged), other, checksum, plain.read_bytes(), bytes(astray)):
         told = {"do": "answer", "raw": json.dumps({"ok": OK}), "index": index.hex()}
         source.write_text("evil" + json.dumps(told))
         with pytest.raises(FeedProcessError, match="index"):
             await app.sync_feed("f")
         assert app.keeper.store.current("f") == good
         assert app.keeper.open().index.match is not None
-    assert app.keeper.store.state("f").results == {"updated": 1, "failed": 4}
+    assert app.keeper.store.state("f").results == {"updated": 1, "failed": 5}
     assert list(app.state.work.iterdir()) == []
 
 

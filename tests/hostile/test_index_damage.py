@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import struct
 from pathlib import Path
@@ -191,3 +192,30 @@ def test_a_section_of_another_length_than_its_neighbours_is_refused_or_never_lef
     (tmp_path / "s").write_bytes(data)
     with pytest.raises(SnapshotError):
         ask_everything(Snapshot.open(tmp_path / "s", verify=False))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (b"", b"categories"), (b"", b"id-ends"), (b"sha1", b"entries"), (b"pdq", b"entries"),
+        (b"pdq", b"slot-order"), (b"", b"about-entries"), (b"", b"about-text"), (b"", b"about-ends"),
+        (b"", b"about-texts"), (b"", b"record-entries"),
+    ],
+)  # fmt: skip
+def test_a_list_that_a_taken_over_process_wrote_is_checked_to_its_last_number(
+    tmp_path: Path, intact: bytes, kind: bytes, name: bytes
+) -> None:
+    """Its checksum is right, and it opens: whoever puts it into use must look further."""
+    data = bytearray(intact)
+    _, offset, length = section_record(intact, kind, name)
+    data[offset + length // 2 : offset + length // 2 + 4] = b"\xfe\xff\xff\xff"
+    data[32:64] = hashlib.sha256(data[64:]).digest()
+    (tmp_path / "s").write_bytes(data)
+    snapshot = Snapshot.open(tmp_path / "s")
+    with pytest.raises(SnapshotError):
+        snapshot.check()
+
+
+def test_an_intact_list_passes_the_check(tmp_path: Path, intact: bytes) -> None:
+    (tmp_path / "s").write_bytes(intact)
+    Snapshot.open(tmp_path / "s").check()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scanner.cli.hits import full_json
+from scanner.cli.reporters import case_json
 from scanner.ledger import Ledger
 from scanner.ledger.codec import read_case
 from scanner.model.errors import LedgerError, NotFoundError
@@ -85,6 +87,15 @@ def test_what_a_publisher_tells_stands_in_an_event_only_where_it_tells_something
     for wrong in ({"labels": "ab"}, {"labels": [1]}, {"severity": 3}, {"other": ""}):
         with pytest.raises(LedgerError):
             read_case(json.dumps({**case, "match": {**case["match"], **wrong}}))
+
+
+def test_a_hit_in_json_tells_what_the_publisher_tells() -> None:
+    told = {"severity": "high", "labels": ["video", "é"], "source": "https://hotline.example/9"}
+    shown = full_json(replace(CASE, match=OTHER, others=(OTHER, MATCH)))
+    for match in (shown["match"], shown["others"][0]):  # type: ignore[index]
+        assert {k: match[k] for k in told} == told
+    assert not told.keys() & shown["others"][1].keys()  # type: ignore[index]
+    assert not told.keys() & case_json(CASE, b"/x")["match"].keys()
 
 
 def test_the_same_content_at_the_same_path_is_the_same_case_and_no_event(ledger: Ledger) -> None:
