@@ -273,23 +273,28 @@ def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
     Raises:
         FeedProcessError: it is not the index of this feed. Our own disk is not to blame.
     """
+    snapshot: Snapshot | None = None
     try:
         snapshot = Snapshot.open(path, key=key)
-        try:
-            snapshot.check()
-        except SnapshotError:
-            snapshot.close()
-            raise
+        snapshot.check()
+        _check_whose(snapshot, feed)
     except SnapshotError as e:
+        if snapshot is not None:
+            snapshot.close()
         raise FeedProcessError(
             f"the process that reads the list left an index that can't be used: {e.what}",
             where=f"feed {feed}",
             remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
         ) from e
-    name, stored_under = snapshot.meta.feed, snapshot.key
-    if stored_under is None or name != feed:
-        snapshot.close()
-    if stored_under is None:
+    except FeedProcessError:
+        if snapshot is not None:
+            snapshot.close()
+        raise
+    return snapshot
+
+
+def _check_whose(snapshot: Snapshot, feed: str) -> None:
+    if snapshot.key is None:
         raise FeedProcessError(
             "the process that reads the list left an index without a key", where=f"feed {feed}"
         )
@@ -297,7 +302,6 @@ def _opened_candidate(path: Path, feed: str, key: ListKey) -> Snapshot:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )
-    return snapshot
 
 
 @contextmanager
