@@ -58,10 +58,20 @@ class Dropped:
         return found
 
     def keeps(self, start: int, count: int) -> npt.NDArray[np.bool_]:
-        """Which of `count` numbers from `start` on stay."""
+        """Which of `count` numbers from `start` on stay.
+
+        Raises:
+            IndexError: there are no such numbers.
+        """
         if not self._any:
             return np.ones(count, dtype=np.bool_)
-        return ~self.contains(np.arange(start, start + count))
+        if start + count > self._total:
+            raise IndexError("there is no such number")
+        first = start // _WORD
+        words = self._bits[first : (start + count) // _WORD + 1].astype("<u8", copy=False)
+        bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+        kept: npt.NDArray[np.bool_] = bits[start - first * _WORD :][:count] == 0
+        return kept
 
     def moved(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
         """What numbers that stay are called when the gaps are closed.

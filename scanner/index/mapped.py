@@ -34,7 +34,7 @@ class MappedColumn:
             count = min(rows, self.length - start)
             at = self._offset + start * self._dtype.itemsize
             yield np.frombuffer(self._file, dtype=self._dtype, count=count, offset=at)
-            self.forget(at, count * self._dtype.itemsize)
+            self.forget_rows(start, start + count)
 
     def slice(self, start: int, stop: int) -> Numbers:
         """Rows as a view."""
@@ -47,10 +47,15 @@ class MappedColumn:
         view: memoryview = whole.cast(self._dtype.char)
         return view
 
-    def forget(self, at: int, length: int) -> None:
-        """Give the pages back that lie whole or in part in a range of the file."""
+    def forget_rows(self, start: int, stop: int) -> None:
+        """Give the pages back in which some rows lie."""
+        at, end = (self._offset + row * self._dtype.itemsize for row in (start, stop))
         first = at - at % mmap.PAGESIZE
-        self._file.madvise(mmap.MADV_DONTNEED, first, at + length - first)
+        self._file.madvise(mmap.MADV_DONTNEED, first, end - first)
+
+    def forget_all(self) -> None:
+        """Give all pages back."""
+        self.forget_rows(0, self.length)
 
 
 class MappedTexts:
@@ -123,5 +128,5 @@ class MappedTexts:
             for some in bounded(lengths):
                 size = int(some.sum())
                 yield some, self._blob.slice(at, at + size).data
-                self._blob.forget(self._offset + at, size)
+                self._blob.forget_rows(at, at + size)
                 at += size

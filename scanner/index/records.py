@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ class RecordTable:
         self.entries = MappedColumn(file, entries, count * 4, "<u4")
         self.changed = MappedColumn(file, changed, count * 8, "<i8")
         self.count = count
+        self._firsts: Numbers | None = None  # keys, one of each part
 
     def find(self, digest: bytes) -> tuple[int, int] | None:
         """(entry's number or `GONE`, when it was changed) of a record."""
@@ -66,12 +68,27 @@ class RecordTable:
             start += len(keep)
             yield columns if keep.all() else taken(columns, keep)
 
-    def look_up(self, keys: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """For each of some keys a row, and whether the key stands there."""
-        whole = self.keys.slice(0, self.count)
-        rows = np.searchsorted(whole, keys)
-        rows[rows == self.count] = 0
-        return rows, whole[rows] == keys
+    def look_up(self, keys: Numbers) -> Iterator[tuple[slice, Block, npt.NDArray[np.bool_]]]:
+        """For runs of sorted keys, the rows where they stand or might, as row numbers, entries and times, and
+        whether they do.
+
+        Part by part, and pages are given back: a bisection of the whole would leave most of it in memory.
+        """
+        if self._firsts is None:
+            self._firsts = self.keys.slice(0, self.count)[::_ROWS].copy()
+            self.keys.forget_all()
+        parts = np.maximum(np.searchsorted(self._firsts, keys, side="right") - 1, 0)
+        edges = np.flatnonzero(np.diff(parts, prepend=-1, append=len(self._firsts)))
+        for low, high in pairwise(edges.tolist()):
+            first = int(parts[low]) * _ROWS
+            end = min(first + _ROWS, self.count)
+            part = self.keys.slice(first, end)
+            at = np.searchsorted(part, keys[low:high])
+            at[at == len(part)] = 0
+            columns = (c.slice(first, end)[at] for c in (self.entries, self.changed))
+            yield slice(low, high), (at + first, *columns), part[at] == keys[low:high]
+            for column in (self.keys, self.entries, self.changed):
+                column.forget_rows(first, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +185,12 @@ class Records:
         gone = entries == GONE
         there = np.zeros(len(keys), dtype=np.bool_)
         wins = ~there
-        if self._base is not None and self._base.count and len(keys):
-            rows, known = self._base.look_up(keys)
-            theirs = self._base.entries.slice(0, self._base.count)[rows]
-            time = self._base.changed.slice(0, self._base.count)[rows]
-            there = known & (theirs != GONE)
-            newer = (changed > time) | ((changed == time) & (gone | (theirs != GONE)))
-            wins = ~known | newer
-            self._replaced.add(rows[known & wins])
-            dropped.add(theirs[there & wins])
+        for run, (rows, theirs, time), known in self._base.look_up(keys) if self._base else ():
+            there[run] = known & (theirs != GONE)
+            newer = (changed[run] > time) | ((changed[run] == time) & (gone[run] | (theirs != GONE)))
+            wins[run] = ~known | newer
+            self._replaced.add(rows[known & wins[run]])
+            dropped.add(theirs[there[run] & wins[run]])
         self._lose(entries[~wins], dropped)
         for i, which in enumerate((~gone & ~there, ~gone & there, gone & there, gone & ~there)):
             self._counts[i] += int((which & wins).sum())
