@@ -298,7 +298,7 @@ def _check_whose(snapshot: Snapshot, feed: str) -> None:
         raise FeedProcessError(
             "the process that reads the list left an index without a key", where=f"feed {feed}"
         )
-    if name != feed:
+    if snapshot.meta.feed != feed:
         raise FeedProcessError(
             "the process that reads the list left the index of another feed", where=f"feed {feed}"
         )
