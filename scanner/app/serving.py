@@ -75,7 +75,9 @@ class CheckService:
         application = build_check_application(self._now, clients, metrics.check_answered, metrics.render)
         runner = await start(application, self._app.config.serve.listen)
         try:
-            log.info("checks_ready", addresses=[str(address) for address in runner.addresses])
+            address = runner.addresses[0]
+            port = address[1] if isinstance(address, tuple) else None
+            log.info("checks_ready", listen=str(self._app.config.serve.listen), port=port)
             notify(os.environ, READY=1, STATUS="answering hash checks")
             while not ended.is_set():
                 try:
