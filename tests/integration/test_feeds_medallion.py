@@ -130,11 +130,20 @@ async def test_medallion_is_followed_from_the_first_list_to_the_reconciliation(
     assert listed(app) == set(range(8))
     clock.ns += HOUR
     assert (await app.sync_feed("hotline")).result == "not_modified"
+    medallion.add(10)
+    medallion.add(2, revoked=True, modified=rfc3339(BEGIN + 100 * SECOND))
+    medallion.collection["manifest"][-1]["date_added"] = rfc3339(BEGIN + 100 * SECOND)
+    medallion.collection["manifest"][-1]["version"] = rfc3339(BEGIN + 100 * SECOND)
+    clock.ns += HOUR
+    assert (await app.sync_feed("hotline")).result == "updated"
+    assert listed(app) == set(range(8)) - {2} | {10}
+    clock.ns += HOUR
+    assert (await app.sync_feed("hotline")).result == "not_modified"
     medallion.delete(3)
     medallion.add(20)
     clock.ns += 24 * HOUR
     assert (await app.sync_feed("hotline")).result == "updated"
-    assert listed(app) == set(range(8)) - {3} | {20}
+    assert listed(app) == set(range(8)) - {2, 3} | {10, 20}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from aiohttp import web
 from scanner.app import App
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig
-from tests.simulators.misp import MispDirectory, attribute, event
+from tests.simulators.misp import MispDirectory, attribute, event, uuid
 
 
 def digits(number: int) -> str:
@@ -50,8 +50,11 @@ async def test_an_event_that_changed_replaces_its_attributes(tmp_path: Path, ser
     assert (await app.sync_feed("hotline")).entries == 3
     assert (await app.sync_feed("hotline")).result == "not_modified"
     assert served.asked[-1] == "manifest.json"
+    served.put(event(3, attribute(5, digits(5))))
+    assert (await app.sync_feed("hotline")).entries == 4
+    assert served.asked[-2:] == ["manifest.json", f"{uuid(3)}.json"]
     served.put(event(1, attribute(1, digits(1)), seconds=1_700_000_009))
-    assert (await app.sync_feed("hotline")).entries == 2
+    assert (await app.sync_feed("hotline")).entries == 3
     snapshot = app.keeper.open().feeds[0].snapshot
-    assert [n for n in range(9) if snapshot.exact("md5", bytes.fromhex(digits(n)))] == [1, 3]
+    assert [n for n in range(9) if snapshot.exact("md5", bytes.fromhex(digits(n)))] == [1, 3, 5]
     snapshot.close()
