@@ -10,7 +10,6 @@ import pytest
 from simulators import stopncii, tat
 from simulators.serving import DAY, NOW, Follower, md5, pdq, read
 
-from scanner.feeds import Opened
 from scanner.feeds.exchanges.stopncii import StopNciiExchange
 from scanner.feeds.exchanges.tat import TatExchange
 from scanner.feeds.formats.stopncii import StopNciiFormat
@@ -158,10 +157,6 @@ async def test_stopncii_a_cursor_in_the_servers_future_is_not_made_nor_believed(
     assert not (await follower.sync()).partial
 
 
-@pytest.mark.skipif(
-    "headers" not in Opened.__dataclass_fields__,
-    reason="secrets in other headers (header_files) aren't built yet",
-)
 async def test_stopncii_gets_its_two_keys(ncii: stopncii.StopNcii, follower: Follower) -> None:
     ncii.tell(case(1))
     ncii.keys = stopncii.KEYS

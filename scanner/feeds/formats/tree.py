@@ -86,5 +86,5 @@ def _items(signed: Iterator[bytes], serial: int, where: str, counts: ImportCount
         except FeedFormatError as e:
             pass_over(FeedFormatError(e.what, where=f"{where}, line {number}"), counts)
             continue
-        if entry is not None:
-            yield entry
+        # A record none of whose hashes can be used takes away what it was before.
+        yield Removal(key.decode("ascii"), serial) if entry is None else entry
