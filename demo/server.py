@@ -1,4 +1,4 @@
-"""A publisher's server in small: one list over HTTP, on loopback, with an ETag."""
+"""A publisher's server in small: one list and its signature over HTTP, on loopback, with an ETag."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-__all__ = ["ListServer"]
+__all__ = ["SIGNATURE", "ListServer"]
+
+SIGNATURE = ".minisig"
+"""What the address of a list's signature ends with."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def do_GET(self) -> None:
+        if self.path.endswith(SIGNATURE):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.signature)))
+            self.end_headers()
+            self.wfile.write(self.server.signature)
+            return
         unchanged = self.headers.get("If-None-Match") == self.server.etag
         self.server.statuses.append(304 if unchanged else 200)
         self.send_response(304 if unchanged else 200)
@@ -33,6 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
     content = b""
+    signature = b""
     etag = ""
 
     def __init__(self) -> None:
@@ -53,11 +63,12 @@ class ListServer:
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """HTTP status of every answer so far."""
+        """HTTP status of every answer so far, but for the signature, which is always sent."""
         return tuple(self._http.statuses)
 
-    def publish(self, content: bytes) -> None:
+    def publish(self, content: bytes, signature: bytes) -> None:
         """Put out a list; its ETag changes with its content."""
+        self._http.signature = signature
         self._http.etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         self._http.content = content
 

@@ -15,6 +15,7 @@ from demo.listed import LISTED, hash_list
 from demo.server import ListServer
 from demo.stage import DemoFailed, Stage
 from demo.tree import BROKEN, FALSE_POSITIVE, HARMLESS, IN_MAIL, Planted, Tree, make_tree
+from scanner.feeds.trust.signing import comment, make_key_pair, sign_bytes
 
 __all__ = ["Story"]
 
@@ -30,6 +31,9 @@ feeds:
     url: {url}
     polarity: illegal
     categories: [1, 2]                  # the publisher's own; anything else never acts
+    signature:                          # a list that this key has not signed is never loaded
+      kind: minisign
+      keys: [{key}]
 quarantine: {{reserve: 16MiB}}
 state_directory: {directory}/state
 """
@@ -56,6 +60,8 @@ class Story:
         self._directory = directory
         self._server = server
         self._stage = stage
+        self._key = make_key_pair()
+        self._serial = 0
 
     def tell(self) -> bool:
         """The whole story; returns whether everything happened as it has to.
@@ -96,10 +102,10 @@ class Story:
 
     def _publish(self) -> None:
         stage = self._stage
-        stage.heading("A hash list, published over HTTP")
-        self._write("config.yaml", _CONFIG.format(directory=self._directory, url=self._server.url).encode())
+        stage.heading("A hash list, signed and published over HTTP")
+        self._write("config.yaml", self._config(self._directory).encode())
         content = hash_list(self._pdq())
-        self._server.publish(content)
+        self._server.publish(content, self._signature(content))
         lines = content.decode().splitlines()
         stage.say(
             f"{len(lines) - 1:,} entries, SHA-256 and PDQ. SYN-1005 (an astronaut) is of category 0: the "
@@ -109,7 +115,15 @@ class Story:
             entry, exact, near, category = line.split(",")
             stage.show(f"{entry},{_cut(exact)},{_cut(near)},{category}")
         stage.say("config.yaml, the whole of it:")
-        stage.show(_CONFIG.format(directory="/tmp/…", url=self._server.url))
+        stage.show(self._config("/tmp/…"))
+
+    def _config(self, directory: Path | str) -> str:
+        key = self._key.public.encoded()
+        return _CONFIG.format(directory=directory, url=self._server.url, key=key)
+
+    def _signature(self, content: bytes) -> bytes:
+        self._serial += 1
+        return sign_bytes(self._key, content, comment("police", self._serial, time.time_ns()))
 
     def _pdq(self) -> dict[str, str]:
         """PDQ of the listed pictures, as an operator gets it: from `hostsweep check`."""
@@ -130,6 +144,17 @@ class Story:
         stage.run("feed", "sync")
         stage.run("feed", "sync")
         stage.claim("the list was sent once, then answered with 304", self._server.statuses == (200, 304))
+        stage.heading("Somebody changes the list on its way")
+        content = hash_list(self._pdq())
+        self._server.publish(content + b"SYN-9999," + b"e" * 64 + b",,1\n", self._signature(content))
+        stage.run("feed", "sync", status=2)
+        (feed,) = stage.ask("feed", "show", "police")
+        stage.claim(
+            "a list that is not the signed one is refused, and the last good one stays in use",
+            sum(feed["refusals"].values()) == 1 and feed["entries"] == 5005,
+        )
+        self._server.publish(content, self._signature(content))
+        stage.run("feed", "sync")
 
     # 4
 

@@ -165,7 +165,8 @@ async def _sync(app: App, name: str, accept: bool, wait: float, as_json: bool) -
         if as_json:
             print_json({"feed": name, "result": "failed", "error": str(e)})
         else:
-            click.echo(f"hostsweep: feed {name}: {e}", err=True)
+            said = str(e)
+            click.echo(f"hostsweep: {said if f'feed {name}' in said else f'feed {name}: {said}'}", err=True)
         return 2
     if as_json:
         told: dict[str, Any] = {"feed": name, "result": change.result, "entries": change.entries}
@@ -188,7 +189,8 @@ async def _rehearse(app: App, name: str, as_json: bool) -> int:
         if as_json:
             print_json({"feed": name, "result": "dry_run", "would": "failed", "error": str(e)})
         else:
-            click.echo(f"hostsweep: feed {name}: {e}", err=True)
+            said = str(e)
+            click.echo(f"hostsweep: {said if f'feed {name}' in said else f'feed {name}: {said}'}", err=True)
         return 2
     return tell(rehearsal, as_json)
 

@@ -246,7 +246,7 @@ async def test_archives_and_large_json_are_read_with_what_is_within_reach(ground
     for number, content in enumerate(contents):
         source, target = ground.base / f"list-{number}", ground.work / f"target-{number}"
         source.write_bytes(content)
-        order = ImportOrder("f", "feed f", "auto", FormatOptions(), 1, 1 << 26)
+        order = ImportOrder("f", "feed f", "auto", FormatOptions(), 1, 1 << 26, key="5" * 64)
         with opened_list(source) as descriptor:
             answer = await ground.processes(user).build(order, descriptor, ground.work, target)
         assert answer.counts.entries == (40_000 if number == 2 else 1)

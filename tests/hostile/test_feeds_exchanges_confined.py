@@ -110,7 +110,7 @@ class Site:
         self.publisher.answers = [answer(n, lines) for n, lines in enumerate(pages)]
 
     def memory(self) -> Any:
-        return json.loads(self.app.keeper._memory(self.app.keeper.store.state("f")))
+        return json.loads(self.app.keeper._told(self.app.keeper.store.state("f")))
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_photodna_is_kept_where_a_hasher_brings_it_and_counted_as_unsupported_el
     content = page([image(1, hashes={"pdna": text, "md5": md5(1)})])
     items, counts = parsed(content)
     assert counts.unsupported == {"photodna": 1} and len(items[0].hashes) == 1
-    monkeypatch.setitem(KINDS, "photodna", HashKind("photodna", 144, exact=False))  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS._kinds, "photodna", HashKind("photodna", 144, exact=False))
     items, counts = parsed(content)
     assert ("photodna", value) in items[0].hashes and not counts.unsupported
 

@@ -56,7 +56,7 @@ class Provider:
 
     async def sync(self, piece: int = 1 << 20, target: str = TARGET) -> tuple[Outcome, bytes]:
         pages, options = Pages(), {"target": target, "root_file": "/root.json"}
-        call = Call(BASE, options, self.memory, 0, {"root_file": self.root})
+        call = Call(BASE, options, self.memory, 0, files={"root_file": self.root})
         outcome = await TufExchange(piece).sync(call, self.client, pages)
         self.memory = json.loads(json.dumps(outcome.memory))
         assert len(json.dumps(outcome.memory)) < MAX_MEMORY and not list(Path().iterdir())
