@@ -32,7 +32,7 @@ def configured(tmp_path: Path, signature: str, more: str = "") -> Config:
         ("kind: openpgp, keys: ['24BDA2E38C1B258F'], key_files: [/k]", "", "fingerprint of 40"),
         ("kind: openpgp, key_files: [/k]", "", "fingerprints that count"),
         (f"kind: openpgp, keys: ['{FINGERPRINT}']", "", "needs both"),
-        (f"kind: minisign, keys: [{KEY}]", ", exchange: tuf", "leave one of both out"),
+        (f"kind: minisign, keys: [{KEY}]", ", exchange: tuf", "only a tree has a signature"),
         (f"kind: minisign, keys: [{KEY}], url: 'file:///s'", "", "both on this machine, or neither"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 from demo.listed import LISTED, hash_list
 from demo.pictures import drawing, encoded, photo
-from demo.server import ListServer
+from demo.server import SIGNATURE, ListServer
 from demo.tree import Tree, make_tree
 
 
@@ -54,12 +54,13 @@ def test_every_line_of_the_list_has_the_header_s_columns_and_some_hash():
 
 def test_the_list_server_sends_a_list_once_and_again_only_when_it_changed():
     with ListServer() as server:
-        server.publish(b"one")
+        server.publish(b"one", b"signed")
         first = urllib.request.urlopen(server.url)
         ask = urllib.request.Request(server.url, headers={"If-None-Match": first.headers["ETag"]})
         assert first.read() == b"one"
         with pytest.raises(urllib.error.HTTPError, match="304"):
             urllib.request.urlopen(ask)
-        server.publish(b"two")
+        server.publish(b"two", b"signed again")
         assert urllib.request.urlopen(ask).read() == b"two"
+        assert urllib.request.urlopen(server.url + SIGNATURE).read() == b"signed again"
         assert server.statuses == (200, 304, 200)
