@@ -27,7 +27,7 @@ Row = tuple[Any, ...]
 _VIEW = struct.Struct("<IBH")
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1  # SQLite's INTEGER
 # The exact kinds that have a column, in the order of the columns.
-_EXACT = ("md5", "sha1", "sha256", "sha512")
+EXACT = ("md5", "sha1", "sha256", "sha512")
 _WIDE = 16  # bytes; more than any number of struct stat times 10**9 needs
 
 
@@ -57,7 +57,7 @@ class Packer:
             RuntimeError: an exact kind that has no column.
         """
         stat, digests = known.stat, known.digests
-        exact = [digests.exact.get(kind) for kind in _EXACT]
+        exact = [digests.exact.get(kind) for kind in EXACT]
         if len(digests.exact) != len(exact) - exact.count(None):
             raise RuntimeError(f"the catalog has no column for one of {sorted(digests.exact)}")
         return (
@@ -104,7 +104,7 @@ class Packer:
 
     def _digests(self, size: int, media_type: int, problem: int, *values: bytes | None) -> Digests:
         *digests, views = values
-        exact = {kind: value for kind, value in zip(_EXACT, digests, strict=True) if value is not None}
+        exact = {kind: value for kind, value in zip(EXACT, digests, strict=True) if value is not None}
         perceptual = self._unpack_views(views) if views else ()
         return Digests(size, self._term(media_type), exact, perceptual, self._term(problem))
 

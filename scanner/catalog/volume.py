@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from scanner.catalog import queries
 from scanner.catalog.database import Database
-from scanner.catalog.packing import Packer, Row
+from scanner.catalog.packing import EXACT, Packer, Row
 from scanner.catalog.pending import Pending
 from scanner.catalog.records import DirectoryRecord, RowKey, VolumeStats
 from scanner.model.files import FileRef, FileState, KnownDirectory, KnownFile
@@ -19,6 +20,39 @@ _FORGET_AT_ONCE = 1000
 # Rows in one list of `iterate`: larger ones are slower, as the collector goes through them while they grow
 # (211,000 rows/s; 169,000 with lists of 20,000).
 _ITERATE_AT_ONCE = 5000
+_FIRST_DIGEST = 5  # column of `DIGESTED_FILES`; the exact kinds stand there in their order
+_DIGEST_TYPES = frozenset({bytes, type(None)})
+
+
+class ExactRows:
+    """Some files of a volume, of which only exact digests are asked for."""
+
+    __slots__ = ("_database", "_rows")
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]], database: Database) -> None:
+        self._rows = rows
+        self._database = database
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def values(self, kind: str) -> list[bytes | None]:
+        """The digests of one kind, None where a file has none.
+
+        Raises:
+            CatalogError: a row is damaged.
+        """
+        if kind not in EXACT:
+            return [None] * len(self._rows)
+        column = _FIRST_DIGEST + EXACT.index(kind)
+        values = [row[column] for row in self._rows]
+        if not set(map(type, values)) <= _DIGEST_TYPES:
+            raise self._database.damaged(TypeError("a digest is no bytes"))
+        return values
+
+    def key(self, place: int) -> RowKey:
+        """The key of one of them."""
+        return RowKey(self._rows[place][0], self._rows[place][1])
 
 
 class VolumeCatalog:
@@ -175,6 +209,20 @@ class VolumeCatalog:
                 return
             digests = self._packer.digests
             yield [(RowKey(row[0], row[1]), digests(row[2:])) for row in rows]
+            last = RowKey(rows[-1][0], rows[-1][1])
+
+    def iterate_exact(self, batch: int = _ITERATE_AT_ONCE) -> Iterator[ExactRows]:
+        """The same files as of `iterate`, by their exact digests alone: several times as fast.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        last = RowKey(0, b"")
+        volume_id = self._volume_id or self._find_volume()
+        while rows := self._database.rows(
+            queries.DIGESTED_FILES, (last.directory_id, last.name, volume_id, last.directory_id, batch)
+        ):
+            yield ExactRows(rows, self._database)
             last = RowKey(rows[-1][0], rows[-1][1])
 
     @property

@@ -5,7 +5,7 @@ What an update removes needs no delta: files that matched are matched again at e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,11 +79,36 @@ class Delta:
         Needs a few MB of memory besides the batch, whatever its size and that of the delta.
         """
         found = np.zeros(len(batch), dtype=np.bool_)
+        self._touch_exact(lambda kind: [digests.exact.get(kind) for digests in batch], found)
+        for kind, near in self.perceptual.items():
+            self._touch_near(batch, kind, near, found)
+        positions: list[int] = np.flatnonzero(found).tolist()
+        return positions
+
+    @property
+    def exact_only(self) -> bool:
+        """All that is new are exact values, so that `touched_exact` tells all."""
+        return not any(self.perceptual.values())
+
+    def touched_exact(self, count: int, values: Callable[[str], Sequence[bytes | None]]) -> list[int]:
+        """As `touched`, by exact digests alone.
+
+        Args:
+            count: number of files.
+            values: gives their digests of a kind, None where one has none.
+        """
+        found = np.zeros(count, dtype=np.bool_)
+        self._touch_exact(values, found)
+        positions: list[int] = np.flatnonzero(found).tolist()
+        return positions
+
+    def _touch_exact(self, values_of: Callable[[str], Sequence[bytes | None]], found: _Mask) -> None:
         for kind, parts in self.exact.items():
-            at = [i for i, digests in enumerate(batch) if kind in digests.exact]
+            all_values = values_of(kind)
+            at = [i for i, value in enumerate(all_values) if value is not None]
             if not at:
                 continue
-            values = _joined(kind, [batch[i].exact[kind] for i in at])
+            values = _joined(kind, [value for value in all_values if value is not None])
             size = len(values) // len(at)
             for key in {part.key for part in parts}:
                 keyed = values if key is None else key.digests(kind, values, size)
@@ -91,10 +116,6 @@ class Delta:
                 for part in parts:
                     if part.key == key:
                         found[at] |= contained(keys, part.values)
-        for kind, near in self.perceptual.items():
-            self._touch_near(batch, kind, near, found)
-        positions: list[int] = np.flatnonzero(found).tolist()
-        return positions
 
     def _touch_near(self, batch: Sequence[Digests], kind: str, parts: Sequence[_Near], found: _Mask) -> None:
         threshold = self.thresholds[kind]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -16,7 +16,12 @@ from scanner.model.ports import Matcher
 class Touched(Protocol):
     """What is new in the lists: tells which of some digests it may concern."""
 
+    @property
+    def exact_only(self) -> bool: ...
+
     def touched(self, batch: Sequence[Digests]) -> list[int]: ...
+
+    def touched_exact(self, count: int, values: Callable[[str], Sequence[bytes | None]]) -> list[int]: ...
 
 
 def listed_rows(
@@ -28,6 +33,13 @@ def listed_rows(
         news: only these entries are new since the rows were last matched; None compares each row with
             the whole index.
     """
+    if news is not None and news.exact_only:
+        for rows in catalog.iterate_exact():
+            if stop.is_set():
+                return
+            if keys := [rows.key(i) for i in news.touched_exact(len(rows), rows.values)]:
+                yield keys
+        return
     for batch in catalog.iterate():
         if stop.is_set():
             return

@@ -171,6 +171,23 @@ def test_iterate_gives_each_file_with_digests_once_whatever_the_batch(web: Volum
         assert found == [(name, PICTURE) for name in [*names, b"last"]]
 
 
+def test_exact_digests_alone_are_those_of_the_whole_rows(web: VolumeCatalog) -> None:
+    bare = Digests(1, "", {"sha512": b"z" * 64})
+    write(web, b"a", known(b"1"), known(b"2", digests=bare), known(b"text", FileState.NOT_MEDIA, NOT_HASHED))
+    write(web, b"b", known(b"3"))
+    whole = [(key, digests.exact) for part in web.iterate() for key, digests in part]
+    for batch in (1, 2, 100):
+        found = [
+            (rows.key(i), {kind: rows.values(kind)[i] for kind in digests})
+            for rows in web.iterate_exact(batch)
+            for i, digests in enumerate(
+                {kind for kind in ("md5", "sha1", "sha256", "sha512", "other") if rows.values(kind)[i]}
+                for i in range(len(rows))
+            )
+        ]
+        assert found == whole
+
+
 def test_rows_may_be_marked_while_they_are_gone_through(web: VolumeCatalog) -> None:
     write(web, b"a", *(known(b"%d" % n) for n in range(6)))
     for batch in web.iterate(2):

@@ -67,6 +67,17 @@ def test_only_what_is_new_in_a_list_touches_known_files(feed: Feeds) -> None:
     assert delta.touched(pictures(pdq(49), pdq(50), pdq(59, 31), pdq(59, 32), pdq(60))) == [1, 2]
 
 
+@pytest.mark.parametrize("key", [None, ListKey(bytes(range(32)))])
+def test_exact_digests_alone_touch_the_same_files(feed: Feeds, key: ListKey | None) -> None:
+    only = [Entry(tuple(pair for pair in entry(n).hashes if pair[0] == "sha1")) for n in range(20)]
+    delta = added([feed(only, key=key)], None, LIMITS)
+    batch = [*files(3, 30), *pictures(pdq(1)), *files(19)]
+    assert delta.exact_only
+    assert delta.touched(batch) == [0, 3]
+    assert delta.touched_exact(len(batch), lambda kind: [d.exact.get(kind) for d in batch]) == [0, 3]
+    assert not added([feed([entry(1)])], None, LIMITS).exact_only
+
+
 def test_a_list_that_only_lost_entries_needs_no_look_at_any_file(feed: Feeds) -> None:
     delta = added([feed([entry(1)])], [feed([entry(1), entry(2)])], LIMITS)
     assert delta.empty
