@@ -97,7 +97,8 @@ constraints: .venv-tools/installed
 	$(COMPILE) -o constraints.txt pyproject.toml
 	$(COMPILE) --extra dev -o constraints-dev.txt pyproject.toml
 	$(call listed,build-system.requires) | $(COMPILE) -o constraints-build.txt -
-	$(call listed,project.optional-dependencies.tools) | $(COMPILE) -o constraints-tools.txt -
+	@# One version of each package in all files, whichever asks for it.
+	$(call listed,project.optional-dependencies.tools) | $(COMPILE) -c constraints-dev.txt -o constraints-tools.txt -
 	$(call listed,project.optional-dependencies.fuzz) | $(COMPILE) -o constraints-fuzz.txt -
 	@for f in $(PINNED); do sed -i '1i # Every package this is built and tested with, by version and digest; no download address.\n# Made by `make constraints`; installed by `pip install --require-hashes -r FILE`.' $$f; done
 
