@@ -11,9 +11,8 @@ from pathlib import Path
 from scanner.app.formats import check_file_name
 from scanner.app.importing import Importer, opened_list
 from scanner.app.listkeys import ListKeys, stored_under
-from scanner.app.state import StateDirectory
 from scanner.config import FeedConfig
-from scanner.feeds import FeedStore, FetchRequest
+from scanner.feeds import FetchRequest
 from scanner.index import OpenFeed, Snapshot
 from scanner.model.errors import FeedRefusedError, StorageError
 from scanner.model.feeds import FeedTerms
@@ -23,10 +22,8 @@ from scanner.model.names import unused_name
 class AdhocLists:
     """Fetches, imports and opens them."""
 
-    def __init__(self, importer: Importer, state: StateDirectory, keys: ListKeys) -> None:
+    def __init__(self, importer: Importer, keys: ListKeys) -> None:
         self._importer = importer
-        self._state = state
-        self._store = FeedStore(state.adhoc_feeds)
         self._keys = keys
 
     async def open(self, text: str, taken: Sequence[str]) -> OpenFeed:
@@ -39,9 +36,9 @@ class AdhocLists:
         source = Path(text)
         check_file_name(source.name.split("?", 1)[0])
         if "://" in text:
-            staged = source = self._state.work / f"adhoc-{self._importer.ids.new()}"
+            staged = source = self._importer.work / f"adhoc-{self._importer.ids.new()}"
             request = FetchRequest(feed=text, url=text, now_ns=self._importer.now_ns())
-            await self._importer.processes.fetch(request, self._state.work, staged)
+            await self._importer.processes.fetch(request, self._importer.work, staged)
         name = unused_name(Path(text.split("?", 1)[0]).name.split(".", 1)[0] or "list", taken)
         try:
             snapshot = await self._snapshot(source)
@@ -55,7 +52,7 @@ class AdhocLists:
             return await self._opened(source, descriptor)
 
     async def _opened(self, source: Path, descriptor: int) -> Snapshot:
-        store = self._store
+        store = self._importer.store
         digest = await asyncio.to_thread(_file_digest, source, descriptor)
         store_name = f"adhoc-{digest[:32]}"
         feed = FeedConfig.model_construct(
@@ -76,7 +73,7 @@ class AdhocLists:
         )
         key = await asyncio.to_thread(self._keys.made)
         if not await asyncio.to_thread(stored_under, key, store.current(store_name)):
-            await self._importer.by_hand(feed, source, descriptor, store, self._state.work, key=key)
+            await self._importer.by_hand(feed, source, descriptor, key=key)
         path = store.current(store_name)
         if path is None:
             raise StorageError("an imported list is gone again", where=str(source))

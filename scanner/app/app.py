@@ -14,13 +14,14 @@ from pathlib import Path
 from scanner import config as configuration
 from scanner.app import unhashed
 from scanner.app.alone import only_one
+from scanner.app.attempts import refusals_of
 from scanner.app.becoming import become_feeds_owner, become_owner_of
 from scanner.app.checking import check_files, hash_text_as_digests
 from scanner.app.exchanging import check_exchanges
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.formats import check_formats
 from scanner.app.importing import FeedChange
-from scanner.app.lists import ListKeeper, Lists, refusals_of
+from scanner.app.lists import ListKeeper, Lists
 from scanner.app.pools import worker_pool
 from scanner.app.publishing import Publisher
 from scanner.app.recovering import recover_steps
@@ -32,6 +33,7 @@ from scanner.app.state import (
     default_state_directory,
     sweep,
 )
+from scanner.app.syncing import FeedSync
 from scanner.app.threads import in_thread
 from scanner.app.tools import Tools
 from scanner.app.vaults import vault_for
@@ -80,8 +82,9 @@ class App:
         self.in_hand = InHand()  # cases that a thread of this process works on
         self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become
-        self.keeper = ListKeeper(config, state, self.clock, self.ids, self._actor)
+        self.keeper = ListKeeper(config, state, self.clock, self.ids)
         self.keeper.on_suppressed = self._count_suppressed
+        self.syncing = FeedSync(config, state, self.clock, self.ids, self.keeper, self._actor)
 
     @classmethod
     def from_files(cls, config_path: Path | None, state_dir: Path | None) -> App:
@@ -359,16 +362,16 @@ class App:
 
     def publisher(self) -> Publisher:
         """What publishes lists."""
-        return Publisher(self.keeper, self.state, self.clock, self.ids)
+        return Publisher(self.syncing, self.state, self.clock, self.ids)
 
     async def sync_feed(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
-        """Sync one feed and count how that went; `accept` and `wait` as in ListKeeper.sync.
+        """Sync one feed and count how that went; `accept` and `wait` as in FeedSync.sync.
 
         Raises:
             FeedError: the publisher's side failed.
         """
         try:
-            change = await self.keeper.sync(name, accept=accept, wait=wait)
+            change = await self.syncing.sync(name, accept=accept, wait=wait)
         except FeedError as e:
             self.metrics.feed_synced(name, "failed")
             for reason in refusals_of(e):

@@ -63,6 +63,7 @@ class Importer:
     """Builds indexes of lists in a store.
 
     Args:
+        work: where they are built.
         guarding: looks at each list before it is used; None: whoever names a list knows it.
         actor: who decides, on record where a list is taken in spite of the guard.
     """
@@ -72,6 +73,8 @@ class Importer:
         config: Config,
         clock: Clock,
         ids: Ids,
+        store: FeedStore,
+        work: Path,
         *,
         guarding: Guarding | None = None,
         actor: str = "",
@@ -79,6 +82,8 @@ class Importer:
         self._config = config
         self._clock = clock
         self.ids = ids
+        self.store = store
+        self.work = work
         self._guarding = guarding
         self._actor = actor
 
@@ -98,8 +103,6 @@ class Importer:
         feed: FeedConfig,
         source: Path,
         descriptor: int,
-        store: FeedStore,
-        work: Path,
         *,
         key: ListKey,
         accept: bool = False,
@@ -107,9 +110,9 @@ class Importer:
     ) -> FeedChange:
         """Import a list that was not fetched; see `build`."""
         now = self._clock.now_ns()
-        built = await self.build(feed, source, descriptor, store, work, key=key, accept=accept, trust=trust)
+        built = await self.build(feed, source, descriptor, key=key, accept=accept, trust=trust)
         await asyncio.to_thread(
-            store.record_success,
+            self.store.record_success,
             feed.name, now, etag="", last_modified="", source_sha256=built.answer.sha256,
             format=built.answer.format, counts=built.answer.list_counts(),
             guard=built.guard, accepted=built.accepted,
@@ -121,8 +124,6 @@ class Importer:
         feed: FeedConfig,
         source: Path,
         descriptor: int,
-        store: FeedStore,
-        work: Path,
         *,
         key: ListKey,
         accept: bool = False,
@@ -145,7 +146,7 @@ class Importer:
             StorageError: the snapshot can't be written.
         """
         made = self.candidate(
-            feed, source, descriptor, store, work, key=key, accept=accept, memory=memory, partial=partial
+            feed, source, descriptor, key=key, accept=accept, memory=memory, partial=partial
         )
         async with made as candidate:
             judged = candidate.judged
@@ -154,7 +155,7 @@ class Importer:
                 if not accept:
                     raise FeedGuardError(feed.name, judged.findings)
                 accepted = self._accept(feed.name, judged)
-            await asyncio.to_thread(store.promote, feed.name, candidate.path, trust)
+            await asyncio.to_thread(self.store.promote, feed.name, candidate.path, trust)
         guard = {} if judged is None else dict(judged.figures.benign)
         if guard:
             log.warning("feed_benign_entries", feed=feed.name, **guard)
@@ -166,8 +167,6 @@ class Importer:
         feed: FeedConfig,
         source: Path,
         descriptor: int,
-        store: FeedStore,
-        work: Path,
         *,
         key: ListKey,
         accept: bool = False,
@@ -175,7 +174,7 @@ class Importer:
         partial: bool = False,
     ) -> AsyncIterator[Candidate]:
         """Build a snapshot from a list and look at it, and no more; arguments and errors as of `build`."""
-        target = work / f"{feed.name}-{self.ids.new()}.index"
+        target = self.work / f"{feed.name}-{self.ids.new()}.index"
         # Where everything is to be accepted, the guard counts what is malformed, and that is on record.
         order = replace(
             self.order(feed, source),
@@ -186,8 +185,8 @@ class Importer:
             identities=await _identities(feed),
         )
         try:
-            with _opened_base(store.current(feed.name) if partial else None) as base:
-                answer = await self.processes.build(replace(order, base=base), descriptor, work, target)
+            with _opened_base(self.store.current(feed.name) if partial else None) as base:
+                answer = await self.processes.build(replace(order, base=base), descriptor, self.work, target)
             # A candidate is opened and checked before it takes the place of the last good list.
             snapshot = await asyncio.to_thread(_opened_candidate, target, feed.name, key)
             try:

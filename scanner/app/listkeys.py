@@ -11,6 +11,7 @@ from pathlib import Path
 from scanner.config.reading import read_regular
 from scanner.index import KEY_SIZE, ListKey, Snapshot
 from scanner.model.errors import ConfigError, SnapshotError, StorageError
+from scanner.system.durable import sync_path, write_new
 
 NAME = "lists.key"
 _LARGEST = 1024  # bytes read: 64 digits, and white space somebody may have left
@@ -65,13 +66,13 @@ class ListKeys:
         new = self.path.with_name(f".{NAME}.{secrets.token_hex(8)}.new")
         try:
             try:
-                _write(new, secrets.token_bytes(KEY_SIZE))
+                write_new(new, secrets.token_bytes(KEY_SIZE))
                 # A link does not replace what another process has made meanwhile.
                 with suppress(FileExistsError):
                     os.link(new, self.path, follow_symlinks=False)
             finally:
                 new.unlink(missing_ok=True)
-            _sync(self._directory)
+            sync_path(self._directory)
         except OSError as e:
             raise self._unusable(f"it can't be made ({e.strerror})") from e
         made = self.read()
@@ -115,21 +116,3 @@ def stored_under(key: ListKey | None, snapshot: Path | None) -> bool:
         return Snapshot.peek(snapshot).key == key.id
     except SnapshotError:
         return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        if os.write(fd, data) != len(data):
-            raise OSError(None, "it was written in part")
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -12,8 +12,8 @@ from pathlib import Path
 import structlog
 
 from scanner.app.importing import opened_list
-from scanner.app.lists import ListKeeper
 from scanner.app.state import StateDirectory
+from scanner.app.syncing import FeedSync
 from scanner.config import FeedConfig
 from scanner.feeds.times import told_ns
 from scanner.feeds.tree.notification import Notification
@@ -46,9 +46,9 @@ class Publisher:
     What is published is in the clear; the lists in use are not, so the list is fetched for it anew.
     """
 
-    def __init__(self, keeper: ListKeeper, state: StateDirectory, clock: Clock, ids: Ids) -> None:
-        self._keeper = keeper
-        self._importer = keeper.importer
+    def __init__(self, syncing: FeedSync, state: StateDirectory, clock: Clock, ids: Ids) -> None:
+        self._requests = syncing.requests
+        self._importer = syncing.importer
         self._state = state
         self._clock = clock
         self._ids = ids
@@ -64,7 +64,7 @@ class Publisher:
         """
         staged = self._state.work / f"publish-{self._ids.new()}"
         try:
-            await self._importer.processes.fetch(self._keeper.request(feed), self._state.work, staged)
+            await self._importer.processes.fetch(self._requests.first(feed), self._state.work, staged)
             with opened_list(staged) as descriptor:
                 where = Path(f"feed {feed.name}")
                 named = feed.model_copy(update={"name": name or feed.name})

@@ -105,7 +105,7 @@ async def rehearse(app: App, name: str) -> Rehearsal:
     Raises:
         FeedError: the publisher's side failed, or the list can't be read at all.
     """
-    async with app.keeper.rehearsed(name) as candidate:
+    async with app.syncing.rehearsed(name) as candidate:
         if candidate is None:
             entries = app.keeper.entries(name)
             return Rehearsal(name, NOT_MODIFIED, before=entries, after=entries)
@@ -115,12 +115,12 @@ async def rehearse(app: App, name: str) -> Rehearsal:
 async def rehearse_file(
     app: App, feed: FeedConfig, source: Path, descriptor: int, signature: bytes = b""
 ) -> Rehearsal:
-    """Say what a list on this machine would change; arguments as of `ListKeeper.import_file`.
+    """Say what a list on this machine would change; arguments as of `HandImport.import_file`.
 
     Raises:
         FeedError: it can't be read at all.
     """
-    async with app.keeper.rehearsed_file(feed, source, descriptor, signature) as candidate:
+    async with app.syncing.by_hand.rehearsed(feed, source, descriptor, signature) as candidate:
         return await asyncio.to_thread(_look, app, feed, candidate)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
 from scanner.config.reading import read_regular
 from scanner.feeds.trust.signing import KeyPair, make_key_pair, read_secret_file
 from scanner.model.errors import ConfigError, StorageError
+from scanner.system.durable import write_new
 
 _LARGEST = 4096  # bytes; minisign's have some 300
 
@@ -45,10 +45,6 @@ def signing_key(path: Path, *, make: bool) -> KeyPair:
 
 def _write(path: Path, data: bytes, mode: int) -> None:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(path, data, mode)
     except OSError as e:
         raise StorageError(f"the key can't be written ({e.strerror})", where=str(path)) from e

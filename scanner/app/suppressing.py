@@ -8,10 +8,8 @@ state directory, with who, when, why and until when; the ledger keeps the decisi
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ from scanner.app.alone import only_one
 from scanner.config.units import Expected, parse_duration
 from scanner.index import Snapshot, entries_of_keys, entry_keys
 from scanner.model.errors import ConfigError, NotFoundError, StorageError
+from scanner.system.durable import replace_file
 
 _VERSION = 1  # of the form on disk
 _YEARS = 5
@@ -115,21 +114,8 @@ class Suppressions:
 
     def _write(self, items: Sequence[Suppression]) -> None:
         said = {"version": _VERSION, "suppressed": [asdict(s) for s in items]}
-        fresh = self._path.with_name(f"{self._path.name}.new")
         try:
-            with suppress(FileNotFoundError):
-                fresh.unlink()
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(json.dumps(said, indent=1).encode("ascii") + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            replace_file(self._path, json.dumps(said, indent=1).encode("ascii") + b"\n")
         except OSError as e:
             raise self._unusable(e.strerror or "it can't be written") from e
 

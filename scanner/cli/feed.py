@@ -227,7 +227,7 @@ def import_list(
             from scanner.app.rehearsing import rehearse_file
 
             return tell(asyncio.run(rehearse_file(app, feed, file, descriptor, signature)), as_json)
-        imported = app.keeper.import_file(
+        imported = app.syncing.by_hand.import_file(
             feed, file, descriptor, accept=accept, signature=signature, wait=_WAIT
         )
         change = asyncio.run(imported)
@@ -288,7 +288,7 @@ def reset_trust(context: Context, name: str) -> int:
     """Forget the serial and time of the last signed list of NAME, when its publisher has told you why."""
     app = context.app(as_owner=False)
     app.take_feeds_in_hand()
-    if not asyncio.run(app.keeper.reset_trust(name, wait=60.0)):
+    if not asyncio.run(app.syncing.reset_trust(name, wait=60.0)):
         click.echo(f"{name}: there is nothing to forget.", err=True)
         return 1
     click.echo(f"{name}: forgotten. The next list may have any serial and time; its signature is verified.")

@@ -14,11 +14,15 @@ def unhexed(texts: Sequence[str], size: int) -> bytes | None:
     """Values of `size` bytes in hexadecimal digits as bytes, one after another; None when one is odd."""
     if set(map(len, texts)) != {2 * size}:
         return None
-    try:
-        values = bytes.fromhex("".join(texts))
-    except ValueError:
+    return _unhexed("".join(texts), size * len(texts))
+
+
+def unhexed_apart(texts: Sequence[bytes], size: int) -> list[bytes] | None:
+    """As `unhexed`, of digits as bytes and with a value for each of them."""
+    if set(map(len, texts)) != {2 * size}:
         return None
-    return values if len(values) == size * len(texts) else None  # fromhex skips white space
+    whole = _unhexed(b"".join(texts).decode("latin-1"), size * len(texts))
+    return None if whole is None else [whole[n : n + size] for n in range(0, len(whole), size)]
 
 
 def admit_packed(kind: str, values: bytes, category: str, counts: ImportCounts) -> Packed | None:
@@ -64,6 +68,14 @@ def admit_rows(
         _add(counts.hashes, kind, len(categories))
     _add_categories(counts, Counter(categories))
     yield Rows(hashes, categories, ids)
+
+
+def _unhexed(digits: str, length: int) -> bytes | None:
+    try:
+        values = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return values if len(values) == length else None  # fromhex skips white space
 
 
 def _one_by_one(

@@ -8,47 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import ijson
 
 from scanner.feeds.checks import shown
+from scanner.feeds.json_events import BEGINS, CHUNK, ENDS, MAX_VALUE, Guarded, located
+from scanner.feeds.layers import Readable
 from scanner.model.errors import FeedFormatError
 
-_CHUNK = 64 * 1024  # bytes given to the JSON parser at once: it answers with all their events in memory
-# Bytes without a single JSON event: one value this long is no list, and the parser holds it whole.
-MAX_VALUE = 16 * 1024 * 1024
 MAX_DEPTH = 100  # levels; real documents have some ten
 _MAX_WORDS = 100  # elements of a list of plain values that are kept: labels and the like
-
-_BEGINS = frozenset({"start_map", "start_array"})
-_ENDS = frozenset({"end_map", "end_array"})
 
 ANY = "*"
 """In a path: an element of a list."""
 
 Path = tuple[str, ...]
 Record = dict[str, Any]
-
-
-class _Readable(Protocol):
-    def read(self, size: int = ..., /) -> bytes: ...
-
-
-class _Guarded:
-    """A stream that ends when the parser swallows too much without an answer."""
-
-    def __init__(self, stream: _Readable, limit: int) -> None:
-        self._stream = stream
-        self._limit = limit
-        self.silent = 0
-
-    def read(self, size: int = -1) -> bytes:
-        if self.silent > self._limit:
-            raise FeedFormatError(f"a single value of more than {self._limit} bytes")
-        piece = self._stream.read(size)
-        self.silent += len(piece)
-        return piece
 
 
 @dataclass(slots=True)
@@ -96,7 +72,7 @@ class Shallow:
         self._below = 0  # levels open below what is passed over
         self._words: list[Any] | None = None  # a list of plain values that is wanted
 
-    def read(self, stream: _Readable) -> Iterator[tuple[Path, list[Record]]]:
+    def read(self, stream: Readable) -> Iterator[tuple[Path, list[Record]]]:
         """Each wanted object when it ends: its path, and the wanted objects that are open, itself the last.
 
         An element of a wanted list that is no object comes as an empty record. What is outside may not have
@@ -105,17 +81,17 @@ class Shallow:
         Raises:
             FeedFormatError: it is no JSON, cut short, too deep, or has a value that is too large.
         """
-        guarded = _Guarded(stream, self._max_value)
-        try:
-            for event, value in ijson.basic_parse(guarded, buf_size=_CHUNK, use_float=True):
+        guarded = Guarded(stream, self._max_value)
+        with located(lambda: self.where):
+            for event, value in ijson.basic_parse(guarded, buf_size=CHUNK, use_float=True):
                 guarded.silent = 0
                 if self._below:
                     self._passing(event, value)
                 elif event == "map_key":
                     self._open[-1].key = value
-                elif event in _BEGINS:
+                elif event in BEGINS:
                     self._begin(event == "start_array")
-                elif event in _ENDS:
+                elif event in ENDS:
                     if self._open[-1].record is not None:
                         yield self._open[-1].path, self._records()
                     self._open.pop()
@@ -123,14 +99,6 @@ class Shallow:
                     path = self._plain(value)
                     if path is not None:
                         yield path, [*self._records(), {}]
-        except (ijson.JSONError, UnicodeDecodeError) as e:  # their own texts quote the list
-            raise FeedFormatError(
-                "here the JSON is cut short or broken",
-                where=self.where,
-                remedy="Fetch the list again; if it stays so, tell the publisher",
-            ) from e
-        except FeedFormatError as e:
-            raise FeedFormatError(e.what, where=e.where or self.where, remedy=e.remedy) from e
 
     @property
     def where(self) -> str:
@@ -188,11 +156,11 @@ class Shallow:
         return None
 
     def _passing(self, event: str, value: Any) -> None:
-        if event in _BEGINS:
+        if event in BEGINS:
             self._below += 1
             if self._below > MAX_DEPTH:
                 raise FeedFormatError(f"nested deeper than {MAX_DEPTH} levels")
-        elif event in _ENDS:
+        elif event in ENDS:
             self._below -= 1
             if not self._below:
                 self._words = None

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scanner.feeds.trust.remembered import accepted_from
+from scanner.feeds.versioned import versioned
 
 VERSION = 1  # of the form on disk
 _MAX_ERROR = 1000  # characters kept of an error
@@ -84,12 +85,7 @@ def from_json(name: str, data: bytes) -> FeedState:
     Raises:
         ValueError: it is damaged, or of another version.
     """
-    try:
-        found = json.loads(data)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise ValueError(f"expected version {VERSION}")
+    found = versioned(data, VERSION)
     values = {}
     for key, default in asdict(FeedState(name)).items():
         value = found.get(key, default)

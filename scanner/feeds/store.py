@@ -19,8 +19,9 @@ from typing import Any
 from scanner.feeds.staging import storage_errors
 from scanner.feeds.state import SNAPSHOT_NAME, FeedState, from_json, shortened, to_json
 from scanner.feeds.trust.rules import Accepted
-from scanner.feeds.trusted import TrustFiles, replace_file, sync_path
+from scanner.feeds.trusted import TrustFiles
 from scanner.model.errors import BusyError, ConfigError, NotFoundError, StorageError
+from scanner.system.durable import replace_file, sync_path
 from scanner.system.locking import FileLock, LockHeld
 
 # The name becomes a directory: no separator, no leading dot, 64 characters.

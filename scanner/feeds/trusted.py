@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from scanner.feeds.staging import storage_errors
 from scanner.feeds.trust.remembered import MAX_FILE, from_file, to_file
 from scanner.feeds.trust.rules import Accepted
+from scanner.system.durable import replace_file
 
 _LIST, _SIGNATURE, _ABOUT = "refused-list", "refused-signature", "refused.json"
 
@@ -74,7 +74,7 @@ class TrustFiles:
 
     def remember(self, accepted: Accepted | None, snapshot: str) -> None:
         """Compare the next list with this; None: with nothing, which is remembered as well."""
-        replace_file(self._directory / "trust.json", to_file(accepted, snapshot))
+        _replace(self._directory / "trust.json", to_file(accepted, snapshot))
 
     def keep_refused(self, staged: Path | None, signature: bytes, about: Mapping[str, Any]) -> None:
         """Keep a list that was not believed in place of the one before.
@@ -87,8 +87,8 @@ class TrustFiles:
         with storage_errors(self._directory):
             if staged is not None and staged.exists():
                 staged.replace(self._directory / _LIST)
-        replace_file(self._directory / _SIGNATURE, signature)
-        replace_file(self._directory / _ABOUT, json.dumps(about, indent=1).encode() + b"\n")
+        _replace(self._directory / _SIGNATURE, signature)
+        _replace(self._directory / _ABOUT, json.dumps(about, indent=1).encode() + b"\n")
 
     def drop_refused(self) -> None:
         """Delete what was kept of a refused list."""
@@ -97,29 +97,6 @@ class TrustFiles:
                 (self._directory / name).unlink(missing_ok=True)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put a file in place of an old one, durably and in one step, mode 0600.
-
-    Raises:
-        StorageError: it can't be written.
-    """
-    new = path.with_name(f"{path.name}.new")
+def _replace(path: Path, data: bytes) -> None:
     with storage_errors(path):
-        with suppress(FileNotFoundError):
-            new.unlink()
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
-        sync_path(path.parent)
-
-
-def sync_path(path: Path) -> None:
-    """Have a file's or directory's state on disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        replace_file(path, data)

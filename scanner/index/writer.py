@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scanner.index import layout
 from scanner.model.errors import StorageError
+from scanner.system.durable import sync_path
 
 Chunk = bytes | bytearray | memoryview
 
@@ -56,7 +57,7 @@ def write_snapshot(path: Path, parts: Sequence[Part], *, durable: bool = True) -
         finally:
             os.close(fd)
         if durable:
-            _sync_directory(path.parent)
+            sync_path(path.parent)
     except OSError as e:
         raise StorageError(
             f"an index snapshot can't be written: {e.strerror or e}",
@@ -86,11 +87,3 @@ def _write(fd: int, parts: Sequence[Part]) -> tuple[bytes, int]:
         f.seek(0)
         f.write(layout.pack_header(total, checksum))
     return checksum, total
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,4 +1,4 @@
-"""Starting the confined processes that fetch and read lists, and believing them no more than needed.
+"""What the confined processes that fetch and read lists are told to do, and how far they are believed.
 
 One process for each fetch and one for each import, each in a folder of its own: who meets the network parses
 nothing, and who parses meets no network. A process that dies, hangs, floods its pipe, answers nonsense or
@@ -8,27 +8,24 @@ leaves something odd is a FeedProcessError: that feed fails, and its last good l
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from scanner.feeds import Fetched, FetchRequest, FormatOptions
 from scanner.feeds.addresses import masked
-from scanner.model.errors import ConfigError, FeedError, FeedProcessError, StorageError
+from scanner.model.errors import ConfigError, FeedError, FeedProcessError
 from scanner.model.hashes import HashKind
-from scanner.model.names import display
 from scanner.model.ports import Ids
 from scanner.pipeline import feed_answers, verify_process
-from scanner.pipeline.feed_answers import MAX_ANSWER, ImportAnswer, Nonsense
-from scanner.pipeline.feed_confinement import Confinement
+from scanner.pipeline.feed_answers import ImportAnswer, Nonsense
+from scanner.pipeline.feed_running import Job, run
 from scanner.pipeline.feed_workplace import Workplace
 
 T = TypeVar("T")
@@ -41,18 +38,6 @@ _VERIFY_FILES = 1 << 20
 _INDEX_BY_LIST = 4
 _LINES_BY_LIST = 8  # a line of 32 digits makes one of 100 bytes
 _INDEX_SLACK = 64 << 20  # and what every index has, however short
-_READ = 64 << 10  # bytes read of an answer at a time
-_TAIL = 300  # characters of what a process said last
-_PIPE = 1 << 16  # bytes a pipe holds
-
-# Of our environment only this. Proxies and certificates are the fetching process's business; the rest keeps
-# numpy and the C library from starting threads and heaps that count as address space.
-_PASSED_ON = ("PATH", "LANG", "TZ")
-_PASSED_TO_FETCH = (
-    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-)
-_SET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +118,8 @@ class FeedProcesses:
         # A list of the command line has no name but its address, which may hold secrets.
         where = masked(request.url) if "://" in request.feed else f"feed {request.feed}"
         with _told_where(where), self._place(work) as place:
-            raw = await self._run(
-                "scanner.pipeline.fetch_process", order, place, _FETCH_MEMORY, request.max_bytes
-            )
+            job = Job("fetch_process", order, _FETCH_MEMORY, request.max_bytes)
+            _, raw = await self._ended(job, place)
             answer = _checked(feed_answers.fetched, raw)
             if answer.not_modified:
                 if not (request.etag or request.last_modified or request.exchange):
@@ -210,9 +194,7 @@ class FeedProcesses:
         told = {**asdict(order), "descriptor": descriptor}
         passed = (descriptor,) if order.base is None else (descriptor, order.base)
         with _told_where(order.source), self._place(work) as place:
-            raw = await self._run(
-                f"scanner.pipeline.{module}", told, place, self._limits.memory, limit, passed
-            )
+            _, raw = await self._ended(Job(module, told, self._limits.memory, limit, passed), place)
             answer = _checked(partial(feed_answers.imported, partial=order.partial), raw)
             await asyncio.to_thread(place.take, left, target, limit)
         return answer
@@ -239,9 +221,9 @@ class FeedProcesses:
             place.put(verify_process.KEYS, keys)
             try:
                 return await self._ended(
-                    "scanner.pipeline.verify_process",
-                    order, place, _VERIFY_MEMORY, _VERIFY_FILES, (descriptor,), (0, 1, 2),
-                )  # fmt: skip
+                    Job("verify_process", order, _VERIFY_MEMORY, _VERIFY_FILES, (descriptor,), (0, 1, 2)),
+                    place,
+                )
             finally:
                 os.lseek(descriptor, 0, os.SEEK_SET)
 
@@ -252,71 +234,8 @@ class FeedProcesses:
     def _other_user(self) -> tuple[int, int] | None:
         return self._limits.user if os.geteuid() == 0 else None
 
-    async def _run(
-        self,
-        module: str,
-        order: Mapping[str, Any],
-        place: Workplace,
-        memory: int,
-        file_size: int,
-        descriptors: Sequence[int] = (),
-    ) -> bytes:
-        """The raw answer of a process that ended as it should."""
-        return (await self._ended(module, order, place, memory, file_size, descriptors))[1]
-
-    async def _ended(
-        self,
-        module: str,
-        order: Mapping[str, Any],
-        place: Workplace,
-        memory: int,
-        file_size: int,
-        descriptors: Sequence[int] = (),
-        codes: Collection[int] = (0,),
-    ) -> tuple[int, bytes]:
-        """What a process ended with, which is one of `codes`, and its raw answer."""
-        confinement = Confinement(
-            os.getpid(), self._other_user, memory, int(self._limits.seconds) + 1, file_size
-        )
-        message = json.dumps({**order, "confinement": asdict(confinement)}).encode()
-        # Not blocking: a process that talks too much goes unheard, and is read once, at its end.
-        errors, stderr = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._python, "-m", module,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=stderr,
-                    cwd=place.path,
-                    env=_environment(fetch=not descriptors),
-                    pass_fds=descriptors,
-                    start_new_session=True,
-                )  # fmt: skip
-            except OSError as e:
-                raise StorageError(
-                    f"the process that works on lists can't be started ({e.strerror})",
-                    where=self._python[0],
-                    remedy="Check that this user may run it, and how many processes it may have",
-                ) from e
-            finally:
-                os.close(stderr)
-            try:
-                async with asyncio.timeout(self._limits.seconds):
-                    answer = await _conversation(process, message)
-            except TimeoutError as e:
-                raise FeedProcessError(
-                    f"it took longer than {self._limits.seconds:.0f} s",
-                    remedy="The last good list stays in use. If it is that large, raise sync.time_limit",
-                ) from e
-            finally:
-                await _end(process)
-            code = process.returncode or 0
-            if code not in codes:
-                raise _died(code, _last_words(errors))
-            return code, answer
-        finally:
-            os.close(errors)
+    async def _ended(self, job: Job, place: Workplace) -> tuple[int, bytes]:
+        return await run(job, place, self._python, self._other_user, self._limits.seconds)
 
 
 def _gpgv() -> str:
@@ -324,29 +243,6 @@ def _gpgv() -> str:
     if found is None:
         raise ConfigError("signature.kind: openpgp needs the program gpgv", remedy="apt install gpgv")
     return os.path.realpath(found)
-
-
-async def _conversation(process: asyncio.subprocess.Process, message: bytes) -> bytes:
-    assert process.stdin is not None and process.stdout is not None
-    with suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(message)
-        await process.stdin.drain()
-    process.stdin.close()
-    answer = bytearray()
-    while data := await process.stdout.read(_READ):
-        answer += data
-        if len(answer) > MAX_ANSWER:
-            raise FeedProcessError(f"the process answers more than {MAX_ANSWER} bytes")
-    await process.wait()
-    return bytes(answer)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what still runs of it, and wait."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # the leader is not reaped, so the number is still its own
-    await process.wait()
 
 
 def _checked(parse: Callable[[bytes], T], raw: bytes) -> T:
@@ -367,28 +263,3 @@ def _told_where(where: str) -> Iterator[None]:
     except FeedError as e:
         e.where = e.where or where
         raise
-
-
-def _died(status: int, said: str) -> FeedProcessError:
-    how = f"ended with status {status}"
-    if status < 0:
-        with suppress(ValueError):
-            how = f"was ended by {signal.Signals(-status).name}"
-    text = f"the process that works on the list {how}"
-    return FeedProcessError(
-        f"{text}; it said last: {said}" if said else text,
-        remedy="The last good list stays in use; ask the publisher whether the list is as it should be",
-    )
-
-
-def _last_words(errors: int) -> str:
-    try:
-        said = os.read(errors, _PIPE)
-    except BlockingIOError:
-        return ""
-    return display(said.strip().replace(b"\n", b" | "))[-_TAIL:]
-
-
-def _environment(*, fetch: bool) -> dict[str, str]:
-    names = (*_PASSED_ON, *(_PASSED_TO_FETCH if fetch else ()))
-    return {**{name: os.environ[name] for name in names if name in os.environ}, **_SET}

@@ -13,9 +13,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from scanner.feeds import FormatOptions, import_list
+from scanner.feeds import FormatOptions, ImportResult, import_list
 from scanner.feeds.decrypting import load_age
-from scanner.index import ListKey, Snapshot, SnapshotBuilder
+from scanner.index import ListKey, Origin, Snapshot, SnapshotBuilder, SnapshotInfo
 from scanner.model.hashes import KINDS, HashKind
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_answers import ListFigures
@@ -55,11 +55,7 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
     for kind in order["kinds"]:
         KINDS.plug_in(HashKind(**kind))
     key = ListKey.parse(order["key"].encode())
-    base = order["base"]
-    if base is not None:
-        # Verified as at every opening: changes must not make a damaged list look whole.
-        base = Snapshot.open(Path(f"the list in use of feed {order['feed']}"), key=key, descriptor=base)
-    builder = SnapshotBuilder(key=key, base=base, scratch=target.parent)
+    builder = SnapshotBuilder(key=key, base=_base(order, key), scratch=target.parent)
     result = import_list(
         Path(order["source"]),
         order["format"],
@@ -72,21 +68,40 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         polarity=order["polarity"],
         identities=order["identities"],
     )
+    # Whoever takes it out of here syncs the copy.
+    info = builder.finish(target, durable=False, meta=_meta(order, result))
+    return {
+        "format": result.format,
+        "sha256": result.sha256,
+        "counts": asdict(result.counts),
+        "list": asdict(_figures(info)),
+    }
+
+
+def _base(order: dict[str, Any], key: ListKey) -> Snapshot | None:
+    """The list in use, where it is to be changed. It is verified as at every opening: changes must not make a
+    damaged list look whole."""
+    if order["base"] is None:
+        return None
+    name = Path(f"the list in use of feed {order['feed']}")
+    return Snapshot.open(name, key=key, descriptor=order["base"])
+
+
+def _meta(order: dict[str, Any], result: ImportResult) -> Origin:
     defaults = result.default_categories
-    info = builder.finish(
-        target,
-        durable=False,  # whoever takes it out of here syncs the copy
-        meta={
-            "feed": order["feed"],
-            "format": result.format,
-            "built_ns": order["now_ns"],
-            "source_sha256": result.sha256,
-            "default_categories": sorted(defaults) if defaults is not None else None,
-            "counts": asdict(result.counts),
-            "memory": order["memory"],
-        },
-    )
-    figures = ListFigures(
+    return {
+        "feed": order["feed"],
+        "format": result.format,
+        "built_ns": order["now_ns"],
+        "source_sha256": result.sha256,
+        "default_categories": sorted(defaults) if defaults is not None else None,
+        "counts": asdict(result.counts),
+        "memory": order["memory"],
+    }
+
+
+def _figures(info: SnapshotInfo) -> ListFigures:
+    return ListFigures(
         info.entries,
         info.hashes,
         info.categories,
@@ -96,12 +111,6 @@ def write_index(order: dict[str, Any], target: Path) -> dict[str, Any]:
         info.records.unknown,
         info.records.outdated,
     )
-    return {
-        "format": result.format,
-        "sha256": result.sha256,
-        "counts": asdict(result.counts),
-        "list": asdict(figures),
-    }
 
 
 def load_codecs(order: dict[str, Any]) -> None:

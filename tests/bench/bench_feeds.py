@@ -163,15 +163,14 @@ def whole(count: int, path: Path, key: str) -> dict[str, float]:
     (new,) = _values(3, CHANGES)
     source.write_text("".join(f"{new[i : i + SIZE].hex()}\n" for i in range(0, len(new), SIZE)))
     feed = FeedConfig(name="bench", url=f"file://{source}", format="plain")
-    importer = Importer(Config(), SystemClock(), ids)
+    importer = Importer(Config(), SystemClock(), ids, store, work)
     start, loaded = _now()
     with opened_list(source) as descriptor:
-        answer = asyncio.run(
-            importer.build(
-                feed, source, descriptor, store, work, key=ListKey(bytes.fromhex(key)), partial=True
-            )
+        built = asyncio.run(
+            importer.build(feed, source, descriptor, key=ListKey(bytes.fromhex(key)), partial=True)
         )
     wall = time.perf_counter() - start
+    answer = built.answer
     if (answer.list.entries, answer.list.added) != (count + CHANGES, CHANGES):
         raise RuntimeError(f"the changes were not made: {answer.list}")
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -19,6 +19,7 @@ from simulators.publisher import Publisher, serving
 from scanner.app import App, importing
 from scanner.app.state import StateDirectory
 from scanner.config import Config
+from scanner.index import Snapshot
 from scanner.model.errors import FeedError, FeedTransportError
 from scanner.pipeline.feed_processes import FeedProcesses
 
@@ -110,7 +111,10 @@ class Site:
         self.publisher.answers = [answer(n, lines) for n, lines in enumerate(pages)]
 
     def memory(self) -> Any:
-        return json.loads(self.app.keeper._told(self.app.keeper.store.state("f")))
+        store = self.app.keeper.store
+        current = store.current("f")
+        assert current is not None
+        return json.loads(store.state("f").memory or Snapshot.peek(current).memory)
 
 
 @pytest.fixture

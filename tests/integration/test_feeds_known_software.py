@@ -38,7 +38,7 @@ async def test_a_database_is_read_in_the_folder_of_its_process_and_leaves_nothin
     assert app.keeper.store.state("known").format == "nsrl"
     source.write_bytes(rds3(2900))
     with opened_list(source) as descriptor:  # by hand, from wherever it is
-        change = await app.keeper.import_file(app.keeper.feed("known"), source, descriptor)
+        change = await app.syncing.by_hand.import_file(app.keeper.feed("known"), source, descriptor)
     assert change.entries == 2900
     source.write_bytes(rds3(2900)[:-4096])
     with pytest.raises(FeedFormatError, match="cut short"):

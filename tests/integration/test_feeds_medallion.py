@@ -15,7 +15,7 @@ import pytest
 from scanner.app import App
 from scanner.app.state import StateDirectory
 from scanner.config import Config, FeedConfig
-from scanner.feeds.timestamps import SECOND, rfc3339
+from scanner.feeds.times import SECOND, rfc3339
 from scanner.model.errors import FeedTransportError
 from tests.simulators.taxii import COLLECTION, indicator
 

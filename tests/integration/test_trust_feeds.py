@@ -191,9 +191,9 @@ async def test_an_old_list_is_taken_again_only_when_the_operator_says_so(host: H
     host.publish(list_of("b", "c"), serial=6)
     await host.refused(RollbackError)
     with capture_logs() as logs:
-        assert await host.app.keeper.reset_trust("police")
+        assert await host.app.syncing.reset_trust("police")
     assert [e["event"] for e in logs] == ["feed_trust_reset"]
-    assert not await host.app.keeper.reset_trust("police")
+    assert not await host.app.syncing.reset_trust("police")
     host.publish(list_of("b", "planted"), serial=6, key=OTHER)
     await host.refused(WrongKeyError)
     host.publish(list_of("b", "c"), serial=6)
@@ -251,7 +251,7 @@ async def test_what_is_verified_is_what_is_read(host: Host, monkeypatch: pytest.
     host.publish(good)
     signature = Path(f"{host.list}.minisig").read_bytes()
     with opened_list(host.list) as descriptor:
-        await host.app.keeper.import_file(host.feed, host.list, descriptor, signature=signature)
+        await host.app.syncing.by_hand.import_file(host.feed, host.list, descriptor, signature=signature)
     assert host.list.read_bytes() == planted and host.loaded() == 2
     host.publish(list_of("c"), serial=2)
     await host.sync()

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scanner.feeds.exchanges import Reply
-from scanner.feeds.timestamps import SECOND, rfc3339, rfc3339_ns
+from scanner.feeds.times import SECOND, rfc3339, rfc3339_ns
 
 MEDIA_TYPE = "application/taxii+json;version=2.1"
 ROOT = "https://taxii.invalid/api1/"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
 from scanner.feeds.exchanges.base import (
     MAX_MEMORY,
@@ -28,7 +27,7 @@ from scanner.feeds.exchanges.taxii import TaxiiExchange
 from scanner.feeds.exchanges.threatexchange import ThreatExchangeExchange
 from scanner.feeds.exchanges.tree import TreeExchange
 from scanner.feeds.exchanges.tuf import TufExchange
-from scanner.model.errors import ConfigError
+from scanner.feeds.plugins import with_plugins
 
 __all__ = [
     "MAX_MEMORY",
@@ -70,23 +69,4 @@ def available_exchanges() -> Mapping[str, Exchange]:
     Raises:
         ConfigError: an installed package's protocol can't be loaded, or takes a name that is in use.
     """
-    found: dict[str, Exchange] = {e.name: e for e in _OURS}
-    for point in entry_points(group=GROUP):
-        try:
-            loaded = point.load()
-            added: Exchange = loaded() if isinstance(loaded, type) else loaded
-            name = added.name
-        except Exception as e:  # a package of somebody else's: anything may come out of it
-            raise ConfigError(
-                f"the protocol '{point.name}' can't be loaded ({type(e).__name__}: {e})",
-                where=f"entry point {point.value}",
-                remedy="Mend or remove the package that brings it",
-            ) from e
-        if name in found:
-            raise ConfigError(
-                f"the protocol '{name}' exists already",
-                where=f"entry point {point.value}",
-                remedy="Remove the package that brings it, or have it renamed",
-            )
-        found[name] = added
-    return found
+    return with_plugins({e.name: e for e in _OURS}, GROUP, "protocol")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 
 _PART = re.compile(r"([0-9]{1,6})([smhdw])")
 _DURATION = re.compile(r"([0-9]{1,6}[smhdw]){1,5}")

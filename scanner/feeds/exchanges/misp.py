@@ -25,7 +25,7 @@ from scanner.feeds.exchanges.misp_manifest import Named, read_manifest
 from scanner.feeds.formats.misp_attribute import time_of, uuid_of
 from scanner.feeds.pages import MAX_PAGE
 from scanner.feeds.shallow import Shallow
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 from scanner.model.errors import FeedFormatError, FeedTransportError
 
 _MANIFEST = "manifest.json"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.feeds.formats.misp_attribute import UUID, time_of
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 from scanner.model.errors import FeedFormatError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)

@@ -25,7 +25,7 @@ from scanner.feeds.exchanges.durations import duration_ns, must_be_whole
 from scanner.feeds.formats.misp_attribute import DIGESTS, NAMED, SAMPLE, time_of, uuid_of
 from scanner.feeds.pages import MAX_PAGE
 from scanner.feeds.shallow import ANY, Shallow
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 from scanner.model.errors import FeedFormatError, FeedTransportError
 
 _TYPES = sorted({*DIGESTS, *(NAMED + kind for kind in DIGESTS), SAMPLE})

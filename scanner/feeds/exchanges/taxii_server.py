@@ -15,7 +15,7 @@ from scanner.feeds.checks import shown
 from scanner.feeds.exchanges.base import Client, Reply
 from scanner.feeds.exchanges.durations import duration_ns
 from scanner.feeds.shallow import ANY, Shallow
-from scanner.feeds.timestamps import SECOND, rfc3339, rfc3339_ns
+from scanner.feeds.times import SECOND, rfc3339, rfc3339_ns
 from scanner.model.errors import FeedFormatError, FeedTransportError
 
 MEDIA_TYPE = "application/taxii+json;version=2.1"

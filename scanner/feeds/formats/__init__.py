@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 
 from scanner.feeds.formats.answers import AnswersFormat
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
@@ -27,7 +26,7 @@ from scanner.feeds.formats.tat import TatFormat
 from scanner.feeds.formats.threatexchange import ThreatExchangeFormat
 from scanner.feeds.formats.tree import TreeFormat
 from scanner.feeds.formats.vics import VicsFormat
-from scanner.model.errors import ConfigError
+from scanner.feeds.plugins import with_plugins
 
 __all__ = [
     "CsvFormat",
@@ -87,23 +86,4 @@ def available_formats() -> Mapping[str, FeedFormat]:
     Raises:
         ConfigError: an installed package's format can't be loaded, or takes a name that is in use.
     """
-    formats = dict(our_formats())
-    for point in entry_points(group=GROUP):
-        try:
-            loaded = point.load()
-            added: FeedFormat = loaded() if isinstance(loaded, type) else loaded
-            name = added.name
-        except Exception as e:  # a package of somebody else's: anything may come out of it
-            raise ConfigError(
-                f"the list format '{point.name}' can't be loaded ({type(e).__name__}: {e})",
-                where=f"entry point {point.value}",
-                remedy="Mend or remove the package that brings it",
-            ) from e
-        if name in formats:
-            raise ConfigError(
-                f"the list format '{name}' exists already",
-                where=f"entry point {point.value}",
-                remedy="Remove the package that brings it, or have it renamed",
-            )
-        formats[name] = added
-    return formats
+    return with_plugins(our_formats(), GROUP, "list format")

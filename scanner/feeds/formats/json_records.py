@@ -12,14 +12,12 @@ from typing import Any, BinaryIO
 import ijson
 
 from scanner.feeds.checks import MAX_TEXT
+from scanner.feeds.json_events import BEGINS, CHUNK, ENDS, Guarded, located
 from scanner.model.errors import FeedFormatError
 
-_CHUNK = 64 * 1024  # bytes given to the JSON parser at once
 # Bytes without a finished record: a ThreatExchange indicator with some hundred opinions has 100 KiB.
 _MAX_RECORD = 4 * 1024 * 1024
 _MAX_DEPTH = 32  # of a record, and of anything else; real ones have six levels
-_BEGINS = frozenset({"start_map", "start_array"})
-_ENDS = frozenset({"end_map", "end_array"})
 
 _Events = Iterator[tuple[str, Any]]
 
@@ -33,40 +31,17 @@ def records(stream: BinaryIO, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         FeedFormatError: the JSON is broken, cut short, too deep, or has no such list of objects.
     """
-    guarded = _Guarded(stream)
+    guarded = Guarded(stream, _MAX_RECORD, "more than {} bytes without the end of a record")
     place = _Place(key)
-    try:
-        events = iter(ijson.basic_parse(guarded, buf_size=_CHUNK, use_float=True))
+    with located(lambda: place.path):
+        events = iter(ijson.basic_parse(guarded, buf_size=CHUNK, use_float=True))
         for record in _document(events, place):
             guarded.silent = 0
             yield place.path, record
         for _ in events:  # there may be no more, and the parser says so
             pass
-    except (ijson.JSONError, UnicodeDecodeError) as e:  # their own texts quote the list
-        raise FeedFormatError(
-            "here the JSON is cut short or broken",
-            where=place.path,
-            remedy="Fetch the list again; if it stays so, tell the publisher",
-        ) from e
-    except FeedFormatError as e:
-        raise FeedFormatError(e.what, where=e.where or place.path, remedy=e.remedy) from e
     if place.at is None:
         raise FeedFormatError(f"expected a list `{key}`, found none", where="the outermost object")
-
-
-class _Guarded:
-    """A stream that ends when the parser swallows too much without a finished record."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.silent = 0
-
-    def read(self, size: int = -1) -> bytes:
-        if self.silent > _MAX_RECORD:
-            raise FeedFormatError(f"more than {_MAX_RECORD} bytes without the end of a record")
-        piece = self._stream.read(size)
-        self.silent += len(piece)
-        return piece
 
 
 class _Place:
@@ -128,13 +103,13 @@ def _record(events: _Events) -> dict[str, Any]:
         if event == "map_key":
             keys[-1] = value
             continue
-        if event in _ENDS:
+        if event in ENDS:
             containers.pop()
             keys.pop()
             if not containers:
                 break
             continue
-        begins = event in _BEGINS
+        begins = event in BEGINS
         if begins:
             value = {} if event == "start_map" else []
         holder = containers[-1]
@@ -151,10 +126,10 @@ def _record(events: _Events) -> dict[str, Any]:
 
 def _pass_over(events: _Events, event: str) -> None:
     """Pass over a value of which the first event was met."""
-    depth = int(event in _BEGINS)
+    depth = int(event in BEGINS)
     while depth:
         event, _ = next(events)
-        depth += (event in _BEGINS) - (event in _ENDS)
+        depth += (event in BEGINS) - (event in ENDS)
         _check_depth(depth)
 
 

@@ -17,7 +17,7 @@ from scanner.feeds.checks import (
     shown,
     unsupported_name,
 )
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import LISTED, About, ImportCounts, Item, Removal
 from scanner.model.hashes import EXACT_KINDS

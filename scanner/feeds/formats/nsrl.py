@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from scanner.feeds.batches import unhexed_apart
 from scanner.feeds.checks import pass_over
 from scanner.feeds.formats.base import FormatOptions
-from scanner.feeds.formats.batches import Batches, from_hex
+from scanner.feeds.formats.batches import Batches
 from scanner.feeds.formats.nsrl_text import ONLY_BENIGN, chosen_kind
 from scanner.feeds.formats.sqlite import MAGIC, ForeignDatabase, Value, opened
 from scanner.model.errors import FeedFormatError
@@ -59,7 +60,7 @@ class NsrlFormat:
             done = 0
             for rows in database.rows(table, (kind,)):
                 texts = [text for (text,) in rows if isinstance(text, bytes)]
-                values = from_hex(texts, size) if len(texts) == len(rows) else None
+                values = unhexed_apart(texts, size) if len(texts) == len(rows) else None
                 if values is None:
                     values = list(_one_by_one(rows, size, f"{table.upper()}, row", done, counts))
                 done += len(rows)
@@ -83,7 +84,7 @@ def _one_by_one(
     rows: list[tuple[Value, ...]], size: int, where: str, done: int, counts: ImportCounts
 ) -> Iterator[bytes]:
     for number, (text,) in enumerate(rows, done + 1):
-        value = from_hex([text], size) if isinstance(text, bytes) else None
+        value = unhexed_apart([text], size) if isinstance(text, bytes) else None
         if value is None:
             error = FeedFormatError(f"expected {2 * size} hexadecimal digits", where=f"{where} {number}")
             pass_over(error, counts)

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO
 
+from scanner.feeds.batches import unhexed_apart
 from scanner.feeds.checks import count, pass_over
 from scanner.feeds.formats.base import FormatOptions
-from scanner.feeds.formats.batches import Batches, from_hex
+from scanner.feeds.formats.batches import Batches
 from scanner.model.errors import FeedFormatError, FeedRefusedError
 from scanner.model.feeds import ImportCounts, Packed
 
@@ -66,7 +67,7 @@ class NsrlTextFormat:
         batches, lines = Batches(kind, counts, distinct=True), _lines(stream)
         while batch := list(islice(lines, _AT_ONCE)):
             texts = list(_hashes(row, batch, _COLUMN[kind], counts))
-            values = from_hex(texts, len(texts[0]) // 2) if texts else None
+            values = unhexed_apart(texts, len(texts[0]) // 2) if texts else None
             packed = batches.pack(values or ())
             if packed is not None:
                 yield packed

@@ -14,7 +14,7 @@ from scanner.feeds.checks import MAX_TEXT, admit, category_text, count, pass_ove
 from scanner.feeds.formats.base import FormatOptions
 from scanner.feeds.formats.stix_pattern import NotAListError, reduce
 from scanner.feeds.shallow import ANY, Record, Shallow
-from scanner.feeds.timestamps import rfc3339_ns
+from scanner.feeds.times import rfc3339_ns
 from scanner.model.errors import FeedFormatError
 from scanner.model.feeds import LISTED, About, Entry, ImportCounts, Item, Removal
 

@@ -19,8 +19,9 @@ import ijson
 
 from scanner.feeds.batches import admit_rows, unhexed
 from scanner.feeds.checks import category_text, pass_over
-from scanner.feeds.formats.vics_events import broken, entries
+from scanner.feeds.formats.vics_events import entries
 from scanner.feeds.formats.vics_media import NOT_PLAIN, WANTED, Media, number_or_text
+from scanner.feeds.json_events import broken
 from scanner.feeds.layers import Readable
 from scanner.model.errors import FeedFormatError
 from scanner.model.feeds import ImportCounts, Item

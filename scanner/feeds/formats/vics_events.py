@@ -9,20 +9,15 @@ import ijson
 
 from scanner.feeds.checks import pass_over, shown
 from scanner.feeds.formats.vics_media import NOT_PLAIN, WANTED, Media
+from scanner.feeds.json_events import BEGINS, CHUNK, ENDS, Guarded, located
 from scanner.feeds.layers import Readable
 from scanner.model.errors import ConfigError, FeedFormatError
 from scanner.model.feeds import Entry, ImportCounts
-
-_CHUNK = 64 * 1024  # bytes given to the JSON parser at once: it answers with all their events in memory
-# Bytes without a single JSON event: one value this long is no list, and the parser would hold it whole.
-_MAX_VALUE = 16 * 1024 * 1024
 
 # The one in pure Python takes fifteen times as long, which looks like a hang.
 _BACKEND = "yajl2_c"
 
 _Handler = Callable[[str, Any], Entry | None]
-_BEGINS = frozenset({"start_map", "start_array"})
-_ENDS = frozenset({"end_map", "end_array"})
 
 
 def entries(source: Readable, counts: ImportCounts, *, first: int = 0) -> Iterator[Entry]:
@@ -35,28 +30,16 @@ def entries(source: Readable, counts: ImportCounts, *, first: int = 0) -> Iterat
         FeedFormatError: it is cut short, no JSON, or of another shape.
         ConfigError: the JSON parser is not installed as it should be.
     """
-    guarded = _Guarded(source)
+    guarded = Guarded(source)
     reader = _Reader(counts, first)
-    try:
-        for event, value in _parser().basic_parse(guarded, buf_size=_CHUNK, use_float=True):
+    with located(lambda: reader.path):
+        for event, value in _parser().basic_parse(guarded, buf_size=CHUNK, use_float=True):
             guarded.silent = 0
             entry = reader.take(event, value)
             if entry is not None:
                 yield entry
-    except (ijson.JSONError, UnicodeDecodeError) as e:  # their own texts quote the list
-        raise broken(reader.path) from e
-    except FeedFormatError as e:
-        raise FeedFormatError(e.what, where=e.where or reader.path, remedy=e.remedy) from e
     if not reader.found_value:
         raise FeedFormatError("expected a list `value` of Media, found none", where="the outermost object")
-
-
-def broken(where: str) -> FeedFormatError:
-    return FeedFormatError(
-        "here the JSON is cut short or broken",
-        where=where,
-        remedy="Fetch the list again; if it stays so, tell the publisher",
-    )
 
 
 def _parser() -> Any:
@@ -68,21 +51,6 @@ def _parser() -> Any:
             where="ijson",
             remedy="Install ijson from a wheel, or with yajl's headers present",
         ) from e
-
-
-class _Guarded:
-    """A stream that ends when the parser swallows too much without an answer."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-        self.silent = 0
-
-    def read(self, size: int = -1) -> bytes:
-        if self.silent > _MAX_VALUE:
-            raise FeedFormatError(f"a single value of more than {_MAX_VALUE} bytes")
-        piece = self._stream.read(size)
-        self.silent += len(piece)
-        return piece
 
 
 class _Reader:
@@ -155,7 +123,7 @@ class _Reader:
             self._key = ""
             self.take = self._list
             return self._finished(self._objects.pop())
-        elif event in _BEGINS:
+        elif event in BEGINS:
             self._below(event, self._key.casefold())
         else:
             self._try(self._objects[-1].take, self._key.casefold(), value)
@@ -215,7 +183,7 @@ class _Reader:
             name, value = self._alternative.get("hashname"), self._alternative.get("hashvalue")
             self._try(self._objects[-1].alternative, name, value)
             self.take = self._alternatives
-        elif event in _BEGINS:
+        elif event in BEGINS:
             self._skip(event)
         elif self._key.casefold() in ("hashname", "hashvalue"):
             self._alternative[self._key.casefold()] = value
@@ -235,13 +203,13 @@ class _Reader:
 
     def _skip(self, event: str) -> None:
         """Pass over the value that begins with this event, with all below it."""
-        if event in _BEGINS:
+        if event in BEGINS:
             self._skipped, self._after, self.take = 1, self.take, self._skipping
 
     def _skipping(self, event: str, value: Any) -> Entry | None:
-        if event in _BEGINS:
+        if event in BEGINS:
             self._skipped += 1
-        elif event in _ENDS:
+        elif event in ENDS:
             self._skipped -= 1
             if not self._skipped:
                 self.take = self._after

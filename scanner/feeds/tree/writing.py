@@ -7,7 +7,6 @@ nobody is led to any more goes last. A crash anywhere leaves the tree as it was,
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,6 +27,9 @@ from scanner.feeds.tree.notification import (
 )
 from scanner.feeds.tree.packing import MAX_UNPACKED, check, pack, split, unpack
 from scanner.model.errors import FeedError, StorageError
+from scanner.system.durable import sync_path, write_new
+
+_PUBLIC = 0o644  # a web server reads them, as whatever user
 
 _PART = 8 << 20  # bytes of lines in a part of the snapshot: some 3 MB on the wire
 _MOST_DELTAS = 1000
@@ -147,16 +149,16 @@ class TreeWriter:
 
     def _finish(self, place: Path, told: Notification) -> None:
         data = told.to_json()
-        _write(place / NAME, data)
+        write_new(place / NAME, data, _PUBLIC)
         if self._sign is not None:
-            _write(place / SIGNATURE, self._sign(data, told))
+            write_new(place / SIGNATURE, self._sign(data, told), _PUBLIC)
         for directory in (place, place.parent, self._root):
-            _sync(directory)
+            sync_path(directory)
         new = self._root / f".{POINTER}.new"
         new.unlink(missing_ok=True)
-        _write(new, pointer_json(told.session, told.serial))
+        write_new(new, pointer_json(told.session, told.serial), _PUBLIC)
         new.rename(self._root / POINTER)
-        _sync(self._root)
+        sync_path(self._root)
 
     def _tidy(self, told: Notification) -> None:
         """Remove what nobody is led to: old serials, but for the deltas that are still named."""
@@ -242,21 +244,5 @@ class _Making:
         digest = hashlib.sha256(packed).hexdigest()
         # A part of the digest in the name: no cache can mistake one content for another.
         full = f"{name}-{digest[:16]}.gz"
-        _write(self.place / full, packed)
+        write_new(self.place / full, packed, _PUBLIC)
         return TreeFile(f"{self.path}/{full}", digest, len(packed), serial)
-
-
-def _write(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

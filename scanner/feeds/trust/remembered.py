@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from scanner.feeds.trust.rules import MAX_SERIAL, Accepted
+from scanner.feeds.versioned import versioned
 
 VERSION = 1
 MAX_FILE = 16 << 10  # bytes; it has some 500
@@ -52,12 +53,7 @@ def from_file(data: bytes) -> tuple[Accepted | None, str]:
     Raises:
         ValueError: it is damaged.
     """
-    try:
-        found = json.loads(data)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise ValueError(f"expected version {VERSION}")
+    found = versioned(data, VERSION)
     trust, snapshot = found.get("trust", ""), found.get("snapshot")
     if not isinstance(trust, dict | None) or not isinstance(snapshot, str):
         raise ValueError("it has not the fields it should have")

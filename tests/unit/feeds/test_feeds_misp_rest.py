@@ -12,7 +12,7 @@ import pytest
 from scanner.feeds import FormatOptions
 from scanner.feeds.exchanges import Call, MispRestExchange, Outcome
 from scanner.feeds.formats import MispEventFormat
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 from scanner.model.errors import FeedError
 from scanner.model.feeds import Entry, ImportCounts
 from tests.simulators.misp import MispSearch, attribute, uuid

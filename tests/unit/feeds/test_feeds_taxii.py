@@ -12,7 +12,7 @@ import pytest
 from scanner.feeds import FormatOptions
 from scanner.feeds.exchanges import Call, Outcome, Reply, TaxiiExchange
 from scanner.feeds.formats import StixFormat
-from scanner.feeds.timestamps import SECOND
+from scanner.feeds.times import SECOND
 from scanner.model.errors import FeedError, FeedFormatError, FeedTransportError
 from scanner.model.feeds import Entry, ImportCounts, Removal
 from tests.simulators.taxii import COLLECTION, ROOT, Habits, TaxiiSimulator, document, indicator, told
