@@ -47,7 +47,8 @@ def test_every_pin_has_a_digest_and_no_address(path: Path) -> None:
     requirements = "\n".join(lines).replace("\\\n", " ").splitlines()
     assert requirements
     for requirement in filter(str.strip, requirements):
-        assert re.fullmatch(PIN.pattern + r"( ; python_version < \"[0-9.]+\")?( +--hash=sha256:[0-9a-f]{64})+ *", requirement)
+        marker, digests = r"( ; python_version < \"[0-9.]+\")?", r"( +--hash=sha256:[0-9a-f]{64})+ *"
+        assert re.fullmatch(PIN.pattern + marker + digests, requirement)
     assert "://" not in path.read_text()
 
 
