@@ -55,10 +55,10 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# In two at once: the commands of the end-to-end tests wait for one another and keep one processor busy at most.
+# In two at once, halves of about the same length: two processors are what the machines of CI have.
 test: dev
-	@out=$$(mktemp); $(BIN)/python -m pytest tests/e2e >$$out 2>&1 & \
-	$(BIN)/python -m pytest --ignore=tests/e2e; rest=$$?; \
+	@out=$$(mktemp); $(BIN)/python -m pytest tests/e2e tests/property tests/fuzz >$$out 2>&1 & \
+	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/property --ignore=tests/fuzz; rest=$$?; \
 	wait $$!; e2e=$$?; cat $$out; rm -f $$out; exit $$((rest > e2e ? rest : e2e))
 
 test-deploy: dev

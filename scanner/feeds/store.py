@@ -279,7 +279,9 @@ class FeedStore:
 
     def _write(self, state: FeedState) -> FeedState:
         """Put a state in place of the old one, durably and in one step."""
-        replace_file(self._made(state.name) / "state.json", to_json(state))
+        path = self._made(state.name) / "state.json"
+        with storage_errors(path):
+            replace_file(path, to_json(state))
         return state
 
     def _recovered(self, name: str, path: Path, why: str) -> FeedState:

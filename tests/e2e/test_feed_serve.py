@@ -75,60 +75,59 @@ def big(tmp_path: Path) -> Iterator[Big]:
         made.process.wait()
 
 
-def asking(host: Host, port: int, exchange: str, **keys: Any) -> list[str]:
-    """The configuration of a host that has no list."""
+def asking(host: Host, port: int, shared_key: Path) -> list[str]:
+    """The configuration of a host that has no list, and asks in both ways."""
     login = host.base / "login"
     login.write_text(f"small:{SECRET}\n")
     login.chmod(0o600)
-    feed = {"name": "asked", "url": f"http://127.0.0.1:{port}/", "exchange": exchange, **keys}
+    asked = {
+        "url": f"http://127.0.0.1:{port}/",
+        "basic_file": str(login),
+        "options": {"kind": "sha1", "per_second": "1000"},
+    }
     config = {
         "volumes": [{"name": "web", "path": str(host.tree)}],
-        "feeds": [{**feed, "basic_file": str(login)}],
+        "feeds": [
+            {"name": "whole", "exchange": "hashcheck", **asked},
+            {"name": "bits", "exchange": "prefix", "shared_key_file": str(shared_key), **asked},
+        ],
     }
     (host.base / "asking.yaml").write_text(json.dumps(config))
     return ["-c", str(host.base / "asking.yaml"), "--state-dir", str(host.state)]
 
 
-@pytest.mark.parametrize("exchange", ["hashcheck", "prefix"])
-def test_a_host_without_a_list_asks_about_its_files_and_finds_what_is_listed(
-    host: Host, big: Big, exchange: str
-) -> None:
+def test_a_host_without_a_list_asks_about_its_files_and_finds_what_is_listed(host: Host, big: Big) -> None:
     listed, other = host.save("a.png", picture(1)), host.save("b.png", picture(2))
     sha1 = [hashlib.sha1(path.read_bytes()).hexdigest() for path in (listed, other)]
     big.list_of("0" * 39 + "1")
-    port = big.serve()
-    options = {"kind": "sha1", "per_second": "1000"}
-    keys: dict[str, Any] = {"options": options}
-    if exchange == "prefix":
-        keys["shared_key_file"] = str(big.base / "state/feeds/lists.key")
-    words = asking(host, port, exchange, **keys)
+    words = asking(host, big.serve(), big.base / "state/feeds/lists.key")
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run([COMMAND, *words, *more], capture_output=True, text=True, timeout=120)
         assert "Traceback" not in done.stderr
         return done
 
-    if exchange == "hashcheck":
-        # Files come first: nothing was known, so nothing could be asked.
-        assert run("feed", "sync", "asked").returncode == 0
+    def synced() -> list[tuple[str, int]]:
+        told = map(json.loads, run("feed", "sync", "--json").stdout.splitlines())
+        return [(each["result"], each["entries"]) for each in told]
+
+    # Files come first: nothing was known, so nothing could be asked.
+    assert synced() == [("not_modified", 0)] * 2
     assert run("scan", str(host.tree)).returncode == 0
-    told = json.loads(run("feed", "sync", "asked", "--json").stdout)
-    assert (told["result"], told["entries"]) == ("updated", 2)
-    if exchange == "hashcheck":
-        # What has an answer is not asked again.
-        assert json.loads(run("feed", "sync", "asked", "--json").stdout)["result"] == "not_modified"
+    assert synced() == [("updated", 2)] * 2
+    assert synced() == [("not_modified", 2)] * 2  # what has an answer is not asked again
     # The service learns of one of them; answers are believed for a month, so the host has to forget them.
     big.list_of("0" * 39 + "1", sha1[0])
     wait_for(lambda: big.told("lists_taken_up"), 60)
-    (host.base / "asking.yaml").write_text(
-        (host.base / "asking.yaml").read_text().replace('"per_second": "1000"', '"per_second": "999"')
-    )
-    assert json.loads(run("feed", "sync", "asked", "--json").stdout)["entries"] == 2
+    config = host.base / "asking.yaml"
+    config.write_text(config.read_text().replace('"per_second": "1000"', '"per_second": "999"'))
+    assert synced() == [("updated", 2)] * 2
     found = run("scan", str(host.tree), "--json")
     assert found.returncode == 1, found.stderr
     (hit,) = [event for event in map(json.loads, found.stdout.splitlines()) if event["event"] == "hit"]
     assert hit["path"] == str(listed)
-    assert (hit["match"]["feed"], hit["match"]["kind"]) == ("asked", "sha1")
+    told = json.loads(run("check", str(listed), "--json").stdout)
+    assert {match["feed"] for match in told["matches"]} == {"whole", "bits"}
     assert big.stop() == 0
     # Nothing of what was asked is written down on either side.
     for log in (big.base / "log").read_text(), found.stderr:

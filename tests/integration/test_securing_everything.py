@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from racing import in_own_mounts, mount
+from structlog.testing import capture_logs
 
 import scanner.pipeline.opening as opening
 import scanner.response.securing as securing
@@ -262,12 +263,11 @@ async def test_a_retry_hashes_what_changed_since_and_passes_over_what_is_gone(tm
     assert (counts.files, counts.clean, counts.matched) == (1, 1, 0)
 
 
-def test_an_unsecured_hit_is_logged_as_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    LogReporter().note("hit_not_secured", case="c", volume="web", kind="vault_full", reason="full")
-    said = capsys.readouterr().out
-    assert "hit_not_secured" in said
-    assert "error" in said
-    assert "vault_full" in said
+def test_an_unsecured_hit_is_logged_as_an_error() -> None:
+    with capture_logs() as said:
+        LogReporter().note("hit_not_secured", case="c", volume="web", kind="vault_full", reason="full")
+    (event,) = said
+    assert (event["event"], event["log_level"], event["kind"]) == ("hit_not_secured", "error", "vault_full")
 
 
 async def test_the_access_time_on_record_is_from_before_the_scan_read_the_file(
