@@ -21,7 +21,9 @@ _ANSWERS = {b"true": LISTED, b"false": ""}
 
 
 class HashCheckExchange:
-    """Options: `kind` (md5, sha1), `test` (true asks the service's test address), `per_second`,
+    """The Dutch hash check, asked hash by hash.
+
+    Options: `kind` (md5, sha1), `test` (true asks the service's test address), `per_second`,
     `remember_days`, `most`."""
 
     @property

@@ -21,7 +21,9 @@ _LINE = re.compile(rb"[0-9a-f]{16,128}")
 
 
 class PrefixExchange:
-    """Options: `kind` (an exact hash kind), `digits` (5 to 8 hexadecimal digits are told), `per_second`,
+    """Another hostsweep, asked by a few bits of a keyed hash.
+
+    Options: `kind` (an exact hash kind), `digits` (5 to 8 hexadecimal digits are told), `per_second`,
     `remember_days`, `most`."""
 
     @property

@@ -23,7 +23,10 @@ _CLASS = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class ShieldExchange:
-    """Options: `per_second`, `remember_days`, `most`."""
+    """PDQ queries in the manner of Project Arachnid's Shield.
+
+    Options: `per_second`, `remember_days`, `most`.
+    """
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ _GONE = frozenset({304, 404})
 
 
 class TreeExchange:
-    """See `docs/publishing.md`."""
+    """A published tree (`hostsweep feed publish`): deltas where they lead on, else the snapshot."""
 
     @property
     def name(self) -> str:

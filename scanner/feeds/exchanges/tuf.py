@@ -56,7 +56,7 @@ _VERSION = 1  # of what is remembered
 
 
 class TufExchange:
-    """See `scanner.feeds.exchanges.base.Exchange`.
+    """One target of a publisher that uses The Update Framework.
 
     Args:
         piece: bytes of the target that are asked for at once.
