@@ -1,8 +1,9 @@
-"""What the pool and its workers say to each other: one fixed frame a message, on a SOCK_SEQPACKET pair.
+"""What the pool and its workers say to each other: one frame a message, on a SOCK_SEQPACKET pair.
 
-A worker decodes files of strangers, so what it answers is as hostile as they are: every frame has one
-length, every field one meaning, and `parse_reply` either understands a message wholly or raises
-WorkerError. There is no pickle and nothing to allocate by a length that the peer chose.
+A worker decodes files of strangers, so what it answers is as hostile as they are: every frame is as long as
+its fields say and no longer than `REPLY_SIZE`, every field has one meaning, and `parse_reply` either
+understands a message wholly or raises WorkerError. There is no pickle and nothing to allocate by a length
+that the peer chose.
 
     pool -> worker   JOBS    up to 32 jobs, with one descriptor each in the same message
     worker -> pool   READY   once, with the sandbox layers in force
@@ -22,8 +23,9 @@ from scanner.model.errors import WorkerError
 from scanner.model.hashes import EXACT_KINDS, KINDS, PerceptualHash
 
 MAX_JOBS = 32  # jobs in one message: from here on more descriptors a message cost the same each
-MAX_HASHES = 12  # perceptual hashes of one file: three views of PDQ and room for other kinds
+MAX_HASHES = 200  # perceptual hashes of one file: views of a picture, frames of an animation, all kinds
 MAX_VALUE = 144  # bytes of one perceptual hash: PDQ has 32, the licensed PhotoDNA 144
+MAX_VIEW = 32  # characters of a view's name
 MAX_LAYERS = 16
 
 # Why a file that was read has no perceptual hashes. The pool adds decoder_crashed and decoder_timeout.
@@ -37,11 +39,13 @@ _JOBS_HEAD = struct.Struct(_HEAD + "B")
 _JOB = struct.Struct("<QB")
 _READY_FRAME = struct.Struct(_HEAD + "B" + "24s" * MAX_LAYERS)
 _EXACT_FRAME = struct.Struct(_HEAD + "QBBQ80sB" + "".join(f"{n}s" for n in _SIZES))
-_DONE_FRAME = struct.Struct(_HEAD + "Q32sB" + f"B16sBB{MAX_VALUE}s" * MAX_HASHES)
-_NO_HASH = (0, b"", 0, 0, b"")
+_DONE_HEAD = struct.Struct(_HEAD + "Q32sB")
+_HASH_HEAD = struct.Struct(f"<B{MAX_VIEW}sBB")  # the value follows
 
 REQUEST_SIZE = _JOBS_HEAD.size + MAX_JOBS * _JOB.size
-REPLY_SIZE = max(_READY_FRAME.size, _EXACT_FRAME.size, _DONE_FRAME.size)
+REPLY_SIZE = max(
+    _READY_FRAME.size, _EXACT_FRAME.size, _DONE_HEAD.size + MAX_HASHES * (_HASH_HEAD.size + MAX_VALUE)
+)
 
 _MEDIA_ONLY = 1
 _MORE, _CHANGED = 1, 2
@@ -159,14 +163,15 @@ def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
     """
     if len(reply.hashes) > MAX_HASHES:
         raise ValueError(f"{len(reply.hashes)} hashes of one file")
-    fields: list[int | bytes] = []
+    parts = [
+        _DONE_HEAD.pack(_MAGIC, _VERSION, _DONE, reply.id, reply.problem.encode("ascii"), len(reply.hashes))
+    ]
     for h in reply.hashes:
-        if not 0 < len(h.value) <= MAX_VALUE or not _NAME.fullmatch(h.view) or len(h.view) > 16:
+        if not 0 < len(h.value) <= MAX_VALUE or not _NAME.fullmatch(h.view) or len(h.view) > MAX_VIEW:
             raise ValueError(f"a {h.kind} hash that has no room in a frame")
-        fields += (kinds.index(h.kind), h.view.encode("ascii"), h.quality, len(h.value), h.value)
-    fields += _NO_HASH * (MAX_HASHES - len(reply.hashes))
-    problem = reply.problem.encode("ascii")
-    return _DONE_FRAME.pack(_MAGIC, _VERSION, _DONE, reply.id, problem, len(reply.hashes), *fields)
+        head = _HASH_HEAD.pack(kinds.index(h.kind), h.view.encode("ascii"), h.quality, len(h.value))
+        parts += (head, h.value)
+    return b"".join(parts)
 
 
 def parse_reply(message: bytes, kinds: Sequence[str]) -> Reply:
@@ -230,21 +235,28 @@ def _parse_exact(message: bytes) -> Exact:
 
 
 def _parse_done(message: bytes, kinds: Sequence[str]) -> Done:
-    _, _, _, job, raw_problem, n, *fields = _DONE_FRAME.unpack(message)
+    _, _, _, job, raw_problem, n = _DONE_HEAD.unpack_from(message)
     problem = raw_problem.rstrip(b"\0").decode("ascii")
     if problem and problem not in PROBLEMS:
         raise ValueError("an unknown problem")
-    groups = [tuple(fields[i : i + 5]) for i in range(0, len(fields), 5)]
-    if n > MAX_HASHES or any(any(map(any, (g[1], g[4]))) or g[0] or g[2] or g[3] for g in groups[n:]):
+    if n > MAX_HASHES:
+        raise ValueError("more hashes than a file may have")
+    hashes, at = [], _DONE_HEAD.size
+    for _ in range(n):
+        found, at = _parse_hash(message, at, kinds)
+        hashes.append(found)
+    if at != len(message):
         raise ValueError("a list of hashes that does not fit its count")
-    return Done(job, problem, tuple(_parse_hash(group, kinds) for group in groups[:n]))
+    return Done(job, problem, tuple(hashes))
 
 
-def _parse_hash(group: tuple[int, bytes, int, int, bytes], kinds: Sequence[str]) -> PerceptualHash:
-    index, view, quality, length, value = group
-    if index >= len(kinds) or quality > 100 or not 0 < length <= MAX_VALUE or any(value[length:]):
+def _parse_hash(message: bytes, at: int, kinds: Sequence[str]) -> tuple[PerceptualHash, int]:
+    """The hash at a place of a message, and where the next begins."""
+    index, view, quality, length = _HASH_HEAD.unpack_from(message, at)
+    start, end = at + _HASH_HEAD.size, at + _HASH_HEAD.size + length
+    if index >= len(kinds) or quality > 100 or not 0 < length <= MAX_VALUE or end > len(message):
         raise ValueError("a hash out of range")
     known = KINDS.get(kinds[index])
     if known is not None and length != known.size:
         raise ValueError("a hash of another length than its kind has")
-    return PerceptualHash(kinds[index], _text(view, _NAME), value[:length], quality)
+    return PerceptualHash(kinds[index], _text(view, _NAME), message[start:end], quality), end

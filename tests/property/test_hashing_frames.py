@@ -15,7 +15,9 @@ from scanner.model.hashes import KINDS, PerceptualHash
 
 PERCEPTUAL = ("pdq", "phash", "licensed")
 ids = st.integers(0, 2**64 - 1)
-names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1, max_size=16)
+names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1, max_size=24)
+
+views = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1, max_size=frames.MAX_VIEW)
 
 
 @st.composite
@@ -23,7 +25,7 @@ def perceptual(draw: st.DrawFn) -> PerceptualHash:
     kind = draw(st.sampled_from(PERCEPTUAL))
     size = KINDS[kind].size if kind in KINDS else draw(st.integers(1, frames.MAX_VALUE))
     return PerceptualHash(
-        kind, draw(names), draw(st.binary(min_size=size, max_size=size)), draw(st.integers(0, 100))
+        kind, draw(views), draw(st.binary(min_size=size, max_size=size)), draw(st.integers(0, 100))
     )
 
 
