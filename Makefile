@@ -11,13 +11,14 @@ PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-
 # The requirements of one list in pyproject.toml, a line each: listed "project.optional-dependencies.fuzz"
 listed = $(TOOLS)/python tools/listed.py $(1)
 
-.PHONY: help dev demo check test test-deploy test-faults test-race test-supply bench format fuzz package check-reproducible sbom constraints clean
+.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench format fuzz package check-reproducible sbom constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
 	@echo "make test         the test suite           make test-deploy  units and image, really run (root); ONLY=…"
 	@echo "make test-race    the race test's long run: ROUNDS=20000 on ext4, tmpfs and across devices (root)"
 	@echo "make test-faults  kill and fail every system call: an hour or so"
+	@echo "make test-endurance  an hour of churn, list changes and killed workers: FILES=1000000 SECONDS=3600"
 	@echo "make check        lint, types, imports     make format       mend formatting"
 	@echo "make bench        measure, print ratios    make constraints  pin dependencies anew"
 	@echo "make fuzz         fuzz each target for SECONDS=600, or only TARGETS='feed_csv config_yaml'"
@@ -67,6 +68,10 @@ test-deploy: dev
 ROUNDS ?= 20000
 test-race: dev
 	RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s tests/hostile/test_response_race.py
+
+test-endurance: dev
+	ENDURANCE_FILES=$(or $(FILES),1000000) ENDURANCE_SECONDS=$(or $(SECONDS),3600) \
+		$(BIN)/python -m pytest -s tests/e2e/test_endurance.py
 
 test-faults: dev
 	FAULTS=all $(BIN)/python -m pytest tests/faults tests/hostile/test_response_strace.py

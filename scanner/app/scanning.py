@@ -24,7 +24,7 @@ from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
 from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
-from scanner.pipeline.rematch import Touched, as_walked, mark_listed
+from scanner.pipeline.rematch import News, as_walked, mark_listed
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.retrying import events_of, let_go_of_unlisted, unsecured_paths
 from scanner.pipeline.scan import Hashers, VolumeScan
@@ -132,7 +132,7 @@ class Scanner:
         if missing:
             self._reporter.note("sandbox_incomplete", missing=", ".join(missing))
 
-    def act_on_known(self, volume: Volume, news: Touched | None) -> ScanCounts:
+    def act_on_known(self, volume: Volume, news: News | None) -> ScanCounts:
         """Match what the catalog knows of a volume against the lists, and act on what is found now.
 
         Raises:
@@ -145,7 +145,7 @@ class Scanner:
             ledger = stack.enter_context(self._ledger())
             catalog = stack.enter_context(self._catalog())
             device = os.fstat(root_fd).st_dev
-            known = catalog.volume(volume.name, volume.root, profile(self._tools.config), device)
+            known = self._known(catalog, volume, device)
             keys = self._rematch(known, news)
             if not keys or self._stop.is_set():
                 return ScanCounts(interrupted=self._stop.is_set())
@@ -176,7 +176,7 @@ class Scanner:
             root_fd = stack.enter_context(open_root(volume))
             catalog = stack.enter_context(self._catalog())
             device = os.fstat(root_fd).st_dev
-            known = catalog.volume(volume.name, volume.root, profile(self._tools.config), device)
+            known = self._known(catalog, volume, device)
             walker = WalkedAlready(events_of(root_fd, volume, known, paths))
             pool = WorkersWhenNeeded(worker_pool(self._tools.config))
             stack.callback(pool.stop)
@@ -207,14 +207,21 @@ class Scanner:
                 remedy=remedy,
             )
 
-    def _rematch(self, known: VolumeCatalog, news: Touched | None) -> Sequence[RowKey]:
+    def _rematch(self, known: VolumeCatalog, news: News | None) -> Sequence[RowKey]:
         index = self._lists.index
         if known.matched_with == index.id:
             return ()
-        keys = mark_listed(known, index, news, self._stop)
+        before = known.begin_matching(index.id)
+        entries = news.entries if news is not None and news.since == before else None
+        keys = mark_listed(known, index, entries, self._stop)
         if not self._stop.is_set():
-            known.set_matched_with(index.id)
+            known.end_matching(index.id)
         return keys
+
+    def _known(self, catalog: Catalog, volume: Volume, device: int = 0) -> VolumeCatalog:
+        """What is known of a volume, to be read and to be written with what these lists say."""
+        name, root, made = volume.name, volume.root, profile(self._tools.config)
+        return catalog.volume(name, root, made, device, compared_with=self._lists.index.id)
 
     def _one(
         self, volume: Volume, root_fd: int, ledger: Ledger, catalog: Catalog, pool: Hashers
@@ -225,7 +232,7 @@ class Scanner:
         )
         known = None
         if not volume.only:
-            known = catalog.volume(volume.name, volume.root, profile(self._tools.config))
+            known = self._known(catalog, volume)
             self._rematch(known, None)
         walker = walker_for(self._tools, volume, root_fd, full=self._full)
         scan = self._run(volume, root_fd, ledger, known, walker, pool)

@@ -21,7 +21,7 @@ from scanner.feeds import FeedState
 from scanner.index import added
 from scanner.model.errors import VaultError
 from scanner.model.outcomes import ScanCounts
-from scanner.pipeline.rematch import Touched
+from scanner.pipeline.rematch import News
 from scanner.pipeline.reporting import Reporter, Reporters
 
 
@@ -109,7 +109,7 @@ class Service:
             self.app.metrics.feed_refused(name, check, max(0, number - refused.get(check, 0)))
         self._refusals_seen[name] = dict(state.refusals)
 
-    async def swap_index(self) -> Touched | None:
+    async def swap_index(self) -> News | None:
         """Open the lists anew and use them from now on; returns what is new in them."""
         old, new = self.lists, await asyncio.to_thread(self.app.keeper.open, before=self.lists)
         self._use(new)
@@ -118,7 +118,8 @@ class Service:
         # Where an entry acts again, the whole list counts as new: the rest was matched before, and is again.
         freed = {s.feed for s in old.suppressions if s not in new.suppressions}
         before = [f for f in old.feeds if f.terms.name not in freed]
-        return await asyncio.to_thread(added, new.feeds, before, new.index.thresholds)
+        entries = await asyncio.to_thread(added, new.feeds, before, new.index.thresholds)
+        return News(old.index.id, entries)
 
     async def suppressions_changed(self) -> tuple[str, ...]:
         """Feeds of which something is suppressed, or is no more, since the lists were opened; each change is
@@ -153,13 +154,19 @@ class Service:
         return every - (self.app.clock.now_ns() - finished) / 1e9 if finished else 0.0
 
     async def scan_volume(self, name: str, stop: threading.Event) -> ScanCounts:
-        """Scan one volume with the lists of now, securing what the policy wants secured."""
-        scanner = self._scanner(stop)
+        """Scan one volume with the lists of now, securing what the policy wants secured.
+
+        What was hashed after the lists had changed was compared with the former ones: it meets the new ones
+        at the end.
+        """
+        lists, scanner = self.lists, self._scanner(stop)
         result = await in_thread(lambda: scanner.scan([self.app.volume(name)]), stop)
         self.app.note_scan(result)
+        if self.lists is not lists:
+            await self.act_on_known(name, None, stop)
         return result.counts
 
-    async def act_on_known(self, name: str, news: Touched | None, stop: threading.Event) -> ScanCounts:
+    async def act_on_known(self, name: str, news: News | None, stop: threading.Event) -> ScanCounts:
         """Match known files of a volume against the lists of now, and act on what is found."""
         scanner = self._scanner(stop)
         return await in_thread(lambda: scanner.act_on_known(self.app.volume(name), news), stop)

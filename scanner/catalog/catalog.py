@@ -10,7 +10,7 @@ from scanner.catalog.opening import open_reader, open_writer
 from scanner.catalog.packing import Packer
 from scanner.catalog.records import VolumeStats
 from scanner.catalog.vocabulary import Vocabulary
-from scanner.catalog.volume import VolumeCatalog, volume_stats
+from scanner.catalog.volume import VolumeCatalog, volume_stats, whole
 from scanner.model.ports import Clock, SystemClock
 
 
@@ -53,7 +53,9 @@ class Catalog:
         """Close it. What was recorded and not committed is dropped. May be repeated."""
         self._database.close()
 
-    def volume(self, name: str, root: bytes, profile: bytes, device: int = 0) -> VolumeCatalog:
+    def volume(
+        self, name: str, root: bytes, profile: bytes, device: int = 0, *, compared_with: str = ""
+    ) -> VolumeCatalog:
         """What is known of a volume. The same name with another root is another volume.
 
         Args:
@@ -61,6 +63,8 @@ class Catalog:
             profile: some bytes that are different whenever other things are done with files: the hash
                 kinds, the selection of files. See `VolumeCatalog`.
             device: st_dev for the stats that are handed out; 0 where it does not matter.
+            compared_with: id of the index with which the rows that are recorded were compared; "" where none
+                are, or with none.
 
         Raises:
             CatalogError: the catalog can't be read or written.
@@ -77,6 +81,7 @@ class Catalog:
             root=root,
             profile=profile,
             device=device,
+            compared_with=compared_with,
         )
 
     def forget_volume(self, name: str, root: bytes) -> None:
@@ -99,6 +104,6 @@ class Catalog:
             CatalogError: the catalog can't be read.
         """
         return [
-            volume_stats(self._database, volume_id, name, root, matched_with)
+            volume_stats(self._database, volume_id, name, root, whole(matched_with))
             for volume_id, name, root, matched_with in self._database.rows(queries.VOLUMES)
         ]

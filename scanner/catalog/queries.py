@@ -53,6 +53,9 @@ VOLUME = "SELECT id FROM volumes WHERE name = ? AND root = ?"
 VOLUMES = "SELECT id, name, root, matched_with FROM volumes ORDER BY name, root"
 MATCHED_WITH = "SELECT matched_with FROM volumes WHERE id = ?"
 SET_MATCHED_WITH = "UPDATE volumes SET matched_with = ? WHERE id = ?"
+END_MATCHING = "UPDATE volumes SET matched_with = ? WHERE id = ? AND matched_with = ?"
+# Rows were written that were compared with another index than the others.
+NOT_ALL_MATCHED = "UPDATE volumes SET matched_with = '' WHERE id = ? AND matched_with NOT IN ('', ?, ?)"
 DELETE_VOLUME = "DELETE FROM volumes WHERE id = ?"
 
 # Sums over directories, a twentieth of the rows. total() is a float: exact up to 2**53, and unlike sum()

@@ -22,6 +22,8 @@ _FORGET_AT_ONCE = 1000
 _ITERATE_AT_ONCE = 5000
 _FIRST_DIGEST = 5  # column of `DIGESTED_FILES`; the exact kinds stand there in their order
 _DIGEST_TYPES = frozenset({bytes, type(None)})
+# Before the id of an index with which rows are being matched.
+_MATCHING = "?"
 
 
 class ExactRows:
@@ -84,6 +86,7 @@ class VolumeCatalog:
         root: bytes,
         profile: bytes,
         device: int,
+        compared_with: str,
     ) -> None:
         self._database = database
         self._packer = packer
@@ -93,6 +96,7 @@ class VolumeCatalog:
         self.root = root
         self._profile = profile
         self._device = device
+        self._compared_with = compared_with
 
     # --- what the walk asks
 
@@ -164,6 +168,9 @@ class VolumeCatalog:
             self._database.run_many(queries.DELETE_FILE, deletions)
             self._database.run_many(queries.PUT_FILE, rows)
             self._database.run_many(queries.SET_DIRECTORY, directories)
+            if rows:
+                index = self._compared_with
+                self._database.run(queries.NOT_ALL_MATCHED, (self._volume_id, index, _MATCHING + index))
         self._pending.clear()
 
     def forget_directories_not_seen(self, seen: Iterable[bytes]) -> int:
@@ -227,23 +234,38 @@ class VolumeCatalog:
 
     @property
     def matched_with(self) -> str:
-        """Id of the index that these rows were last matched with; "" for none.
+        """Id of the index that all of these rows were last matched with; "" where that is not so of any.
 
         Raises:
             CatalogError: the catalog can't be read.
         """
         row = self._database.row(queries.MATCHED_WITH, (self._volume_id or self._find_volume(),))
-        return "" if row is None else str(row[0])
+        return _matched(row)
 
-    def set_matched_with(self, index_id: str) -> None:
-        """Say which index all rows have now been matched with.
+    def begin_matching(self, index_id: str) -> str:
+        """Before all rows are matched with an index; returns what `matched_with` was until now.
+
+        Scans write rows meanwhile, and may have compared them with another index: then `end_matching` knows.
 
         Raises:
             CatalogError: the catalog can't be written.
         """
         self.commit()
         with self._database.transaction():
-            self._database.run(queries.SET_MATCHED_WITH, (index_id, self._volume_id))
+            before = _matched(self._database.row(queries.MATCHED_WITH, (self._volume_id,)))
+            self._database.run(queries.SET_MATCHED_WITH, (_MATCHING + index_id, self._volume_id))
+        return before
+
+    def end_matching(self, index_id: str) -> None:
+        """All rows that were there at `begin_matching` have been matched. `matched_with` is this index unless
+        rows came meanwhile that were compared with another one.
+
+        Raises:
+            CatalogError: the catalog can't be written.
+        """
+        self.commit()
+        with self._database.transaction():
+            self._database.run(queries.END_MATCHING, (index_id, self._volume_id, _MATCHING + index_id))
 
     def mark_listed(self, keys: Iterable[RowKey]) -> None:
         """A list has these files now: they and their directories are looked at in every scan.
@@ -354,6 +376,15 @@ class VolumeCatalog:
                 self._database.run_many(queries.SET_STATE, [(int(state), *key) for key in part])
                 directories = sorted({(key.directory_id,) for key in part})
                 self._database.run_many(queries.COUNT_DIRECTORY, directories)
+
+
+def _matched(row: Row | None) -> str:
+    return "" if row is None else whole(str(row[0]))
+
+
+def whole(matched_with: str) -> str:
+    """The stored id of an index, "" while the rows are still being matched with it."""
+    return "" if matched_with.startswith(_MATCHING) else matched_with
 
 
 def volume_stats(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
@@ -22,6 +23,18 @@ class Touched(Protocol):
     def touched(self, batch: Sequence[Digests]) -> list[int]: ...
 
     def touched_exact(self, count: int, values: Callable[[str], Sequence[bytes | None]]) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new in the lists.
+
+    Attributes:
+        since: id of the index that `entries` are new to. They are enough for rows that were matched with it.
+    """
+
+    since: str
+    entries: Touched
 
 
 def listed_rows(

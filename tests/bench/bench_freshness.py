@@ -106,7 +106,7 @@ async def measure(work: Path, files: int, entries: int) -> None:
         await service.prepare()
         stop = threading.Event()
         await service.scan_volume("web", stop)
-        catalogue(app, volume, files)
+        catalogue(app, volume, files, service.index_id)
         took = publish(work, entries, [victim, *digests(CHANGE - 1, 2)])
         print(f"published {CHANGE:,} more in {took:.1f} s")
         _Counting.sent = 0
@@ -128,7 +128,7 @@ async def measure(work: Path, files: int, entries: int) -> None:
             raise SystemExit("the file was not found")
 
 
-def catalogue(app: App, volume: Path, files: int) -> None:
+def catalogue(app: App, volume: Path, files: int, index: str) -> None:
     """Make files known that are not there; nobody looks for them unless they match."""
     catalog = Catalog.open(app.state.catalog)
     rows = catalog.volume("web", os.fsencode(volume), profile(app.config), volume.stat().st_dev)
@@ -137,7 +137,8 @@ def catalogue(app: App, volume: Path, files: int) -> None:
         if number % _COMMIT == 0:
             rows.commit()
     rows.commit()
-    rows.set_matched_with("")
+    rows.begin_matching(index)
+    rows.end_matching(index)
     catalog.close()
 
 

@@ -304,17 +304,19 @@ def _first_commit(site: Site) -> None:
         web.record(DirectoryRecord(b"a", b"first", [_row(b"x", 1), _row(b"y", 2)]))
         web.record(DirectoryRecord(b"b", b"first", [_row(b"z", 3)]))
         web.commit()
-        web.set_matched_with("first")
+        web.begin_matching("first")
+        web.end_matching("first")
 
 
 def _second_commit(site: Site) -> None:
     with closing(Catalog.open(site.state.catalog)) as catalog:
-        web = catalog.volume("web", b"/srv", b"profile")
+        web = catalog.volume("web", b"/srv", b"profile", compared_with="second")
         web.record(DirectoryRecord(b"a", b"second", [_row(b"x", 9)], [b"y"]))
         web.record(DirectoryRecord(b"b", b"second", [_row(b"w", 4)]))
         web.record(DirectoryRecord(b"c", b"second", [_row(b"v", 5)]))
         web.commit()
-        web.set_matched_with("second")
+        web.begin_matching("second")
+        web.end_matching("second")
         web.forget_directories_not_seen([b"a", b"c"])
 
 
@@ -323,7 +325,7 @@ _CATALOGS: list[tuple[str, dict[bytes, tuple[bytes, dict[bytes, int]]]]] = [
     ("", {b"a": (b"first", {b"x": 1, b"y": 2}), b"b": (b"first", {b"z": 3})}),
     ("first", {b"a": (b"first", {b"x": 1, b"y": 2}), b"b": (b"first", {b"z": 3})}),
     (
-        "first",
+        "",
         {b"a": (b"second", {b"x": 9}), b"b": (b"second", {b"z": 3, b"w": 4}), b"c": (b"second", {b"v": 5})},
     ),
     (

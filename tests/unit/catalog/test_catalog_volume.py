@@ -244,15 +244,40 @@ def test_the_index_that_rows_were_matched_with_is_remembered_for_each_volume(
     catalog: Catalog, web: VolumeCatalog
 ) -> None:
     assert web.matched_with == ""
-    web.set_matched_with("index-7")
+    web.begin_matching("index-7")
+    assert web.matched_with == "" == catalog.stats()[0].matched_with
+    web.end_matching("index-7")
     assert catalog.volume("web", b"/srv/www", b"profile").matched_with == "index-7"
     assert catalog.volume("other", b"/", b"profile").matched_with == ""
+
+
+@pytest.mark.parametrize("when", ["after", "meanwhile"])
+def test_rows_of_a_scan_with_former_lists_are_not_taken_for_matched_with_the_new_ones(
+    catalog: Catalog, when: str
+) -> None:
+    new = catalog.volume("web", b"/srv/www", b"profile", compared_with="new")
+    scan = catalog.volume("web", b"/srv/www", b"profile", compared_with="former")
+    new.begin_matching("new")
+    if when == "after":
+        new.end_matching("new")
+        assert new.matched_with == "new"
+    write(scan, b"a", known(b"1"))
+    if when == "meanwhile":
+        new.end_matching("new")
+    assert new.matched_with == ""
+    assert new.begin_matching("new") == ""
+    write(new, b"a", known(b"2"))  # compared with these lists: changes nothing
+    new.end_matching("new")
+    assert new.matched_with == "new"
+    write(new, b"a", known(b"3"))
+    assert new.begin_matching("newer") == "new"
 
 
 def test_stats_add_up(catalog: Catalog, web: VolumeCatalog) -> None:
     write(web, b"a", known(b"1"), known(b"2", FileState.NOT_MEDIA, NOT_HASHED))
     write(web, b"b", known(b"3", FileState.UNDECODABLE), known(b"4", FileState.LISTED))
-    web.set_matched_with("i")
+    web.begin_matching("i")
+    web.end_matching("i")
     stats = web.stats()
     assert (stats.directories, stats.files, stats.bytes, stats.with_digests) == (2, 4, 100, 3)
     assert stats.states == dict.fromkeys(FileState, 1)
