@@ -6,6 +6,17 @@ from scanner.sources.excludes import Excludes, compile_excludes
 from scanner.sources.names import find_names
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import has_snapshots
+from scanner.sources.tracing import Reach, Trace, trace
 from scanner.sources.walk import walk
 
-__all__ = ["Excludes", "WalkPolicy", "compile_excludes", "find_names", "has_snapshots", "walk"]
+__all__ = [
+    "Excludes",
+    "Reach",
+    "Trace",
+    "WalkPolicy",
+    "compile_excludes",
+    "find_names",
+    "has_snapshots",
+    "trace",
+    "walk",
+]
