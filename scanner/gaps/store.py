@@ -127,7 +127,7 @@ class Gaps(AbstractContextManager["Gaps"]):
         row = self._rows(_RECORD, (volume_id,))[0]
         more, more_since, gaps, oldest = row[7:]
         ages = [ns for ns in (oldest, more_since) if ns]
-        return VolumeRecord(*row[:7], gaps, more, min(ages, default=0))
+        return VolumeRecord(*(*row[:7], gaps, more, min(ages, default=0)))
 
     def above(self, name: str, root: bytes, path: bytes) -> tuple[Gap, ...]:
         """The gaps at a path and at the directories above it, the nearest first."""
