@@ -48,6 +48,11 @@ class StateDirectory:
         return self.path / "catalog.sqlite"
 
     @property
+    def gaps(self) -> Path:
+        """What scans could not look at, and since when."""
+        return self.path / "gaps.sqlite"
+
+    @property
     def feeds(self) -> Path:
         """The configured feeds."""
         return self.feeds_directory or self.adhoc_feeds

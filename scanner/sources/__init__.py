@@ -7,14 +7,18 @@ from scanner.sources.listed import native_reader
 from scanner.sources.names import find_names
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import has_snapshots
+from scanner.sources.tracing import Reach, Trace, trace
 from scanner.sources.walk import walk
 
 __all__ = [
     "Excludes",
+    "Reach",
+    "Trace",
     "WalkPolicy",
     "compile_excludes",
     "find_names",
     "has_snapshots",
     "native_reader",
+    "trace",
     "walk",
 ]

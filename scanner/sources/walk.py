@@ -12,7 +12,6 @@ it was hashed stores ctime_ns = 0, which never compares equal.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,7 +31,7 @@ from scanner.model.files import (
 from scanner.model.ports import KnownFiles
 from scanner.sources.comparing import Comparison, compare
 from scanner.sources.counting import count_below
-from scanner.sources.crossing import open_other_mount
+from scanner.sources.crossing import open_below
 from scanner.sources.listed import Block
 from scanner.sources.listing import (
     BLOCK_ENTRIES,
@@ -42,7 +41,7 @@ from scanner.sources.listing import (
     blocks,
     failure_kind,
 )
-from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
+from scanner.sources.mail import PrivateStore, private_store, signs
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
@@ -53,7 +52,7 @@ _OTHERS_EVERY = 10_000
 # who makes millions of files and removes them again leaves that many rows behind.
 _MAX_ROWS = 8 * BLOCK_ENTRIES
 # The operator wanted these left alone: that some of it could not be counted is no failure of the scan.
-_BY_CHOICE = frozenset({"excluded", "mail_store", "own"})
+BY_CHOICE = frozenset({"excluded", "mail_store", "own"})
 
 
 def walk(
@@ -108,7 +107,6 @@ class _Walk:
         self._policy = policy
         self._known = known
         self._now_ns = now_ns
-        self._excludes = policy.excludes
         self._file_excludes = policy.excludes if policy.excludes and policy.excludes.files else None
         self._mail_left_out = not policy.mail_ground
         self._open_child = child_opener()  # other mounts are opened with care, if at all
@@ -143,8 +141,7 @@ class _Walk:
             fd = os.open(".", DIRECTORY_FLAGS, dir_fd=root_fd)
         except OSError as e:
             return (DirectoryFailed(b"", failure_kind(e)),)
-        reason = "excluded" if self._excludes and self._excludes.directory(b"") else ""
-        return self._enter(fd, b"", b"", reason)
+        return self._enter(fd, b"", b"", self._policy.leaves_out(b"", "", (), 0))
 
     def _step(self, level: Level) -> Iterable[WalkEvent]:
         name = level.take()
@@ -163,39 +160,27 @@ class _Walk:
             return ()
         name = os.fsencode(text)
         path = self._path(name)
-        reason = self._left_out(level, text, path)
+        reason = self._policy.leaves_out(path, text, level.left_out, len(self._levels))
         try:
-            fd = self._open_child(level.fd, name)
+            fd, other = open_below(level.fd, name, self._policy, self._open_child)
         except OSError as e:
-            if e.errno != errno.EXDEV:
-                return self._not_opened(path, reason, e)
-            try:
-                fd, other = open_other_mount(level.fd, name, self._policy)
-            except OSError as mount_error:
-                return self._not_opened(path, reason, mount_error)
-            if fd < 0:
-                self._others[other] += 1
-                return ()
+            return self._not_opened(path, reason, e)
         finally:
             if level.upcoming is None:
                 level.close()
+        if fd < 0:
+            self._others[other] += 1
+            return ()
         return self._enter(fd, name, path, reason)
 
     def _not_opened(self, path: bytes, reason: str, error: OSError) -> Iterable[WalkEvent]:
-        if reason in _BY_CHOICE:
+        if reason in BY_CHOICE:
             return (FilesSkipped(path, reason, 0),)
         return (DirectoryFailed(path, failure_kind(error)),)
 
     def _path(self, *below: bytes) -> bytes:
         # Kept as names: the paths of a chain of long names would take the square of its depth.
         return b"/".join([*(level.name for level in self._levels[1:]), *below])
-
-    def _left_out(self, level: Level, name: str, path: bytes) -> str:
-        if self._excludes is not None and self._excludes.directory(path):
-            return "excluded"
-        if name in level.left_out or (self._mail_left_out and is_spool(path)):
-            return "mail_store"
-        return "depth" if len(self._levels) > self._policy.max_depth else ""
 
     def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
         """Look at an open directory, or only count it; takes over the descriptor."""
@@ -206,7 +191,7 @@ class _Walk:
             return self._directory(self._levels[-1], path)
         files, failure = count_below(fd, self._open_child, self._others)
         skipped = FilesSkipped(path, reason, files)
-        if failure and reason not in _BY_CHOICE:
+        if failure and reason not in BY_CHOICE:
             return (skipped, DirectoryFailed(path, failure))
         return (skipped,)
 
