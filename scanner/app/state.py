@@ -8,6 +8,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from scanner.model.errors import StorageError
@@ -46,6 +47,11 @@ class StateDirectory:
     @property
     def catalog(self) -> Path:
         return self.path / "catalog.sqlite"
+
+    def inode_map(self, name: str, root: bytes) -> Path:
+        """Where the last walk of a volume is kept by inode."""
+        which = sha256(name.encode() + b"\0" + root).hexdigest()[:32]
+        return self.path / "walks" / which
 
     @property
     def gaps(self) -> Path:

@@ -189,6 +189,7 @@ class Schedule(_Part):
     """When things happen by themselves."""
 
     scan_every: Seconds = _DAY
+    plain_walk_every: Seconds = 7 * _DAY
 
 
 def _user_numbers(user: str | int, where: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from scanner.sources.excludes import Excludes, compile_excludes
 from scanner.sources.listed import native_reader
 from scanner.sources.names import find_names
 from scanner.sources.policy import WalkPolicy
+from scanner.sources.shortcuts import Shortcut, walk_volume
 from scanner.sources.snapshots import has_snapshots
 from scanner.sources.tracing import Reach, Trace, trace
 from scanner.sources.walk import walk
@@ -13,6 +14,7 @@ from scanner.sources.walk import walk
 __all__ = [
     "Excludes",
     "Reach",
+    "Shortcut",
     "Trace",
     "WalkPolicy",
     "compile_excludes",
@@ -21,4 +23,5 @@ __all__ = [
     "native_reader",
     "trace",
     "walk",
+    "walk_volume",
 ]

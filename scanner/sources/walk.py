@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import Any
 
 from scanner.model.files import (
     DirectoryFailed,
@@ -42,6 +43,7 @@ from scanner.sources.listing import (
     failure_kind,
 )
 from scanner.sources.mail import PrivateStore, private_store, signs
+from scanner.sources.mapping import Recorder
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
@@ -74,7 +76,7 @@ def walk(
     Raises:
         CatalogError: from `known`.
     """
-    yield from _Walk(policy, known, now_ns).run(root_fd)
+    yield from Walk(policy, known, now_ns).run(root_fd)
 
 
 @dataclass(slots=True)
@@ -100,10 +102,23 @@ class _Look:
     files: int = 0
     signs: frozenset[str] = frozenset()
     others: Counter[str] = field(default_factory=Counter)
+    records: list[bytes] = field(default_factory=list)
 
 
-class _Walk:
-    def __init__(self, policy: WalkPolicy, known: KnownFiles | None, now_ns: Callable[[], int]) -> None:
+class Walk:
+    """One walk over a volume, or over parts of it; see `walk` for what its events mean.
+
+    Args:
+        recorder: takes down what is seen by inode.
+    """
+
+    def __init__(
+        self,
+        policy: WalkPolicy,
+        known: KnownFiles | None,
+        now_ns: Callable[[], int],
+        recorder: Recorder | None = None,
+    ) -> None:
         self._policy = policy
         self._known = known
         self._now_ns = now_ns
@@ -114,19 +129,89 @@ class _Walk:
         self._lister = Lister(native=policy.native)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
+        self._recorder = recorder
+        self._above = 0  # levels between the root and the first of `_levels` but the root
 
     def run(self, root_fd: int) -> Iterator[WalkEvent]:
+        """Walk the whole volume."""
         try:
-            yield from self._root(root_fd)
-            while self._levels:
-                yield from self._step(self._levels[-1])
-                if self._others and self._others.total() >= _OTHERS_EVERY:
-                    yield self._tell_others()
+            yield from self._noted(0, self._root, root_fd)
+            yield from self._descend(0)
         finally:
-            for level in self._levels:
-                level.close()
+            self._close()
+        yield from self.rest()
+
+    def part(
+        self, fd: int, path: bytes, depth: int, choose: Callable[[Level], list[str]]
+    ) -> Iterator[WalkEvent]:
+        """Look at one open directory, and walk those of its subdirectories that are chosen after that.
+
+        Args:
+            fd: the directory; taken over.
+            depth: levels below the root.
+            choose: of an open directory that was listed, the subdirectories to be walked.
+        """
+        level = Level(fd, path)
+        self._levels = [level] if not depth else [Level(-1, b""), level]
+        self._above = max(0, depth - 1)
+        try:
+            yield from self._noted(depth, self._directory, level, path)
+            level.visit(choose(level))
+            yield from self._descend(len(self._levels) - 1)
+        finally:
+            self._close()
+            self._above = 0
+
+    def rest(self) -> Iterator[WalkEvent]:
+        """What was counted and not told yet."""
         if self._others:
             yield self._tell_others()
+
+    def _descend(self, floor: int) -> Iterator[WalkEvent]:
+        """Walk on until only so many levels are open."""
+        while len(self._levels) > floor:
+            level = self._levels[-1]
+            yield from self._noted(self._depth(), self._step, level)
+            if self._others and self._others.total() >= _OTHERS_EVERY:
+                yield self._tell_others()
+
+    def _close(self) -> None:
+        for level in self._levels:
+            level.close()
+        self._levels = []
+
+    def _depth(self) -> int:
+        """Levels below the root of the directory that is open last."""
+        return len(self._levels) - 1 + self._above
+
+    def _noted(
+        self, depth: int, what: Callable[..., Iterable[WalkEvent]], *arguments: Any
+    ) -> Iterable[WalkEvent]:
+        """Have what is met beside files taken down, with the directory it is met in.
+
+        Args:
+            depth: of the directory in which it is, unless another one is entered.
+        """
+        if self._recorder is None:
+            return what(*arguments)
+        return self._taken_down(self._recorder, depth, what, arguments)
+
+    def _taken_down(
+        self,
+        recorder: Recorder,
+        depth: int,
+        what: Callable[..., Iterable[WalkEvent]],
+        arguments: tuple[Any, ...],
+    ) -> Iterator[WalkEvent]:
+        entered, before = recorder.count, self._others.copy()
+        met = []
+        for event in what(*arguments):
+            if not isinstance(event, DirectoryMet):
+                met.append(event)
+            yield event
+        if recorder.count:
+            owner = recorder.count - 1 if recorder.count > entered else recorder.at(depth)
+            recorder.tell(owner, met, self._others - before)
 
     def _tell_others(self) -> OthersMet:
         counts = dict(self._others)
@@ -160,7 +245,7 @@ class _Walk:
             return ()
         name = os.fsencode(text)
         path = self._path(name)
-        reason = self._policy.leaves_out(path, text, level.left_out, len(self._levels))
+        reason = self._policy.leaves_out(path, text, level.left_out, self._depth() + 1)
         try:
             fd, other = open_below(level.fd, name, self._policy, self._open_child)
         except OSError as e:
@@ -199,6 +284,9 @@ class _Walk:
 
     def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
         here = _Directory(path, self._now_ns() - self._policy.racy_ns)
+        if self._recorder is not None:
+            name = path.rpartition(b"/")[2]
+            self._recorder.enter(self._depth(), name, os.fstat(level.fd), here.horizon)
         block = self._lister.first_block(level.fd)
         if not block.last:
             return self._large(here, level)
@@ -218,9 +306,11 @@ class _Walk:
         state = self._fingerprints.start()
         self._fingerprints.add(state, block, names)
         fingerprint = state.digest() if block.sound else b""
+        if self._recorder is not None:
+            self._recorder.listed(fingerprint, (block.records(),), block.files)
         events: list[WalkEvent] = []
-        if entry and _unchanged(entry, fingerprint, block.files):
-            events.append(_cached(here.path, entry))
+        if entry and unchanged(entry, fingerprint, block.files):
+            events.append(cached(here.path, entry))
         else:
             events.append(self._compared(here, block, names, fingerprint))
         if block.others or here.skipped or not block.sound:
@@ -272,8 +362,10 @@ class _Walk:
         if self._mail_left_out and (store := private_store(here.path, look.signs)):
             here.store, level.left_out = store, store.directories
         here.entry = self._known.directory(here.path) if self._known else None
-        if here.entry and not here.store and _unchanged(here.entry, look.fingerprint, look.files):
-            yield _cached(here.path, here.entry)
+        if self._recorder is not None:
+            self._recorder.listed(look.fingerprint, look.records, look.files)
+        if here.entry and not here.store and unchanged(here.entry, look.fingerprint, look.files):
+            yield cached(here.path, here.entry)
             self._others.update(look.others)
             yield from _skips(here)
         else:
@@ -292,6 +384,8 @@ class _Walk:
                     raw = block.raw_names()
                 self._fingerprints.add(state, block, raw)
                 look.files += block.files
+                if self._recorder is not None:
+                    look.records.append(block.records())
                 look.others.update(block.others)
                 sound = sound and block.sound
         look.fingerprint = state.digest() if sound else b""
@@ -315,7 +409,7 @@ class _Walk:
         yield DirectoryMet(here.path, fingerprint=state.digest() if whole else b"")
 
 
-def _unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
+def unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
     """Whether the catalog's row of a directory stands: the counts are its own check on itself."""
     return (
         entry.fingerprint == fingerprint != b"" and not entry.hot and entry.clean + entry.not_media == files
@@ -327,7 +421,7 @@ def _skips(here: _Directory) -> Iterator[FilesSkipped]:
         yield FilesSkipped(here.path, reason, files)
 
 
-def _cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
+def cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
     return DirectoryMet(
         path,
         clean=entry.clean,
