@@ -98,7 +98,8 @@ class _Stores:
         figures = self._figures(scans)
         if volume is not None and scans.walked is not None and not scans.cut_short:
             self._hold_against_now(figures, volume, record, index_id)
-        shared = figures.files - sum(figures.left_out.values())
+        # Of a directory that could not be read, at least a file is taken for missing.
+        shared = figures.files - sum(figures.left_out.values()) + figures.directories_unknown
         state = self._state(scans, figures)
         known = scans.walked is not None
         return Coverage(
@@ -154,6 +155,8 @@ class _Stores:
             missing = max(before - figures.files, 0)
             figures.files += missing
             figures.uncovered["unscanned"] = missing + figures.uncovered.pop("interrupted", 0)
+        elif not scans.last.complete and not figures.uncovered and not figures.directories_unknown:
+            figures.directories_unknown = 1  # what earlier versions recorded says only that there were some
         return figures
 
     def _hold_against_now(

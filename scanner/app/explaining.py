@@ -210,7 +210,7 @@ def explain(app: App, seen: Look) -> Explanation:
         return _without_records(app, seen, problem)
     try:
         with _records(app) as records:
-            return records.explain(seen)
+            return replace(records.explain(seen), records=_empty(app))
     except StorageError as e:
         return _without_records(app, seen, str(e))
 
@@ -221,9 +221,14 @@ def _unreadable(app: App) -> str:
         with os.scandir(app.state.path):
             return ""
     except FileNotFoundError:
-        return f"there is nothing in {app.state.path} yet"
+        return ""
     except OSError as e:
         return f"{app.state.path} can't be read ({e.strerror}): ask as root, or as the user who scans"
+
+
+def _empty(app: App) -> str:
+    """A word for who asks without the daemon's --state-dir, or before anything was scanned."""
+    return "" if app.state.ledger.exists() else f"{app.state.path} has no record of any scan"
 
 
 def _without_records(app: App, seen: Look, problem: str) -> Explanation:
