@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scanner.sources.excludes import Excludes, compile_excludes
+from scanner.sources.listed import native_reader
 from scanner.sources.names import find_names
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import has_snapshots
@@ -17,6 +18,7 @@ __all__ = [
     "compile_excludes",
     "find_names",
     "has_snapshots",
+    "native_reader",
     "trace",
     "walk",
 ]
