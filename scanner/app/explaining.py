@@ -43,7 +43,7 @@ class Answer(StrEnum):
     CLEAN = "clean"  # compared with the lists of now as it is, and not listed
     NOT_MEDIA = "not_media"  # no picture and no video by its content
     HIT = "hit"  # as it is, a list has it
-    EXCEPTION = "exception"  # a list has it, and a person said that it is a false positive
+    EXCEPTION = "exception"  # a person said that this content is a false positive
     UNMATCHED = "unmatched"  # hashed, and not yet compared with the lists of now
     DUE = "due"  # the next scan looks at it: `reason` says why
     DIRECTORY = "directory"  # a directory that is walked
@@ -371,7 +371,7 @@ def _as_known(base: InVolume, known: Known, *, exception: bool) -> InVolume:
     """A file that is as it was when it was hashed."""
     if known.file.state is FileState.NOT_MEDIA:
         return replace(base, answer=Answer.NOT_MEDIA)
-    if exception and (known.matches or known.file.state is FileState.LISTED):
+    if exception:
         return replace(base, answer=Answer.EXCEPTION)
     if known.matches:
         return replace(base, answer=Answer.HIT)

@@ -8,7 +8,7 @@ ANSWERS: Mapping[str, str] = {
     "clean": "Scanned as it is, and in none of the lists of now",
     "not_media": "Looked at as it is: no picture and no video by its content, so it is not hashed",
     "hit": "Scanned as it is, and listed",
-    "exception": "Scanned as it is and listed, but a person said that it is a false positive",
+    "exception": "Scanned as it is; a person said that it is a false positive, so it is left alone",
     "unmatched": "Hashed as it is, and not yet matched with the lists of now",
     "due": "The next scan looks at it",
     "directory": "A directory that is walked",
