@@ -63,6 +63,8 @@ class ScanOutcome:
     counts: ScanCounts
     seconds: float
     metrics: Metrics
+    volumes: tuple[str, ...] = ()  # those that were scanned
+    index_id: str = ""  # of the lists they were compared with
 
 
 class App:
@@ -147,6 +149,11 @@ class App:
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)
+
+    def scan_every(self, name: str) -> float:
+        """Seconds between two scans of a configured volume."""
+        volume = next(v for v in self.config.volumes if v.name == name)
+        return volume.every or self.config.schedule.scan_every
 
     def _count_suppressed(self, feed: str) -> None:
         self.metrics.suppressed_match(feed)  # those of now: a reload goes on with the former ones
@@ -262,7 +269,8 @@ class App:
         result = await in_thread(lambda: scanner.scan(volumes), stop)
         self.note_scan(result)
         note_lists(self.metrics, lists, self.keeper, self.feed_names)
-        return ScanOutcome(result.counts, time.monotonic() - started, self.metrics)
+        seconds = time.monotonic() - started
+        return ScanOutcome(result.counts, seconds, self.metrics, tuple(result.volumes), lists.index.id)
 
     def _refuse_vault_in_reach(self, volumes: Sequence[Volume]) -> None:
         for volume in volumes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from scanner.app.state import StateDirectory, StateOwners
@@ -60,7 +61,8 @@ class GapKeeper:
         if self._gaps is not None:
             self._gaps.close()
             self._gaps = None
-        self._tokens.release()
+        with suppress(OSError):  # one that stays is swept by the next scan
+            self._tokens.release()
 
     # Reporter
 

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS gaps (
 # NORMAL: a power cut may lose the last scan's news, which the next scan tells again.
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
 _VOLUME = "SELECT id FROM volumes WHERE name = ? AND root = ?"
+_VOLUMES = "SELECT name, root FROM volumes ORDER BY id"
 _ADD_VOLUME = "INSERT OR IGNORE INTO volumes (name, root, since_ns) VALUES (?, ?, ?)"
 _RECORD = """
 SELECT since_ns, scan_id, profile, matched_ns, running_id, files, progress_ns, more, more_since_ns,
@@ -118,6 +119,10 @@ class Gaps(AbstractContextManager["Gaps"]):
         self.close()
 
     # Reading
+
+    def volumes(self) -> tuple[tuple[str, bytes], ...]:
+        """Name and root of every volume of which a scan has begun, the first one first."""
+        return tuple((name, root) for name, root in self._rows(_VOLUMES, ()))
 
     def volume(self, name: str, root: bytes) -> VolumeRecord | None:
         """What is known of a volume; None where no scan of it has begun since there is this file."""

@@ -387,13 +387,10 @@ class Ledger(AbstractContextManager["Ledger"]):
         complete = {s.volume: s for s in self._scans(sql.LAST_COMPLETE_SCANS)}
         return {s.volume: VolumeScans(s, complete.get(s.volume)) for s in self._scans(sql.LAST_SCANS)}
 
-    def last_walked(self, volume: str) -> ScanRecord | None:
-        """The last scan of a volume that came to its end, with or without errors; None if there is none (or
-        it is so long ago that a hundred scans were cut short since)."""
-        scans = (
-            read_scan(row) for row in self._db.execute(sql.FINISHED_SCANS, (codec.text_key(volume), 100))
-        )
-        return next((scan for scan in scans if not scan.counts.get("interrupted")), None)
+    def scans_of(self, volume: str, limit: int = 100) -> tuple[ScanRecord, ...]:
+        """Scans of a volume, the last one first: finished, running, and those whose process died."""
+        rows = self._db.execute(sql.SCANS_OF_VOLUME, (codec.text_key(volume), limit))
+        return tuple(read_scan(row) for row in rows)
 
     def _scans(self, statement: str) -> builtins.list[ScanRecord]:
         return [read_scan(row) for row in self._db.execute(statement)]

@@ -126,10 +126,10 @@ LAST_SCANS = """
     FROM (SELECT DISTINCT volume FROM scans) AS v JOIN scans AS s ON s.id = (
         SELECT id FROM scans WHERE volume = v.volume ORDER BY started_ns DESC, id DESC LIMIT 1)
 """
-# Scans of one volume that were finished, the last one first. Whether one was cut short stands in its counts.
-FINISHED_SCANS = """
+# Scans of one volume, the last one first.
+SCANS_OF_VOLUME = """
     SELECT id, started_ns, finished_ns, complete, body FROM scans
-    WHERE volume = ? AND finished_ns > 0 ORDER BY started_ns DESC, id DESC LIMIT ?
+    WHERE volume = ? ORDER BY started_ns DESC, id DESC LIMIT ?
 """
 # The last complete scan of each volume that has one.
 LAST_COMPLETE_SCANS = """

@@ -48,6 +48,7 @@ POLICIES = st.builds(
     own_name=st.sampled_from([b"", STAGING]),
     own_owners=st.just(frozenset({os.getuid()})),
     racy_ns=st.just(0),
+    native=st.booleans(),
 )
 
 
