@@ -21,6 +21,7 @@ from scanner.config.units import (
     parse_size,
 )
 from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS
+from scanner.model.views import WORDS
 
 # Names become labels of metrics and parts of file names, so they are short and plain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -195,6 +196,12 @@ def _kind(value: str, known: tuple[str, ...]) -> str:
     raise Expected(f"expected one of {', '.join(known)}")
 
 
+def _view_word(value: str) -> str:
+    if value not in WORDS:
+        raise Expected(f"expected one of {', '.join(WORDS)}")
+    return value
+
+
 def _encoding(value: str) -> str:
     try:
         "a".encode(value)  # refuses what is no text encoding: base64, zip, rot13
@@ -237,6 +244,7 @@ Category = Annotated[str, BeforeValidator(_category)]
 ExactKind = Annotated[str, AfterValidator(_exact_kind)]
 PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
+ViewWord = Annotated[str, AfterValidator(_view_word)]
 Column = Annotated[str, AfterValidator(_column)]
 Meaning = Annotated[str, BeforeValidator(_meaning)]
 Canary = Annotated[Mapping[str, str], AfterValidator(_canary)]

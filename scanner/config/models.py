@@ -11,9 +11,9 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
 
 from scanner.config.fields import (
     AbsolutePath,
@@ -38,9 +38,10 @@ from scanner.config.fields import (
     Text,
     Url,
     User,
+    ViewWord,
     Workers,
 )
-from scanner.config.units import Listen
+from scanner.config.units import Expected, Listen
 from scanner.model.errors import ConfigError
 from scanner.model.hashes import DEFAULT_EXACT, DHASH, PDQ, PHASH, PHASH256
 
@@ -97,11 +98,38 @@ class VolumeConfig(_Part):
     stall_limit: Seconds = 300.0  # NFS's own retries of a server that restarts take one to three minutes
 
 
+class BandConfig(_Part):
+    """What a match by a perceptual hash does that is no further than this."""
+
+    max_distance: int | None = Field(default=None, ge=0)  # as far as matching goes
+    action: OnHit
+    kind: PerceptualKind | None = None  # any
+    min_quality: int = Field(default=0, ge=0, le=100)
+    views: tuple[ViewWord, ...] | None = None  # any
+
+
+def _as_bands(value: object) -> object:
+    """One word stands for one band without limits."""
+    if value in ("quarantine", "report"):
+        return ({"action": value},)
+    if isinstance(value, tuple) and value:
+        return value
+    raise Expected("expected quarantine, report or a list of bands")
+
+
+def _shown_bands(bands: tuple[BandConfig, ...]) -> object:
+    if len(bands) == 1 and bands[0] == BandConfig(action=bands[0].action):
+        return bands[0].action
+    return [band.model_dump(mode="json", exclude_defaults=True) for band in bands]
+
+
 class OnMatch(_Part):
     """What a match does, by the sort of hash."""
 
     exact: OnHit = "quarantine"
-    perceptual: OnHit = "quarantine"
+    perceptual: Annotated[
+        tuple[BandConfig, ...], BeforeValidator(_as_bands), PlainSerializer(_shown_bands)
+    ] = (BandConfig(action="quarantine"),)
 
 
 class S3(_Part):

@@ -14,7 +14,7 @@ from scanner.index.snapshot import EntryInfo
 from scanner.index.uniform import value_shows_nothing
 from scanner.model.feeds import About
 from scanner.model.hashes import KINDS, Digests
-from scanner.model.matches import Match
+from scanner.model.matches import Match, Sighting
 from scanner.model.ports import Clock, SystemClock
 
 # The strongest matches that are reported of one feed and kind. A list of look-alikes or of one digest a
@@ -139,7 +139,7 @@ class Index:
 
     def _perceptual(self, order: int, asked: _Asked) -> Iterator[_Ranked]:
         feed = self.feeds[order]
-        best: dict[tuple[str, int], _Ranked] = {}
+        found: dict[tuple[str, int], tuple[EntryInfo, list[Sighting]]] = {}
         for seen in asked.digests.perceptual:
             if not self._counts[order].get(seen.kind):
                 continue
@@ -149,18 +149,20 @@ class Index:
             near = feed.snapshot.near(seen.kind, seen.value, threshold.max_distance)
             if near and value_shows_nothing(seen.kind, seen.value):
                 continue  # any picture of this form would be a hit, whatever the entry was made of
-            for distance, entry in near:
-                known = best.get((seen.kind, entry.number))
-                if (known and known[1].distance <= distance) or not self._acts(order, entry, asked):
-                    continue
-                share = distance / (8 * len(seen.value))
-                match = Match(
-                    seen.kind, feed.terms.name, entry.id, entry.category,
-                    distance, seen.view, seen.quality, exact=False, **_told(entry),
-                )  # fmt: skip
-                best[seen.kind, entry.number] = (1, share, order, entry.number), match
-        for kind in {kind for kind, _ in best}:
-            of_kind = [ranked for (k, _), ranked in best.items() if k == kind]
+            named = 0  # of a view no more than of the file: a list of look-alikes costs no memory by it
+            for distance, entry in sorted(near, key=lambda pair: (pair[0], pair[1].number)):
+                key = seen.kind, entry.number
+                if (key in found or self._acts(order, entry, asked)) and named < MAX_MATCHES:
+                    sighting = Sighting(distance, seen.view, seen.quality, seen.value)
+                    found.setdefault(key, (entry, []))[1].append(sighting)
+                    named += 1
+        best: dict[str, list[_Ranked]] = {}
+        for (kind, number), (entry, sightings) in found.items():
+            told = Match(kind, feed.terms.name, entry.id, entry.category, exact=False, **_told(entry))
+            match = told.seen(sightings)
+            share = match.distance / (8 * len(match.value))
+            best.setdefault(kind, []).append(((1, share, order, number), match))
+        for of_kind in best.values():
             yield from sorted(of_kind, key=lambda pair: pair[0])[:MAX_MATCHES]
 
     def _vetoed(self, asked: _Asked) -> bool:
