@@ -7,6 +7,7 @@ from typing import Any
 
 from scanner.app.app import App
 from scanner.app.freshness import freshness
+from scanner.app.kinds import settled
 from scanner.app.trusting import is_signed
 from scanner.app.unhashed import of_feed
 from scanner.config import FeedConfig
@@ -132,11 +133,17 @@ def status(app: App) -> dict[str, Any]:
     with app.ledger(read_only=True) as ledger:
         scans, brake = ledger.last_scans(), ledger.brake()
         cases, unsecured = sum(ledger.counts().values()), ledger.count_unsecured()
+    hashing = settled(app.config, app.state).hashing
     items, size, free, securer = _vault(app)
     paths = {v.name: display(v.shown(b"")) for v in app.volumes}
     return {
         "volumes": [volume_status(n, paths.get(n), scans.get(n)) for n in {**paths, **scans}],
         "feeds": [feed_status(app, name) for name in app.feed_names],
+        "hashing": {
+            "exact": list(hashing.exact),
+            "perceptual": list(hashing.perceptual),
+            "auto": app.config.hashing.auto,
+        },
         "cases": {"total": cases, "unsecured": unsecured},
         "quarantine": {"items": items, "bytes": size, "free_bytes": free, "problem": securer},
         "brake": {

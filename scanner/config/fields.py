@@ -38,6 +38,8 @@ _OWN_HEADERS = frozenset({
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _PHOTODNA = "photodna"
+AUTO = "auto"
+"""In the place of perceptual kinds: those that lists bring."""
 # What a column of a CSV list can be.
 _COLUMNS = (
     *(*EXACT_KINDS, *PERCEPTUAL_KINDS, _PHOTODNA, "type", "hash"),
@@ -159,6 +161,19 @@ def _perceptual_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
 
+def _perceptual_or_auto(value: str, info: ValidationInfo) -> str:
+    return value if value == AUTO else _perceptual_kind(value, info)
+
+
+def _listed(value: object) -> object:
+    """`auto` by itself stands for a list of it."""
+    return (value,) if value == AUTO else value
+
+
+def _shown_kinds(kinds: tuple[str, ...]) -> object:
+    return AUTO if kinds == (AUTO,) else list(kinds)
+
+
 def _any_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*EXACT_KINDS, *PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
@@ -243,6 +258,11 @@ Header = Annotated[str, AfterValidator(_header)]
 Category = Annotated[str, BeforeValidator(_category)]
 ExactKind = Annotated[str, AfterValidator(_exact_kind)]
 PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]
+PerceptualKinds = Annotated[
+    tuple[Annotated[str, AfterValidator(_perceptual_or_auto)], ...],
+    BeforeValidator(_listed),
+    PlainSerializer(_shown_kinds),
+]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
 ViewWord = Annotated[str, AfterValidator(_view_word)]
 Column = Annotated[str, AfterValidator(_column)]

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
 
 from scanner.config.fields import (
+    AUTO,
     AbsolutePath,
     AnyKind,
     Canary,
@@ -31,6 +32,7 @@ from scanner.config.fields import (
     Meaning,
     Name,
     PerceptualKind,
+    PerceptualKinds,
     Seconds,
     SecretFile,
     ServerUrl,
@@ -238,13 +240,29 @@ class Hashing(_Part):
 
     workers: Workers = "auto"
     exact: tuple[ExactKind, ...] = Field(default=DEFAULT_EXACT, min_length=1)
-    perceptual: tuple[PerceptualKind, ...] = (PDQ.name,)
+    perceptual: PerceptualKinds = (PDQ.name,)
     select: Literal["media", "all"] = "media"
     max_file_size: Size = 256 * _GIB  # a sparse file may claim 8 EiB
     time_limit: Seconds = 30.0  # for any file; large ones get more in proportion to their size
     memory: Size = Field(default=2 * _GIB, ge=256 * _MIB)  # below, a worker can't even load its decoders
     user: User = "nobody"
     sandbox: Literal["preferred", "required"] = "preferred"  # what a missing layer of the workers' means
+
+    @property
+    def auto(self) -> bool:
+        """Whether the perceptual kinds that lists bring are computed, too."""
+        return AUTO in self.perceptual
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The perceptual kinds that are named."""
+        return tuple(kind for kind in self.perceptual if kind != AUTO)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The perceptual kinds that are computed whatever lists bring; PDQ by `auto`, too: then a list that
+        has it, as most do that have any, meets known files at once."""
+        return tuple(dict.fromkeys((*self.named, PDQ.name))) if self.auto else self.perceptual
 
     @property
     def worker_count(self) -> int:
