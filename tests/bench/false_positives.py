@@ -22,7 +22,7 @@ from tests.bench.lookalikes import CLASSES, ONE_FORM
 
 KINDS = {"pdq": (10, 16, 24, 31), "phash256": (10, 16, 24, 31), "phash": (0, 2, 4, 6), "dhash": (0, 2, 4)}
 QUALITIES = (0, 20, 50, 70)
-_QUALITY_OF = "pdq"  # the only kind that knows one: the others are shown by that of the same picture
+_PDQ = "pdq"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Hashed:
         listed: (N, bytes) by picture.
         asked: (V, bytes) all views of all pictures, and of each …
         owner: … its picture,
-        quality: … its quality, of PDQ,
+        quality: … its quality,
         view: … its name.
     """
 
@@ -52,12 +52,9 @@ def hashed(each: int, seed: int) -> tuple[npt.NDArray[np.intp], dict[str, Hashed
     for number, make in enumerate(CLASSES.values()):
         for n in range(each):
             picture = make(np.random.default_rng((seed, number, n))).convert("RGB")
-            views = {h.kind: h.hashes(picture) for h in hashers}
-            best = max((q for _, _, q in views[_QUALITY_OF]), default=0)
-            for kind, of_kind in views.items():
-                for view, value, quality in of_kind:
-                    quality = quality if kind == _QUALITY_OF else best
-                    found[kind].append((len(classes), view, value, quality))
+            for hasher in hashers:
+                for view, value, quality in hasher.hashes(picture):
+                    found[hasher.kind].append((len(classes), view, value, quality))
             classes.append(number)
     return np.array(classes), {kind: _arrays(rows, len(classes)) for kind, rows in found.items()}
 
@@ -101,7 +98,7 @@ def tables(classes: npt.NDArray[np.intp], of_kind: dict[str, Hashed]) -> Iterato
         hashes = of_kind[kind]
         bits = distances(hashes)
         guarded = np.ones(len(hashes.asked), dtype=np.bool_)
-        if kind == _QUALITY_OF:
+        if kind == _PDQ:
             guarded = ~shows_nothing(hashes.asked)
         grids = {
             (quality, limit): collisions(hashes, bits, guarded, limit, quality)
@@ -130,8 +127,19 @@ def tables(classes: npt.NDArray[np.intp], of_kind: dict[str, Hashed]) -> Iterato
             int((collisions(hashes, bits, allowed, limits[-1], quality) & ~one_form).sum())
             for allowed, quality in ((guarded | True, 0), (guarded, 0), (guarded, 50), (guarded & plain, 50))
         )
-        told = "Not of one form, within {}: {:,}; of values that show something {:,}; of these of quality 50 {:,}"
-        yield (told + "; by whole upright views alone {:,}.").format(limits[-1], *numbers)
+        told = "Not of one form, within {}: {:,}; of values that show something {:,}; of these of quality "
+        yield (told + "50 {:,}; by whole upright views alone {:,}.").format(limits[-1], *numbers)
+    yield "\n### Two kinds together, of quality 50: % of pairs that match by both\n"
+    first, second = (
+        collisions(h, distances(h), h.quality >= 0, limit, 50)
+        for h, limit in ((of_kind["pdq"], 31), (of_kind["phash256"], 24))
+    )
+    yield _line("", "pdq <= 31", "phash256 <= 24", "both")
+    yield _line("---", "---:", "---:", "---:")
+    for number, name in enumerate(names):
+        pairs = same & (classes[:, None] == number)
+        if (first & pairs).any() or (second & pairs).any():
+            yield _line(name, *(_percent(grid, pairs) for grid in (first, second, first & second)))
 
 
 def _line(*cells: str) -> str:

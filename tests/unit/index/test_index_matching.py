@@ -128,7 +128,7 @@ def test_the_threshold_is_inclusive_and_a_poor_picture_is_not_compared(feed: Fee
 
 def test_a_kind_without_a_threshold_has_the_default_and_an_unknown_one_is_refused(feed: Feeds) -> None:
     index = Index([feed("f", [Entry((("phash", bytes(8)),))])], {})
-    assert index.thresholds["phash"] == Threshold(6, 0)
+    assert index.thresholds["phash"] == Threshold(6, 20)
     assert index.match(file(b"x", PerceptualHash("phash", "full", flipped(bytes(8), 6), 100)))
     assert not index.match(file(b"x", PerceptualHash("phash", "full", flipped(bytes(8), 7), 100)))
     odd = feed("odd", [Entry((("odd", bytes(4)),))], kinds={"odd": HashKind("odd", 4, exact=False)})
