@@ -47,6 +47,7 @@ def words(view: str) -> frozenset[str]:
     return frozenset({WHOLE if steps[0] in _WHOLE_FAMILIES else OTHER, *found})
 
 
+@lru_cache(maxsize=4096)
 def rank(view: str) -> tuple[bool, int, int]:
     """Orders views of equal distance, the plainest first: upright before turned, whole before box, the file's
     own picture before one of its parts."""
