@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from e2e_host import Host, picture
+from PIL import ImageOps
 
 
 def values(host: Host, path: Path) -> list[str]:
@@ -79,6 +81,24 @@ def test_a_view_that_no_band_names_is_only_reported(host: Host) -> None:
     assert (hit["action"], hit["match"]["distance"]) == ("reported", 0)
     assert hit["reason"] == f"view {hit['match']['view']}: not among box, only reported"
     assert path.exists()
+
+
+def test_a_mirrored_picture_is_only_reported_where_turned_views_may_not_act(host: Host) -> None:
+    original = host.base / "original.png"
+    picture(5, 800, 600).save(original)
+    value = values(host, original)[0]
+    mirrored = host.save("alice/a.jpg", ImageOps.mirror(picture(5, 800, 600)), quality=80)
+    host.save("bob/again.jpg", picture(5, 800, 600), quality=30)
+    checked = json.loads(host.run("check", str(original), "--json").out)["perceptual"]
+    if not any(p["view"].endswith(".mirror") for p in checked):
+        pytest.skip("turned views are not computed by default")
+    bands = "[{max_distance: 16, views: [whole], action: quarantine}, {action: report}]"
+    config = configured(host, feed(host, "police", value, bands))
+    assert host.run("feed", "sync", config=config).code == 0
+    hits = {Path(h["path"]).name: h for h in host.scan("--quarantine", config=config).hits}
+    assert (hits["a.jpg"]["action"], hits["again.jpg"]["action"]) == ("reported", "quarantined")
+    assert "not among whole, only reported" in hits["a.jpg"]["reason"] and mirrored.exists()
+    assert hits["a.jpg"]["match"]["view"].endswith(".mirror") and hits["a.jpg"]["match"]["distance"] <= 16
 
 
 def test_a_file_whose_digest_is_listed_is_no_matter_of_looks(host: Host) -> None:
