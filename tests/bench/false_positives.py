@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--each", type=int, default=60, help="pictures of each class")
+    parser.add_argument("--each", type=int, default=40, help="pictures of each class")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     classes, of_kind = hashed(given.each, given.seed)
