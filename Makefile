@@ -11,7 +11,7 @@ PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-
 # The requirements of one list in pyproject.toml, a line each: listed "project.optional-dependencies.fuzz"
 listed = $(TOOLS)/python tools/listed.py $(1)
 
-.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench format fuzz package check-reproducible sbom constraints clean
+.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench bench-false-positives format fuzz package check-reproducible sbom constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
@@ -78,6 +78,9 @@ test-faults: dev
 
 bench: dev
 	$(BIN)/python tests/bench/run.py
+
+bench-false-positives: dev
+	$(BIN)/python -m tests.bench.false_positives
 
 format: dev
 	$(BIN)/ruff format scanner tests demo tools

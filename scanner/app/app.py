@@ -21,6 +21,7 @@ from scanner.app.exchanging import check_exchanges
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.formats import check_formats
 from scanner.app.importing import FeedChange
+from scanner.app.kinds import settled
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.pools import worker_pool
 from scanner.app.publishing import Publisher
@@ -337,7 +338,7 @@ class App:
         Raises:
             SourceError: a file can't be read.
         """
-        pool = worker_pool(self.config, workers=1)
+        pool = worker_pool(settled(self.config, self.state, lists), workers=1)
         return [(str(c.path), c.digests, c.matches) for c in check_files(paths, pool, lists.index)]
 
     def check_hash(self, text: str, lists: Lists) -> list[tuple[str, Digests, tuple[Match, ...]]]:

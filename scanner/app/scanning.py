@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scanner.app.gapkeeping import GapKeeper, note_matched
+from scanner.app.kinds import grown
 from scanner.app.lists import Lists
 from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.recovering import retry_steps
@@ -81,7 +82,8 @@ class Scanner:
         quarantine: bool,
         full: bool = False,
     ) -> None:
-        self._tools = tools
+        config = grown(tools.config, tools.state, lists, reporter)
+        self._tools = replace(tools, config=config)
         self._lists = lists
         self._reporter = reporter
         self._stop = stop

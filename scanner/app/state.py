@@ -79,6 +79,11 @@ class StateDirectory:
         return self.path / "suppressions.json"
 
     @property
+    def kinds(self) -> Path:
+        """Perceptual kinds that lists have brought, where these are computed by themselves."""
+        return self.path / "kinds.json"
+
+    @property
     def owners(self) -> Path:
         return self.path / "owners"
 

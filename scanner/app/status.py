@@ -8,6 +8,7 @@ from scanner.app.app import App
 from scanner.app.coverage import coverage, index_of_now
 from scanner.app.covered import Coverage, to_json
 from scanner.app.freshness import freshness
+from scanner.app.kinds import settled
 from scanner.app.trusting import is_signed
 from scanner.app.unhashed import of_feed
 from scanner.config import FeedConfig
@@ -115,6 +116,7 @@ def status(app: App, index_id: str | None = None) -> dict[str, Any]:
     with app.ledger(read_only=True) as ledger:
         scans, brake = ledger.last_scans(), ledger.brake()
         cases, unsecured = sum(ledger.counts().values()), ledger.count_unsecured()
+    hashing = settled(app.config, app.state).hashing
     items, size, free, securer = _vault(app)
     paths = {v.name: display(v.shown(b"")) for v in app.volumes}
     names = list({**paths, **scans})
@@ -122,6 +124,11 @@ def status(app: App, index_id: str | None = None) -> dict[str, Any]:
     return {
         "volumes": [volume_status(n, paths.get(n), scans.get(n), found[n]) for n in names],
         "feeds": [feed_status(app, name) for name in app.feed_names],
+        "hashing": {
+            "exact": list(hashing.exact),
+            "perceptual": list(hashing.perceptual),
+            "auto": app.config.hashing.auto,
+        },
         "cases": {"total": cases, "unsecured": unsecured},
         "quarantine": {"items": items, "bytes": size, "free_bytes": free, "problem": securer},
         "brake": {

@@ -44,6 +44,9 @@ def _print(state: dict[str, Any]) -> None:
         for f in state["feeds"]
     ]
     out.print(table("Feeds", ("feed", ">entries", "", "last success", "error"), rows))
+    hashing = state["hashing"]
+    kinds = ", ".join((*hashing["exact"], *hashing["perceptual"]))
+    out.print(f"Hashes: {kinds}{' (and what lists bring)' * hashing['auto']}.")
     cases, vault, brake = state["cases"], state["quarantine"], state["brake"]
     out.print(f"Cases: {cases['total']:,}, {cases['unsecured']:,} of them with the file still in its place.")
     if vault["problem"]:
