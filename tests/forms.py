@@ -105,7 +105,7 @@ def forms(picture: Image.Image, other: Image.Image) -> Mapping[str, tuple[bytes,
         frame.paste((255, 255, 255), (20 * n, 20, 20 * n + 20, 40))
     film = [*still[:5], picture, *still[5:]]
     webp, plain_svg = saved(picture, "WEBP", quality=80), svg(png)
-    return {
+    return _jpeg_xl(picture, cover) | {
         "a.jpg": (jpeg, ""),
         "a.progressive": (saved(picture, "JPEG", quality=80, progressive=True), ""),
         "a.grey.jpg": (saved(picture.convert("L"), "JPEG"), ""),
@@ -164,6 +164,17 @@ def forms(picture: Image.Image, other: Image.Image) -> Mapping[str, tuple[bytes,
         "raw.cr3": (cr3(jpeg), "preview1"),
         "large.psb": (psd(other, saved(picture, "JPEG"), composite=False), "preview1"),
     }
+
+
+def _jpeg_xl(picture: Image.Image, cover: bytes) -> dict[str, tuple[bytes, str]]:
+    """Nothing where the extra is not installed."""
+    try:
+        import imagecodecs
+    except ImportError:
+        return {}
+    pixels = np.asarray(picture)
+    bare, boxed = (imagecodecs.jpegxl_encode(pixels, level=85, usecontainer=boxed) for boxed in (False, True))
+    return {"a.jxl": (bare, ""), "a.boxed.jxl": (boxed, ""), "png+jxl.png": (cover + boxed, "embedded1")}
 
 
 def bomb(width: int, height: int) -> bytes:

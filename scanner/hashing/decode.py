@@ -16,6 +16,7 @@ import numpy as np
 import pi_heif
 from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
+from scanner.hashing import jxl
 from scanner.hashing.operators import GRID
 from scanner.hashing.pictures import SCALES, mark_original_size
 from scanner.hashing.samples import tiny_pictures
@@ -32,6 +33,7 @@ _FORMATS = {
     "image/tiff": ("TIFF",),
     "image/x-icon": ("ICO",),
     "image/jpx": ("JPEG2000",),
+    "image/jxl": (jxl.FORMAT,),
     "image/avif": ("AVIF",),
     "image/heic": ("HEIF",),
     "image/x-portable-anymap": ("PPM",),
@@ -54,6 +56,7 @@ def prepare(max_pixels: int) -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     # One file at a time in one thread: other cores are for other workers and for the customers.
     pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    jxl.register()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.init()
     for mime, data in tiny_pictures():
@@ -90,7 +93,7 @@ def opened(stream: IO[bytes], mime: str, max_pixels: int) -> Image.Image:
         DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
     """
     formats = _FORMATS.get(mime)
-    if formats is None:
+    if formats is None or formats[0] not in Image.OPEN:
         raise DecodeProblem("unsupported_format")
     with _problems():
         picture: Image.Image = Image.open(stream, formats=formats)
