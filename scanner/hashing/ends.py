@@ -13,11 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from scanner.hashing import ifds
 from scanner.hashing.source import SEARCHED, Source
 
 SEGMENTS = 2000  # of a JPEG before its first scan: profiles and previews come in pieces of 64 KiB
-_SOI, SOS = 0xD8, 0xDA
+_SOI, _EOI, SOS = 0xD8, 0xD9, 0xDA
+_CHUNK = 4 << 20  # bytes looked at together
 _BOX_NAME = re.compile(rb"[\xa9A-Za-z0-9 _-]{4}")
 _FIRST_BOXES = frozenset({b"ftyp", b"jP  ", b"JXL "})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length: TEM, RST0-7
@@ -62,14 +65,30 @@ def _jpeg(source: Source, start: int) -> int | None:
     scan = next((at for marker, at in jpeg_segments(source, start) if marker == SOS), None)
     if scan is None:
         return None
-    # In a scan's data FF is followed by 00 or a restart: the first FF D9 is the end. A table between scans
-    # may hold these bytes; then the search for what follows begins too early, which costs time alone.
-    found = source.find(b"\xff\xd9", scan, scan + SEARCHED)
-    # Two pictures, the first without an end: the second one's beginning ends it.
-    begins = source.find(b"\xff\xd8\xff", scan, found if found >= 0 else scan + SEARCHED)
-    if begins >= 0:
-        return begins
-    return found + 2 if found >= 0 else None
+    return _scans_end(source, scan)
+
+
+def _scans_end(source: Source, at: int) -> int | None:
+    """Where a JPEG's scans end: after FF D9, or before the next picture's FF D8 FF where that is missing.
+
+    In a scan's data FF is followed by 00 or a restart. A table between scans may hold these bytes; then the
+    search for what follows begins too early, which costs time alone.
+    """
+    last = min(source.size, at + SEARCHED)
+    while at < last - 1:
+        chunk = np.frombuffer(source.read(at, min(_CHUNK, last - at)), np.uint8)
+        if len(chunk) < 2:  # the file became shorter
+            break
+        leads = np.flatnonzero(chunk[:-1] == 0xFF)
+        following = chunk[leads + 1]
+        places: list[int] = leads[(following == _EOI) | (following == _SOI)].tolist()
+        for place in places:
+            if chunk[place + 1] == _EOI:
+                return at + place + 2
+            if source.read(at + place + 2, 1) == b"\xff":
+                return at + place
+        at += len(chunk) - 1
+    return None
 
 
 def _png(source: Source, start: int) -> int | None:

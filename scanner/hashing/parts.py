@@ -163,8 +163,9 @@ class Parts:
         if not getattr(picture, "is_animated", False):
             return
         self._begin()
-        for frame in animation.key_frames(picture, self._effort):
-            yield self._counted(f"frame{frame.number}", decode.plain(frame.picture))
+        # Numbered as they are looked at: names are stored once each, so there may not be thousands.
+        for number, frame in enumerate(animation.key_frames(picture, self._effort), 2):
+            yield self._counted(f"frame{number}", decode.plain(frame.picture))
         if self._effort.spent:
             self._say("partial")
         if self._effort.broken:

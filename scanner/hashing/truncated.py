@@ -1,10 +1,8 @@
 """Pictures that end too early, decoded as far as they go.
 
-What is missing is filled with the last rows that are there, drawn out: of what was tried, this changes a hash
-least. Six photographs whose lower part was missing were this many bits of PDQ away from themselves (median):
-5 % missing 16, 10 % 31, 20 % 44, half 63; with black, grey or the mean colour instead 20, 26, 42 and 58 but
-10, 18, 24 and 34 at best where the drawn out rows gave 2, 8, 24 and 30; cut off at the last row 69 at 5 %.
-So a copy that lacks up to a tenth is found, and one that lacks more than half is like nothing at all.
+What is missing is filled with the last rows that are there, drawn out: of what was tried (black, grey, the mean
+colour, a reflection, nothing), this changes PDQ least where little is missing; docs/formats.md has the figures.
+A copy that lacks a twentieth is mostly found, and one that lacks half is like nothing at all.
 """
 
 from __future__ import annotations
