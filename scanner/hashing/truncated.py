@@ -1,8 +1,8 @@
 """Pictures that end too early, decoded as far as they go.
 
-What is missing is filled with the last rows that are there, drawn out: of what was tried (black, grey, the mean
-colour, a reflection, nothing), this changes PDQ least where little is missing; docs/formats.md has the figures.
-A copy that lacks a twentieth is mostly found, and one that lacks half is like nothing at all.
+What is missing is filled with the last rows that are there, drawn out: of what was tried (black, grey, the
+mean colour, a reflection, nothing), this changes PDQ least where little is missing; docs/formats.md has the
+figures. A copy that lacks a twentieth is mostly found, and one that lacks half is like nothing at all.
 """
 
 from __future__ import annotations

@@ -197,3 +197,22 @@ def test_bombs_cost_a_bounded_time_are_told_and_cost_neither_worker_nor_the_firs
     if content[:5] not in (b"GIF89", b"<svg>") and problem == "partial" and b"<svg" not in content[:99]:
         assert content[:1] == b"\x1f" or any("." not in h.view for h in result.digests.perceptual)
     assert not pool.restarts
+
+
+def test_what_was_found_before_a_worker_was_lost_over_another_picture_counts(tmp_path: Path) -> None:
+    pool = WorkerPool(WorkerSettings(base_seconds=0.5, canary_every=0), 1)
+    pool.start()
+    content = animated("GIF", [LISTED, OTHER])[:-1] + many_frames()[19:]
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        pool.submit(HashJob(1, fd, len(content), True))
+        pool.flush()
+        while not (results := pool.poll(time.monotonic())):
+            select.select([pool.fileno()], [], [], 0.1)
+    finally:
+        os.close(fd)
+        pool.stop()
+    assert problem_of(results[0]) == "decoder_timeout" and dict(pool.restarts) == {"timeout": 1}
+    assert parts_of(results[0]) == {""}
