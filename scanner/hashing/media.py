@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from importlib.util import find_spec
 
 import filetype
 
@@ -66,6 +67,11 @@ def is_media(mime: str) -> bool:
 def is_picture(mime: str) -> bool:
     """Whether a MIME type is a picture's."""
     return mime.startswith("image/") and mime not in _NOT_PICTURES
+
+
+def extra_formats() -> tuple[str, ...]:
+    """Types that are decoded here because an extra is installed."""
+    return ("image/jxl",) if find_spec("imagecodecs") is not None else ()
 
 
 def sniff(header: bytes) -> str:
