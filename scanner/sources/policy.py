@@ -30,6 +30,7 @@ class WalkPolicy:
         own_name, own_owners: directories of ours that may be anywhere: this name, one of these owners and
             mode 0700 together. b"" for none. Customers can use the name too, and then it is not ours.
         profile: what the catalog's rows were made with; another profile gives other fingerprints.
+        native: list directories by the extension, where it is built; the answers are the same.
         racy_ns: a file whose ctime is younger than this when seen could change without showing it.
     """
 
@@ -42,6 +43,7 @@ class WalkPolicy:
     own_name: bytes = b""
     own_owners: frozenset[int] = frozenset()
     profile: bytes = b""
+    native: bool = True
     racy_ns: int = _RACY_NS
 
     def is_own(self, fd: int, name: bytes) -> bool:

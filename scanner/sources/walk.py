@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from scanner.model.files import (
     DirectoryFailed,
@@ -32,14 +33,14 @@ from scanner.model.ports import KnownFiles
 from scanner.sources.comparing import Comparison, compare
 from scanner.sources.counting import count_below
 from scanner.sources.crossing import open_other_mount
+from scanner.sources.listed import Block
 from scanner.sources.listing import (
     BLOCK_ENTRIES,
-    Block,
     Fingerprinter,
     Level,
+    Lister,
     blocks,
     failure_kind,
-    first_block,
 )
 from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
 from scanner.sources.policy import WalkPolicy
@@ -112,6 +113,7 @@ class _Walk:
         self._mail_left_out = not policy.mail_ground
         self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
+        self._lister = Lister(native=policy.native)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
 
@@ -212,7 +214,7 @@ class _Walk:
 
     def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
         here = _Directory(path, self._now_ns() - self._policy.racy_ns)
-        block = first_block(level.fd)
+        block = self._lister.first_block(level.fd)
         if not block.last:
             return self._large(here, level)
         events = self._small(here, block)
@@ -232,7 +234,7 @@ class _Walk:
         self._fingerprints.add(state, block, names)
         fingerprint = state.digest() if block.sound else b""
         events: list[WalkEvent] = []
-        if entry and _unchanged(entry, fingerprint, len(block.names)):
+        if entry and _unchanged(entry, fingerprint, block.files):
             events.append(_cached(here.path, entry))
         else:
             events.append(self._compared(here, block, names, fingerprint))
@@ -241,7 +243,7 @@ class _Walk:
         return events
 
     def _compared(self, here: _Directory, block: Block, raw: bytes, fingerprint: bytes) -> DirectoryMet:
-        names = raw.split(b"\0") if block.names else []
+        names = raw.split(b"\0") if block.files else []
         rows, all_of_them = self._rows(here.entry, names)
         result = compare(block, names, rows, here.horizon, self._others)
         gone: tuple[bytes, ...] = ()
@@ -261,13 +263,13 @@ class _Walk:
 
     def _leave_out(self, here: _Directory, block: Block) -> bool:
         """Take out files that are not to be looked at; says whether there were any."""
-        met = len(block.names)
+        met = block.files
         if here.store and here.store.files:
-            here.skip("mail_store", block.keep(False for _ in block.names))
-        if self._file_excludes is not None and block.names:
+            here.skip("mail_store", block.keep(repeat(False, block.files)))
+        if self._file_excludes is not None and block.files:
             left_out = self._file_excludes.among(here.path, block.raw_names().split(b"\0"))
             here.skip("excluded", block.keep(not out for out in left_out))
-        return len(block.names) < met
+        return block.files < met
 
     def _tell_rest(self, here: _Directory, block: Block) -> Iterator[WalkEvent]:
         self._others.update(block.others)
@@ -304,7 +306,7 @@ class _Walk:
                 if self._leave_out(here, block):
                     raw = block.raw_names()
                 self._fingerprints.add(state, block, raw)
-                look.files += len(block.names)
+                look.files += block.files
                 look.others.update(block.others)
                 sound = sound and block.sound
         look.fingerprint = state.digest() if sound else b""
@@ -317,7 +319,7 @@ class _Walk:
                 self._leave_out(here, block)
                 raw = block.raw_names()
                 self._fingerprints.add(state, block, raw)
-                names = raw.split(b"\0") if block.names else []
+                names = raw.split(b"\0") if block.files else []
                 rows: Mapping[bytes, KnownFile] = {}
                 if self._known is not None and here.entry is not None:
                     rows = self._known.some_files(here.entry.id, names)
