@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config
+from scanner.hashing import extra_formats
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.stalling import Stuck
 from scanner.securer import Keeper
@@ -32,5 +33,7 @@ class Tools:
 def profile(config: Config) -> bytes:
     """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
     hashing = config.hashing
-    said = "|".join(["1", hashing.select, *sorted(hashing.exact), "/", *sorted(hashing.perceptual)])
+    # 2: more than the first picture of a file is hashed.
+    kinds = [*sorted(hashing.exact), "/", *sorted(hashing.perceptual), "/", *extra_formats()]
+    said = "|".join(["2", hashing.select, *kinds])
     return hashlib.blake2b(said.encode(), digest_size=8).digest()
