@@ -30,10 +30,12 @@ class Tools:
     in_hand: InHand
 
 
+_MADE = "2"  # goes up whenever the same kinds and views come to be computed otherwise
+
+
 def profile(config: Config) -> bytes:
     """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
     hashing = config.hashing
-    # 2: more than the first picture of a file is hashed.
-    kinds = [*sorted(hashing.exact), "/", *sorted(hashing.perceptual), "/", *extra_formats()]
-    said = "|".join(["2", hashing.select, *kinds])
+    perceptual = [*sorted(hashing.perceptual), "/", *sorted(hashing.views), "/", *extra_formats()]
+    said = "|".join([_MADE, hashing.select, *sorted(hashing.exact), "/", *perceptual])
     return hashlib.blake2b(said.encode(), digest_size=8).digest()
