@@ -10,12 +10,11 @@ import io
 import warnings
 from typing import IO
 
-import numpy as np
 import pi_heif
-from PIL import AvifImagePlugin, Image, JpegImagePlugin
+from PIL import AvifImagePlugin, Image
 
-from scanner.hashing.operators import GRID
-from scanner.hashing.pictures import SCALES, mark_original_size
+from scanner.hashing import reduction
+from scanner.hashing.pictures import mark_original_size
 from scanner.hashing.samples import tiny_pictures
 
 # Formats by the type that the first bytes show: a file is decoded as what it is, or not at all. The file
@@ -65,7 +64,8 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
         stream: its content.
         mime: its type by content.
         max_pixels: width times height above which nothing is decoded.
-        reduced: a large JPEG may come at 1/2, 1/4 or 1/8, in grey, with both sides at least 512 pixels.
+        reduced: a large picture may come at a fraction of its size, with both sides at least 512 pixels,
+            and in grey.
 
     Raises:
         DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
@@ -76,10 +76,13 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
     try:
         picture: Image.Image = Image.open(stream, formats=formats)
         _check_size(picture, max_pixels)
-        full_size = _reduce(picture) if reduced else None
+        drafted = reduction.draft(picture) if reduced else None
         picture.load()
         _check_size(picture, max_pixels)  # some plugins only learn the size while loading
-        plain = _eight_bits(picture)
+        plain = reduction.eight_bits(picture)
+        size, scale = drafted or (plain.size, 1)
+        if reduced and not drafted:
+            plain, scale = reduction.reduced(plain)
     except DecodeProblem:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -88,38 +91,10 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
         raise DecodeProblem("out_of_memory") from None
     except Exception:  # noqa: BLE001 - decoders raise whatever a broken file makes them raise
         raise DecodeProblem("undecodable") from None
-    mark_original_size(plain, full_size or plain.size)
+    mark_original_size(plain, size, scale)
     return plain
 
 
 def _check_size(picture: Image.Image, max_pixels: int) -> None:
     if picture.width * picture.height > max_pixels:
         raise DecodeProblem("too_many_pixels")
-
-
-def _reduce(picture: Image.Image) -> tuple[int, int] | None:
-    """Have a large JPEG decoded at a fraction of its size; returns its full size if so."""
-    if not isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return None
-    # At full size the colours are kept: smaller pictures are hashed to the reference's last bit.
-    if min(picture.size) // GRID < SCALES[1]:
-        return None
-    full_size = picture.size
-    picture.draft("L", (GRID, GRID))
-    return full_size
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of a mode that Pillow converts by clipping instead of scaling, scaled."""
-    mode = picture.mode
-    if mode == "LAB":
-        return picture.getchannel(0)
-    if not mode.startswith(("I", "F")):
-        return picture
-    values = np.asarray(picture, dtype=np.float32)
-    low, white = 0.0, 65535.0  # what Pillow calls "I" is 16 bits deep in PNG and PGM
-    if mode == "F":
-        finite = values[np.isfinite(values)]
-        low, white = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scaled = np.nan_to_num((values - low) * (255 / max(white - low, 1e-6)))
-    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from scanner.hashing.operators import Matrix
-from scanner.hashing.pdq_numbers import Pdq, luma
+from scanner.hashing.pdq_numbers import Pdq
 from scanner.hashing.pictures import original_size, scale_of
 
 _STRIP_PIXELS = 1 << 20  # luma is made in strips of some 4 MB: they fit the cache and bound the memory
@@ -19,11 +19,9 @@ def _strips(picture: Image.Image) -> Iterator[tuple[int, Matrix]]:
     width, height = picture.size
     step = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, step):
-        strip = picture.crop((0, top, width, min(top + step, height)))
-        if strip.mode == "L":
-            yield top, np.asarray(strip, dtype=np.float32)
-            continue
-        yield top, luma(np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB")))
+        strip = picture if step >= height else picture.crop((0, top, width, min(top + step, height)))
+        # To "F" Pillow mixes luma as the reference does (ITU-R BT.601), without rounding it.
+        yield top, np.asarray(strip.convert("F"))
 
 
 class PdqHasher:
