@@ -13,7 +13,7 @@ from typing import IO
 import pi_heif
 from PIL import AvifImagePlugin, Image
 
-from scanner.hashing import reduction
+from scanner.hashing import reduction, webp
 from scanner.hashing.pictures import mark_original_size
 from scanner.hashing.samples import tiny_pictures
 
@@ -53,6 +53,7 @@ def prepare(max_pixels: int) -> None:
     pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.init()
+    webp.available()
     for mime, data in tiny_pictures():
         open_picture(io.BytesIO(data), mime, max_pixels)
 
@@ -74,6 +75,9 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
     if formats is None:
         raise DecodeProblem("unsupported_format")
     try:
+        if reduced and mime == "image/webp" and (light := webp.brightness(stream, max_pixels)):
+            mark_original_size(*light)
+            return light[0]
         picture: Image.Image = Image.open(stream, formats=formats)
         _check_size(picture, max_pixels)
         drafted = reduction.draft(picture) if reduced else None

@@ -11,6 +11,7 @@ from PIL import Image
 
 _ORIGINAL_SIZE = "hostsweep:original-size"
 _SCALE = "hostsweep:scale"
+_GRID = "hostsweep:grid"
 
 
 def mark_original_size(picture: Image.Image, size: tuple[int, int], scale: int = 1) -> None:
@@ -39,3 +40,14 @@ def scale_of(picture: Image.Image) -> int:
     if tuple(-(-n // scale) for n in full) != picture.size:
         raise ValueError(f"a picture of {full} can't have been decoded to {picture.size} at 1/{scale}")
     return scale
+
+
+def mark_grid(picture: Image.Image, grid: Image.Image) -> None:
+    """Keep with a reduced picture the full one's pixels that the C++ reference of PDQ looks at."""
+    picture.info[_GRID] = grid
+
+
+def grid_of(picture: Image.Image) -> Image.Image | None:
+    """Those pixels as a picture, where they were kept."""
+    grid = picture.info.get(_GRID)
+    return grid if isinstance(grid, Image.Image) else None

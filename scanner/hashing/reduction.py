@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from scanner.hashing.operators import GRID
+from scanner.hashing.pictures import mark_grid
 
 # Pixels of a strip: with its copies it stays in a processor's second cache, and memory doesn't grow with the
 # picture.
@@ -43,18 +44,42 @@ def factor_of(size: tuple[int, int]) -> int:
 
 
 def reduced(picture: Image.Image) -> tuple[Image.Image, int]:
-    """The means of a picture's blocks and the length of a block's side; the picture itself if that is 1."""
+    """The means of a picture's blocks and the length of a block's side; the picture itself if that is 1.
+
+    The means know where `grid` would have looked.
+    """
     k = factor_of(picture.size)
     if k == 1:
         return picture, 1
     if picture.mode in _PLAIN:
-        return picture.reduce(k), k
+        small = picture.reduce(k)
+    else:
+        small = _reduced_in_strips(picture, k)
+    mark_grid(small, grid(picture))
+    return small, k
+
+
+def _reduced_in_strips(picture: Image.Image, k: int) -> Image.Image:
     width, height = picture.size
     mode = "L" if picture.mode in _GREYED else "RGB"
     small = Image.new(mode, (-(-width // k), -(-height // k)))
     for top, strip in _strips(picture, k):
         small.paste(strip.convert(mode).reduce(k), (0, top // k))
-    return small, k
+    return small
+
+
+def grid(picture: Image.Image) -> Image.Image:
+    """The pixels that the C++ reference looks at: column floor(j * width / 512), row floor(i * height / 512).
+
+    Means can't tell what single pixels are where a picture has a pattern as fine as that: of dithered
+    pictures the hash of the one is up to 60 bits from that of the other.
+    """
+    width, height = picture.size
+    # Pillow looks at pixel floor(a * (j + 0.5) + c). A thousandth lies far above the error of such a sum and
+    # below the distance to the next pixel, 1/512.
+    a, e = width / GRID, height / GRID
+    affine = (a, 0.0, 0.001 - a / 2, 0.0, e, 0.001 - e / 2)
+    return picture.transform((GRID, GRID), Image.Transform.AFFINE, affine, Image.Resampling.NEAREST)
 
 
 def eight_bits(picture: Image.Image) -> Image.Image:
