@@ -24,7 +24,8 @@ from scanner.index.keyed import RECORD_SIZE, ListKey, stored_size
 from scanner.index.layout import BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
 from scanner.index.perceptual import TABLES_SIZE
 from scanner.index.records import RecordChanges, Records
-from scanner.index.slots import SlotTables
+from scanner.index.shapes import SMALL, Shape, layout_of, pack_shape
+from scanner.index.slots import SlotBuilder
 from scanner.index.snapshot import Snapshot
 from scanner.index.sorting import Block, SortedRows, merged, taken
 from scanner.index.writer import Chunk, Part, WrongLength, write_snapshot
@@ -82,11 +83,14 @@ class Collected:
 class Merge:
     """Joins what was collected with the list it changes."""
 
-    def __init__(self, collected: Collected, tables_from: int, scratch: Path | None) -> None:
+    def __init__(
+        self, collected: Collected, tables_from: int, scratch: Path | None, shape: Shape | None = None
+    ) -> None:
         self._new = collected
         self._base = collected.base
         self._first = collected.base.meta.entries if collected.base else 0
         self._tables_from = tables_from
+        self._shape = shape
         self._scratch = scratch
         self._dropped = Dropped(self._first + collected.count)
         self.changes = RecordChanges()
@@ -271,19 +275,23 @@ class Merge:
 
     def _kind_parts(self, name: str, meta: KindMeta) -> Iterator[Part]:
         count = meta.hashes
-        tables = None
+        tables = shape = None
         if not meta.exact and meta.size == TABLES_SIZE and count >= self._tables_from:
-            tables = SlotTables(self._scratch)
+            shape = self._shape or layout_of(count)
+            tables = SlotBuilder(shape, self._scratch)
         spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch)
         yield Part(name, "keys", count * meta.size, spooled.keys)
         yield Part(name, "entries", count * 4, lambda: spooled.column(0))
         if meta.exact:
             yield Part(name, "starts", 4 * STARTS, spooled.starts)
-        if tables is not None:
-            yield Part(name, "slot-order", tables.slots * count * 4, tables.orders)
-            yield Part(name, "slot-starts", tables.slots * 4 * STARTS, tables.starts)
+        if tables is not None and shape is not None:
+            slots = len(shape.widths)
+            if shape != SMALL:
+                yield whole_part(name, "slot-shape", pack_shape(shape))
+            yield Part(name, "slot-order", slots * count * 4, tables.words)
+            yield Part(name, "slot-starts", slots * (shape.buckets + 1) * 4, tables.starts)
 
-    def _rows(self, name: str, tables: SlotTables | None) -> Iterator[Block]:
+    def _rows(self, name: str, tables: SlotBuilder | None) -> Iterator[Block]:
         """Rows of a kind in the order of the new list, with the numbers that entries have in it."""
         rows = merged(self._old_rows(name), map(self._staying, self._new.values[name].rows.blocks()))
         for keys, entries in rows:
