@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from scanner.index.hamming import PAIRS_CHUNK, Hashes, Words, as_words, distance_bytes
 from scanner.index.probing import Rows, SlotTables
 
-Hashes = npt.NDArray[np.uint8]  # (N, bytes of a hash)
-Words = npt.NDArray[Any]  # (N, words of a hash), unsigned
 Strategy = Literal["auto", "scan", "tables"]
 
 TABLES_SIZE = 32  # bytes of a hash that gets tables
@@ -25,33 +24,8 @@ TABLES_DISTANCE = 31  # bits: beyond it another bit of a slot would have to be t
 TABLES_FROM = 16384
 # If more than this share of all rows would be candidates (a list of look-alikes), a scan costs less memory.
 _MOST_CANDIDATES = 0.25
-_PAIRS_CHUNK = 1 << 17  # pairs at a time: 1 MB of XORed words, so temporaries stay in the processor's cache
 _SCANNED = 64  # values measured at a time
 _PROBED = 16  # values looked up at a time: some 40,000 buckets at most
-
-
-def as_words(hashes: Hashes) -> Words:
-    """Hashes in the widest words they divide into; order of bytes does not matter for a distance."""
-    return hashes.view("<u8" if hashes.shape[1] % 8 == 0 else "u1")
-
-
-def distances(words: Words, value: Words) -> npt.NDArray[np.uint16]:
-    """Hamming distance in bits of each row from one value, or from its own."""
-    bits: npt.NDArray[np.uint16] = np.bitwise_count(words ^ value).sum(axis=1, dtype=np.uint16)
-    return bits
-
-
-def distance_bytes(counts: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Sums of the bits of words, but for multiples of 256: no near row is ever dropped by them, and what is
-    left has to be measured again. Wider sums take several times as long."""
-    if counts.shape[1] == 4:
-        fours = counts.view("<u4")[:, 0]
-        fours *= np.uint32(0x01010101)  # the highest byte is the sum of all four
-        return counts[:, 3]
-    total = counts[:, 0].copy()
-    for word in range(1, counts.shape[1]):
-        total += counts[:, word]
-    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +125,7 @@ class PerceptualTable:
     def _scan(self, wanted: Words, asked: Rows, max_distance: int) -> Iterator[Near]:
         """Measures every row against some of the values, at least one."""
         chosen = wanted[asked]
-        step = max(1, _PAIRS_CHUNK // len(chosen))
+        step = max(1, PAIRS_CHUNK // len(chosen))
         for start in range(0, len(self._words), step):
             # Word by word, so that rows lie one after another: half the time.
             columns = np.ascontiguousarray(self._words[start : start + step].T)
@@ -189,20 +163,3 @@ class PerceptualTable:
         for some in buckets.runs():
             place, rows = self._tables.rows(buckets, some)
             yield self._measured(wanted, asked[some][place], rows, max_distance).once()
-
-
-def any_within(values: Hashes, hashes: Hashes, max_distance: int) -> npt.NDArray[np.bool_]:
-    """Which of the values have some hash within the distance: every pair is measured, in bounded memory."""
-    left, right = as_words(values), as_words(hashes)
-    found = np.zeros(len(left), dtype=np.bool_)
-    across = max(1, min(len(right), _PAIRS_CHUNK))
-    down = max(1, _PAIRS_CHUNK // across)
-    for j in range(0, len(right), across):
-        columns = np.ascontiguousarray(right[j : j + across].T)
-        for i in range(0, len(left), down):
-            rows = left[i : i + down]
-            bits = np.bitwise_count(rows[:, :1] ^ columns[0]).astype(np.uint16)
-            for word in range(1, len(columns)):
-                bits += np.bitwise_count(rows[:, word, None] ^ columns[word])
-            found[i : i + down] |= (bits <= max_distance).any(axis=1)
-    return found

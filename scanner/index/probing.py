@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from scanner.index.hamming import in_runs
 from scanner.index.layout import DamagedLayout
 from scanner.index.shapes import Shape, probes
 
@@ -116,11 +117,4 @@ class Buckets:
 
     def runs(self) -> Iterator[slice]:
         """The values in runs of a bounded number of rows; one that has more is a run of its own."""
-        first = total = 0
-        for i, number in enumerate(self.candidates.tolist()):
-            if i > first and total + number > _CANDIDATES:
-                yield slice(first, i)
-                first, total = i, 0
-            total += number
-        if len(self.candidates) > first:
-            yield slice(first, len(self.candidates))
+        return in_runs(self.candidates, _CANDIDATES)

@@ -7,11 +7,14 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.index import OpenFeed, Snapshot, SnapshotBuilder, Threshold, added
+from scanner.index.hamming import any_within
+from scanner.index.joining import Join
 from scanner.index.perceptual import Strategy
 from scanner.index.shapes import SMALL, Shape, layout_of
 from scanner.model.feeds import Entry, FeedTerms
@@ -192,3 +195,20 @@ def test_many_are_answered_as_each_alone(seed: int, clusters: int, limit: int) -
             if (d := distance(v, wanted)) <= limit
         ]
         assert sorted(answer) == sorted(expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, clusters=st.integers(0, 6), limit=st.integers(0, 31), alike=st.booleans())
+def test_a_join_finds_each_stored_value_near_a_new_one(
+    seed: int, clusters: int, limit: int, alike: bool
+) -> None:
+    rng = random.Random(seed)
+    new = hashes(rng, 32, clusters)
+    if alike:
+        new = [changed(rng, new[0], rng.randint(0, 3)) for _ in range(100)]
+    near = [changed(rng, rng.choice(new), limit + rng.randint(0, 1)) for _ in range(200)]
+    stored = near + [rng.randbytes(32) for _ in range(50)]
+    left, right = (np.frombuffer(b"".join(v), dtype=np.uint8).reshape(-1, 32) for v in (stored, new))
+    expected = [any(distance(a, b) <= limit for b in new) for a in stored]
+    assert Join(right, limit).any_within(left).tolist() == expected
+    assert any_within(left, right, limit).tolist() == expected
