@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,10 @@ class _Fresh:
 
     key: ListKey | None
     values: Keys
+    whole: Callable[[Keys], _Mask] | None = None  # looks up in the feed's own table, where all of it is new
+
+    def among(self, keys: Keys) -> _Mask:
+        return contained(keys, self.values) if self.whole is None else self.whole(keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ class Delta:
                 keys = as_keys(keyed, len(keyed) // len(at))
                 for part in parts:
                     if part.key == key:
-                        found[at] |= contained(keys, part.values)
+                        found[at] |= part.among(keys)
 
     def touched_values(self, kind: str, values: Hashes, quality: npt.NDArray[np.uint8]) -> _Mask:
         """Which of (N, bytes) perceptual values of a kind some new value matches; for callers that have very
@@ -193,7 +198,8 @@ def added(
                     continue
                 if meta.exact:
                     values = _chosen(feed.snapshot.keys(kind), fresh)
-                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values))
+                    whole = partial(feed.snapshot.contains_many, kind) if fresh is None else None
+                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values, whole))
                 else:
                     perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))
     return Delta(exact, perceptual, complete_thresholds(new, thresholds))

@@ -19,9 +19,9 @@ from scanner.index import layout
 from scanner.index.columns import Column, Numbers, Texts, kept_texts
 from scanner.index.details import COLUMNS, Abouts
 from scanner.index.dropped import Dropped
-from scanner.index.exact import first_two
+from scanner.index.exact import bucket_bits, first_four, first_two
 from scanner.index.keyed import RECORD_SIZE, ListKey, stored_size
-from scanner.index.layout import BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
+from scanner.index.layout import BUCKET_BITS, BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
 from scanner.index.perceptual import TABLES_SIZE
 from scanner.index.records import RecordChanges, Records
 from scanner.index.shapes import SMALL, Shape, layout_of, pack_shape
@@ -279,11 +279,14 @@ class Merge:
         if not meta.exact and meta.size == TABLES_SIZE and count >= self._tables_from:
             shape = self._shape or layout_of(count)
             tables = SlotBuilder(shape, self._scratch)
-        spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch)
+        fine = bucket_bits(count) if meta.exact else BUCKET_BITS
+        spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch, fine)
         yield Part(name, "keys", count * meta.size, spooled.keys)
         yield Part(name, "entries", count * 4, lambda: spooled.column(0))
         if meta.exact:
             yield Part(name, "starts", 4 * STARTS, spooled.starts)
+        if fine > BUCKET_BITS:
+            yield Part(name, "fine-starts", 4 * ((1 << fine) + 1), spooled.fine_starts)
         if tables is not None and shape is not None:
             slots = len(shape.widths)
             if shape != SMALL:
@@ -332,24 +335,60 @@ class Ends(Column):
 
 
 class Spooled:
-    """A stream of rows as sections: keys go out as they come, other columns and the buckets after them."""
+    """A stream of sorted rows as sections: keys go out as they come, other columns and buckets after them.
 
-    def __init__(self, rows: Iterator[Block], dtypes: tuple[str, ...], scratch: Path | None) -> None:
+    Args:
+        fine: bits of a key that name a bucket of the finer table; none is made for 16.
+    """
+
+    def __init__(
+        self,
+        rows: Iterator[Block],
+        dtypes: tuple[str, ...],
+        scratch: Path | None,
+        fine: int = BUCKET_BITS,
+    ) -> None:
         self._rows = rows
         self._columns = tuple(Column(dtype, scratch) for dtype in dtypes)
         self._buckets = np.zeros(BUCKETS, dtype=np.int64)
+        self._bits = fine
+        self._fine = Column("<u4", scratch)
+        self._count = 0
 
     def keys(self) -> Iterator[Chunk]:
         """The keys; to be used up before anything else is asked for."""
         for keys, *numbers in self._rows:
             for column, values in zip(self._columns, numbers, strict=True):
                 column.extend(np.ascontiguousarray(values))
-            np.add.at(self._buckets, first_two(keys), 1)
+            self._buckets += np.bincount(first_two(keys), minlength=BUCKETS)
+            if self._bits > BUCKET_BITS and len(keys):
+                self._begin(keys)
+            self._count += len(keys)
             yield as_bytes(keys)
+
+    def _begin(self, keys: Numbers) -> None:
+        """The buckets up to that of the last key begin with these keys, or before them."""
+        buckets = first_four(keys) >> np.uint32(32 - self._bits)
+        begun = np.arange(self._fine.length, int(buckets[-1]) + 1, dtype=np.uint32)
+        starts = np.searchsorted(buckets, begun) + self._count
+        self._fine.extend(starts.astype("<u4"))
+
+    def fine_starts(self) -> Iterator[Chunk]:
+        """The finer bucket table."""
+        yield from self.column_of(self._fine)
+        rest = (1 << self._bits) + 1 - self._fine.length
+        while rest > 0:
+            part = min(rest, BUCKETS)
+            yield as_bytes(np.full(part, self._count, dtype="<u4"))
+            rest -= part
+
+    def column_of(self, column: Column) -> Iterator[Chunk]:
+        """A column as chunks of a section."""
+        return (as_bytes(chunk) for chunk in column.chunks())
 
     def column(self, number: int) -> Iterator[Chunk]:
         """One of the other columns."""
-        return (as_bytes(chunk) for chunk in self._columns[number].chunks())
+        return self.column_of(self._columns[number])
 
     def starts(self) -> Iterator[Chunk]:
         """The bucket table."""

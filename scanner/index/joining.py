@@ -1,8 +1,8 @@
 """Which of very many stored values are near one of a few new ones: for files known when a list grows.
 
 The other way round than a search: the few are the side that is prepared. All slot values near theirs are
-marked in a bit map for each slot, which stays in the processor's cache. Stored values stream past it, and only
-for those whose slot value is marked the new ones are looked up that marked it. For the method see
+marked in a bit map for each slot, which stays in the processor's cache. Stored values stream past it, and for
+those whose slot value is marked the new ones are looked up that marked it. For the method see
 `scanner.index.shapes`.
 """
 
@@ -120,7 +120,7 @@ class Join:
 def _keys(columns: Words, first: int, width: int) -> npt.NDArray[np.uint64]:
     """The slot values of hashes that are given as columns of 64 bits."""
     word, shift = divmod(first, 64)
-    keys = columns[word] >> np.uint64(shift)
+    keys: npt.NDArray[np.uint64] = columns[word] >> np.uint64(shift)
     if shift + width > 64:
         keys |= columns[word + 1] << np.uint64(64 - shift)
     keys &= np.uint64((1 << width) - 1)

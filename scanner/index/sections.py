@@ -118,7 +118,17 @@ class Sections:
             return OpenKind(meta, keys, entries, None, self._perceptual(name, meta, keys))
         starts = self.numbers(name, "starts", "I", layout.STARTS)
         check_starts(np.asarray(starts), meta.hashes)
+        if (name, "fine-starts") in self._table:
+            starts = self._fine(name, meta.hashes)
         return OpenKind(meta, keys, entries, ExactTable(self._file, keys.offset, meta.size, starts), None)
+
+    def _fine(self, name: str, rows: int) -> memoryview:
+        buckets = self.section(name, "fine-starts").length // 4 - 1
+        if not layout.BUCKETS < buckets <= 1 << 32 or buckets & (buckets - 1):
+            raise DamagedLayout("a bucket table has the wrong length")
+        starts = self.numbers(name, "fine-starts", "I", buckets + 1)
+        check_starts(np.asarray(starts), rows)
+        return starts
 
     def _perceptual(self, name: str, meta: KindMeta, keys: Section) -> PerceptualTable:
         hashes = np.frombuffer(self._file, np.uint8, keys.length, keys.offset).reshape(-1, meta.size)

@@ -152,6 +152,21 @@ class Snapshot:
         self._check(kind, value, exact=True)
         return bool(self._exact_rows(kind, self.stored(kind, value))[1])
 
+    def contains_many(self, kind: str, stored: Keys) -> npt.NDArray[np.bool_]:
+        """Which of many digests in their stored form some entry has.
+
+        Raises:
+            SnapshotError: the file is damaged (only if it was opened without verifying).
+        """
+        self._ask()
+        table = self._kinds.get(kind)
+        if table is None or table.exact is None:
+            return np.zeros(len(stored), dtype=np.bool_)
+        if stored.dtype.itemsize != table.meta.size:
+            raise RuntimeError(f"{kind}: values of {stored.dtype.itemsize} bytes can't be looked up here")
+        with as_snapshot_error(self._path):
+            return table.exact.contains(stored)
+
     def _exact_rows(self, kind: str, stored: bytes) -> tuple[OpenKind | None, range]:
         self._ask()
         table = self._kinds.get(kind)

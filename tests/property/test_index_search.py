@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.index import OpenFeed, Snapshot, SnapshotBuilder, Threshold, added
+from scanner.index.exact import as_keys, contained
 from scanner.index.hamming import any_within
 from scanner.index.joining import Join
 from scanner.index.perceptual import Strategy
 from scanner.index.shapes import SMALL, Shape, layout_of
-from scanner.model.feeds import Entry, FeedTerms
+from scanner.model.feeds import Entry, FeedTerms, Packed
 from scanner.model.hashes import Digests, PerceptualHash
 
 SEEDS = st.integers(0, 2**32)
@@ -157,7 +158,10 @@ def test_exact_answers_as_a_dictionary_does(keys: list[bytes], seed: int, kind: 
     for n, value in enumerate(values):
         expected[value].append(n)
     snapshot = opened([Entry(((name, v),)) for v in values])
-    for value in [*values, *(changed(rng, v, 1) for v in values), bytes(size), b"\xff" * size]:
+    asked = [*values, *(changed(rng, v, 1) for v in values), bytes(size), b"\xff" * size]
+    many = snapshot.contains_many(name, as_keys(b"".join(asked), size))
+    assert many.tolist() == [value in expected for value in asked]
+    for value in asked:
         assert [e.number for e in snapshot.exact(name, value)] == expected.get(value, [])
         assert snapshot.contains_exact(name, value) == (value in expected)
 
@@ -212,3 +216,36 @@ def test_a_join_finds_each_stored_value_near_a_new_one(
     expected = [any(distance(a, b) <= limit for b in new) for a in stored]
     assert Join(right, limit).any_within(left).tolist() == expected
     assert any_within(left, right, limit).tolist() == expected
+
+
+@pytest.mark.parametrize(("name", "size"), [("md5", 16), ("sha1", 20)])
+def test_a_list_with_a_finer_bucket_table_answers_as_a_set_does(name: str, size: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    listed = rng.integers(0, 256, (400_000, size), dtype=np.uint8)
+    listed[:1000, :5] = 7  # a crowded bucket
+    listed[1000:1100] = listed[2000:2100]
+    listed[-1] = 255
+    builder = SnapshotBuilder(scratch=tmp_path)
+    builder.add(Packed(name, listed.tobytes()))
+    builder.finish(tmp_path / "s", meta={"feed": "f", "format": "test", "built_ns": 0})
+    snapshot = Snapshot.open(tmp_path / "s")
+    snapshot.check()
+    absent = rng.integers(0, 256, (5000, size), dtype=np.uint8)
+    absent[:1000, :5] = 7
+    asked = np.concatenate((listed[:5000], listed[-5000:], absent))
+    found = snapshot.contains_many(name, as_keys(asked.tobytes(), size))
+    assert found[:10000].all() and not found[10000:].any()
+    every = {row.tobytes(): [] for row in listed[:2100]}
+    for number, row in enumerate(listed):
+        if (numbers := every.get(row.tobytes())) is not None:
+            numbers.append(number)
+    for value, numbers in every.items():
+        assert [e.number for e in snapshot.exact(name, value)] == numbers
+    assert not any(snapshot.contains_exact(name, row.tobytes()) for row in absent[:1000])
+    # Sorted ones against many, and any against few.
+    keys = snapshot.keys(name)
+    assert contained(keys, keys).all() and contained(keys[::-1].copy(), keys).all()
+    assert (
+        contained(as_keys(asked.tobytes(), size), keys[:1000]).sum()
+        == np.isin(as_keys(asked.tobytes(), size), keys[:1000]).sum()
+    )
