@@ -16,8 +16,9 @@ from scanner.index.snapshot import EntryInfo
 from scanner.index.uniform import value_shows_nothing
 from scanner.model.feeds import About
 from scanner.model.hashes import KINDS, Digests, PerceptualHash
-from scanner.model.matches import Match
+from scanner.model.matches import Match, Sighting
 from scanner.model.ports import Clock, SystemClock
+from scanner.model.views import rank
 
 # The strongest matches that are reported of one feed and kind. A list of look-alikes or of one digest a
 # million times would otherwise make a hit as large as the list. The hit itself is never lost by it.
@@ -146,13 +147,12 @@ class Index:
             if not self._counts[order].get(kind):
                 continue
             nearest = self._nearest(order, kind, views, asked).values()
-            for distance, number, place, entry in heapq.nsmallest(MAX_MATCHES, nearest, itemgetter(0, 1)):
-                value, seen = views[place]
-                match = Match(
-                    kind, name, entry.id, entry.category,
-                    distance, seen.view, seen.quality, exact=False, **_told(entry),
-                )  # fmt: skip
-                yield (1, distance / (8 * len(value)), order, number), match
+            named = heapq.nsmallest(MAX_MATCHES, nearest, itemgetter(0, 1))
+            by_views = self._sightings(order, kind, views, {number for _, number, _, _ in named})
+            for _, number, _, entry in named:
+                told = Match(kind, name, entry.id, entry.category, exact=False, **_told(entry))
+                match = told.seen(by_views[number])
+                yield (1, match.distance / (8 * len(match.value)), order, number), match
 
     def _nearest(
         self, order: int, kind: str, views: Sequence[_View], asked: _Asked
@@ -174,6 +174,21 @@ class Index:
             if self._acts(order, entry, asked):
                 best[entry.number] = (distance, entry.number, place, entry)
         return best
+
+    def _sightings(
+        self, order: int, kind: str, views: Sequence[_View], numbers: AbstractSet[int]
+    ) -> Mapping[int, Sequence[Sighting]]:
+        """All views that lie near each of these entries. Asked once more, which only hits pay for: to keep
+        every pair in the first place would cost memory where a list is full of look-alikes."""
+        found: dict[int, list[Sighting]] = {number: [] for number in numbers}
+        shown = [(v, seen) for v, seen in views if not value_shows_nothing(kind, v)] if numbers else []
+        values = [value for value, _ in shown]
+        snapshot, limit = self.feeds[order].snapshot, self.thresholds[kind].max_distance
+        for place, distance, entry in snapshot.near_many(kind, values, limit):
+            if entry.number in found:
+                value, seen = shown[place]
+                found[entry.number].append(Sighting(distance, seen.view, seen.quality, value))
+        return found
 
     def _vetoed(self, asked: _Asked) -> bool:
         for order, feed in enumerate(self.feeds):
@@ -213,10 +228,10 @@ class _Asked:
         return stored
 
     def perceptual(self, thresholds: Mapping[str, Threshold]) -> Mapping[str, Sequence[_View]]:
-        """The values that are good enough to be compared, by kind; of views that look the same the first."""
+        """The values that are good enough to be compared, by kind; of equal ones the plainest view."""
         if self._perceptual is None:
             views: dict[str, dict[bytes, PerceptualHash]] = {}
-            for seen in self.digests.perceptual:
+            for seen in sorted(self.digests.perceptual, key=lambda p: rank(p.view)):
                 threshold = thresholds.get(seen.kind)
                 if threshold is not None and seen.quality >= threshold.min_quality:
                     views.setdefault(seen.kind, {}).setdefault(seen.value, seen)
