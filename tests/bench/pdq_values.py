@@ -2,8 +2,8 @@
 
 Crops of the freely licensed photographs that come with scikit-image, at any place, size and form, upright and
 in the seven other positions; a tenth of them copies of others with up to 20 bits changed, half of those in
-clusters. Bits of real hashes are tied to each other, so that some slot values are crowded and search tables do
-worse than with random numbers; fourteen photographs tie them more than a million different ones would.
+clusters. Bits of real hashes are tied to each other, so that some slot values are crowded and search tables
+do worse than with random numbers; fourteen photographs tie them more than a million different ones would.
 """
 
 from __future__ import annotations
