@@ -140,6 +140,9 @@ class ExactTable:
             found[i] = len(self.rows(key)) > 0
         lengths[crowded] = 0
         width = wanted.shape[1]
+        # As numbers they are compared four times as fast as as bytes.
+        widest = "<u8" if width % 2 == 0 else "<u4"
+        keys, whole = (k.view(widest).reshape(len(k), -1) for k in (self._keys, values))
         left = np.flatnonzero(lengths)
         for step in range(_CROWDED):
             if not len(left):
@@ -148,7 +151,9 @@ class ExactTable:
             # Only of equal second words the whole key is compared: one in four thousand million others.
             same = np.flatnonzero(self._words.take(rows * width + 1) == second.take(left))
             if len(same):
-                found[left[same]] |= self._keys[rows[same]] == values[left[same]]
+                found[left[same]] |= ~(keys.take(rows[same], axis=0) ^ whole.take(left[same], axis=0)).any(
+                    axis=1
+                )
             left = left[lengths.take(left) > step + 1]
         return found
 
