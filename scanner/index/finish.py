@@ -22,6 +22,7 @@ from scanner.index.dropped import Dropped
 from scanner.index.exact import bucket_bits, first_four, first_two
 from scanner.index.keyed import RECORD_SIZE, ListKey, stored_size
 from scanner.index.layout import BUCKET_BITS, BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
+from scanner.index.moving import MovedTables, movable
 from scanner.index.perceptual import TABLES_SIZE
 from scanner.index.records import RecordChanges, Records
 from scanner.index.shapes import SMALL, Shape, layout_of, pack_shape
@@ -278,7 +279,7 @@ class Merge:
         tables = shape = None
         if not meta.exact and meta.size == TABLES_SIZE and count >= self._tables_from:
             shape = self._shape or layout_of(count)
-            tables = SlotBuilder(shape, self._scratch)
+            tables = self._moved_tables(name, shape) or SlotBuilder(shape, self._scratch)
         fine = bucket_bits(count) if meta.exact else BUCKET_BITS
         spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch, fine)
         yield Part(name, "keys", count * meta.size, spooled.keys)
@@ -294,20 +295,35 @@ class Merge:
             yield Part(name, "slot-order", slots * count * 4, tables.words)
             yield Part(name, "slot-starts", slots * (shape.buckets + 1) * 4, tables.starts)
 
-    def _rows(self, name: str, tables: SlotBuilder | None) -> Iterator[Block]:
+    def _moved_tables(self, name: str, shape: Shape) -> MovedTables | None:
+        """What makes the tables out of those of the list in use, where it has such."""
+        old = self._base.slot_tables(name) if self._base else None
+        if old is None or old[0] != shape:
+            return None
+        starts, words = old[1], old[2]
+        if not movable(starts, words.length // len(starts), len(self._new.values[name].rows)):
+            return None
+        return MovedTables(shape, words, starts)
+
+    def _rows(self, name: str, tables: SlotBuilder | MovedTables | None) -> Iterator[Block]:
         """Rows of a kind in the order of the new list, with the numbers that entries have in it."""
-        rows = merged(self._old_rows(name), map(self._staying, self._new.values[name].rows.blocks()))
-        for keys, entries in rows:
-            if tables is not None:
+        new = map(self._staying, self._new.values[name].rows.blocks())
+        known = int(self._dropped.moved(np.array([self._first], dtype=np.uint32))[0])
+        for keys, entries in merged(self._old_rows(name, tables), new):
+            if isinstance(tables, MovedTables):
+                tables.add(keys, entries < known)
+            elif tables is not None:
                 tables.add(keys)
             yield keys, entries
 
-    def _old_rows(self, name: str) -> Iterator[Block]:
+    def _old_rows(self, name: str, tables: SlotBuilder | MovedTables | None) -> Iterator[Block]:
         if self._base is None or name not in self._base.counts:
             return
         size = self._base.meta.kinds[name].size
         columns = (self._base.column(name, "keys", f"S{size}"), self._base.column(name, "entries", "<u4"))
         for keys, entries in zip(*(c.chunks(_ROWS) for c in columns), strict=True):
+            if isinstance(tables, MovedTables):
+                tables.staying(~self._dropped.contains(entries))
             yield self._staying((keys, entries))
 
     def _staying(self, block: Block) -> Block:

@@ -1,8 +1,4 @@
-"""The slot tables of perceptual values, made from the values in bounded memory.
-
-Also where a list was only changed: putting a few rows into the tables there are saves little against sorting
-anew, since each row gets a new number either way.
-"""
+"""The slot tables of perceptual values, made from the values in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from scanner.index.exact import Keys
 from scanner.index.shapes import Shape
 
 _ROWS = 1 << 18  # rows added together: 12 MB of slot values
-_MOST = 1 << 23  # rows sorted together: 64 MB, and as much again while they are put together
+MOST = 1 << 23  # rows sorted together: 64 MB, and as much again while they are put together
 
 
 class SlotBuilder:
@@ -56,7 +52,7 @@ class SlotBuilder:
             starts = np.zeros(len(counts) + 1, dtype="<u4")
             np.cumsum(counts, out=starts[1:])
             self._starts.append(starts)
-            for first, end in _ranges(starts):
+            for first, end in ranges(starts):
                 yield from self._range(slot, check, first, end, int(starts[end] - starts[first]))
 
     def _range(self, slot: int, check: np.uint32, first: int, end: int, rows: int) -> Iterator[memoryview]:
@@ -92,11 +88,11 @@ class SlotBuilder:
             yield starts.view(np.uint8).data
 
 
-def _ranges(starts: npt.NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+def ranges(starts: npt.NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
     """Buckets in runs of a bounded number of rows, but for single buckets with more."""
     first, last = 0, len(starts) - 1
     while first < last:
-        end = int(np.searchsorted(starts, int(starts[first]) + _MOST, side="right")) - 1
+        end = int(np.searchsorted(starts, int(starts[first]) + MOST, side="right")) - 1
         end = min(max(end, first + 1), last)
         yield first, end
         first = end

@@ -22,6 +22,7 @@ from scanner.index.opening import as_snapshot_error, file_checksum, right_key
 from scanner.index.perceptual import PerceptualTable, Strategy
 from scanner.index.records import GONE
 from scanner.index.sections import OpenKind, Sections
+from scanner.index.shapes import Shape
 from scanner.model.feeds import About
 from scanner.model.hashes import KINDS
 
@@ -248,6 +249,20 @@ class Snapshot:
         """The search table of a perceptual kind."""
         self._ask()
         return self._kinds[kind].perceptual if kind in self._kinds else None
+
+    def slot_tables(self, kind: str) -> tuple[Shape, npt.NDArray[np.uint32], MappedColumn] | None:
+        """How a perceptual kind's search tables are made, where their buckets start, and their rows.
+
+        Returns:
+            None where it has none.
+        """
+        self._ask()
+        if not self._sections.has(kind, "slot-order"):
+            return None
+        shape = self._sections.shape(kind)
+        starts = self._sections.numbers(kind, "slot-starts", "I", len(shape.widths) * (shape.buckets + 1))
+        table = np.asarray(starts).reshape(len(shape.widths), -1)
+        return shape, table, self._sections.column(kind, "slot-order", "<u4")
 
     def in_categories(self, kind: str, categories: Set[str]) -> npt.NDArray[np.bool_]:
         """Which of `keys(kind)` belong to entries of these categories.
