@@ -21,6 +21,7 @@ _CONTAINED_CHUNK = 65536  # keys looked up at a time: a few MB of temporaries
 _FEW = 1 << 15  # keys of which half of all beginnings of two bytes are not there
 _DENSE = 16  # keys for each value: with more, reading all of them takes longer than looking up
 _LOOKED_UP = 1 << 15  # keys looked up in a table at a time: temporaries of 256 KB
+_SORTED = 1 << 20  # keys sorted before they are looked up
 _CROWDED = 32  # rows of a bucket that are looked at one after another
 
 
@@ -121,9 +122,19 @@ class ExactTable:
     def contains(self, values: Keys) -> npt.NDArray[np.bool_]:
         """Which of many keys are there: some millions a second."""
         found = np.zeros(len(values), dtype=np.bool_)
-        for i in range(0, len(values), _LOOKED_UP):
-            found[i : i + _LOOKED_UP] = self._contains(values[i : i + _LOOKED_UP])
+        for i in range(0, len(values), _SORTED):
+            part = values[i : i + _SORTED]
+            if len(part) > _LOOKED_UP:
+                # In the order of the table one part of it after another is in the cache: half as fast again.
+                order = _roughly_sorted(part)
+                found[i + order] = self._each(part.take(order))
+            else:
+                found[i : i + _SORTED] = self._each(part)
         return found
+
+    def _each(self, values: Keys) -> npt.NDArray[np.bool_]:
+        parts = (values[i : i + _LOOKED_UP] for i in range(0, len(values), _LOOKED_UP))
+        return np.concatenate([self._contains(part) for part in parts])
 
     def _contains(self, values: Keys) -> npt.NDArray[np.bool_]:
         wanted = values.view(">u4").reshape(len(values), -1)
@@ -156,6 +167,14 @@ class ExactTable:
                 )
             left = left[lengths.take(left) > step + 1]
         return found
+
+
+def _roughly_sorted(keys: Keys) -> Rows:
+    """The order of at most `_SORTED` keys by their first 32 bits."""
+    both = first_four(keys).astype(np.uint64) << np.uint64(32)
+    both |= np.arange(len(keys), dtype=np.uint64)
+    both.sort()  # numbers alone are sorted four times as fast as an order of them is found
+    return (both & np.uint64(_SORTED - 1)).astype(np.intp)
 
 
 def contained(values: Keys, keys: Keys) -> npt.NDArray[np.bool_]:

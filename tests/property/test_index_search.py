@@ -230,7 +230,7 @@ def test_a_list_with_a_finer_bucket_table_answers_as_a_set_does(name: str, size:
     builder.finish(tmp_path / "s", meta={"feed": "f", "format": "test", "built_ns": 0})
     snapshot = Snapshot.open(tmp_path / "s")
     snapshot.check()
-    absent = rng.integers(0, 256, (5000, size), dtype=np.uint8)
+    absent = rng.integers(0, 256, (50_000, size), dtype=np.uint8)
     absent[:1000, :5] = 7
     asked = np.concatenate((listed[:5000], listed[-5000:], absent))
     found = snapshot.contains_many(name, as_keys(asked.tobytes(), size))
