@@ -1,0 +1,192 @@
+"""What is measured: hostsweep's kinds in all their views, and beside them what others offer.
+
+A subject says of a listed picture the hash that a list has of it, and of an asked file its hashes by group of
+views. hostsweep's are those of its workers: its decoder, its hashers, its floor of quality.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from scanner.hashing import decode
+from scanner.hashing.kinds import build_hashers
+from scanner.model.hashes import KINDS
+
+from .experiment import EXPERIMENTS, Experiment
+
+OURS = ("pdq", "phash256", "phash", "dhash")
+WHOLE, TURNED, BOX = "whole", "turned", "box"
+FLAT, FLATTEST = "flat ", 20  # views of asked pictures below the floor of quality, and where they end
+_TURNS = ("turn90", "turn180", "turn270", "mirror", "mirror90", "mirror180", "mirror270")
+_FAMILIES = {"box": BOX, "tilt": "tilted", "wide": "widened", "crop": "cropped"}
+# Sets of views that are reported, each with the groups of views in it.
+SETS: Mapping[str, tuple[str, ...]] = {
+    "whole": (WHOLE,),
+    "whole, turned": (WHOLE, TURNED),
+    "whole, turned, box": (WHOLE, TURNED, BOX),
+    **{f"all and {name}": (WHOLE, TURNED, BOX, name) for name in EXPERIMENTS},
+    "all and all of these": (WHOLE, TURNED, BOX, *EXPERIMENTS),
+    f"all, quality from {FLATTEST} on": (WHOLE, TURNED, BOX, FLAT + WHOLE, FLAT + TURNED, FLAT + BOX),
+}
+ALL = "whole, turned, box"
+_MIMES = {
+    "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif", "GIF": "image/gif",
+}  # fmt: skip
+_MAX_PIXELS = 100_000_000
+_FLOOR = 50  # quality, of the others: pdq/README.md
+
+Grouped = Mapping[str, Sequence[bytes]]  # values by group of views
+
+
+class Asked:
+    """A file that is asked for.
+
+    Attributes:
+        data: its bytes.
+        decoded: as hostsweep's workers decode it.
+        colours: all its pixels in red, green and blue, as Pillow gives them.
+        as_stored: all its pixels as they are stored, be it numbers of colours.
+        experiment: whether experimental views are of interest.
+        known: what a subject has said of it already.
+    """
+
+    def __init__(self, data: bytes, *, experiment: bool = True) -> None:
+        self.data = data
+        self.experiment = experiment
+        self.known: dict[str, Grouped] = {}
+        with Image.open(io.BytesIO(data)) as picture:
+            self.as_stored = np.asarray(picture)
+            self.colours = np.asarray(picture.convert("RGB"))
+            self.decoded = decode.open_picture(io.BytesIO(data), _MIMES[str(picture.format)], _MAX_PIXELS)
+
+
+class Subject(Protocol):
+    """Something that hashes pictures."""
+
+    name: str
+    size: int
+    threshold: int
+
+    def listed(self, picture: Image.Image, number: int) -> bytes | None:
+        """What a list has of the `number`th picture; None if lists leave it out."""
+        ...
+
+    def asked(self, file: Asked) -> Grouped: ...
+
+
+def group_of(view: str) -> str:
+    """Of a view's name, `[part.]family[.turn]`, the group that it is switched on with."""
+    parts = view.split(".")
+    turned = parts[-1] in _TURNS
+    family = parts[-2 if turned and len(parts) > 1 else -1]
+    for start, group in _FAMILIES.items():
+        if family.startswith(start):
+            return group
+    return TURNED if turned else WHOLE
+
+
+class Ours:
+    """One of hostsweep's kinds, with experimental views if wanted.
+
+    Lists of PDQ come in two families: every other picture is listed by the C++ tools' 512 pixel grid.
+    Views of an asked picture below the floor of quality are kept apart, as flat ones, down to FLATTEST.
+    """
+
+    def __init__(self, kind: str, *, experiment: bool = False) -> None:
+        self.name = kind
+        self.size, self.threshold = KINDS[kind].size, KINDS[kind].max_distance
+        self._floor = KINDS[kind].min_quality
+        self._experiment = Experiment(kind) if experiment and kind in ("pdq", "phash256") else None
+        views = {"views": available_views()} if available_views() else {}
+        self._hasher = build_hashers((kind,), **views)[0]
+
+    def listed(self, picture: Image.Image, number: int) -> bytes | None:
+        upright = [v for v in self._hasher.hashes(picture) if v[2] >= self._floor and group_of(v[0]) == WHOLE]
+        if not upright:
+            return None
+        both = {name: value for name, value, _ in upright}
+        # Small pictures and the other kinds have one way of being listed, the first.
+        return both.get("grid512", upright[0][1]) if number % 2 else upright[0][1]
+
+    def asked(self, file: Asked) -> Grouped:
+        return self.views(file.decoded, experiment=file.experiment)
+
+    def views(self, picture: Image.Image, *, experiment: bool = True) -> Grouped:
+        """The values of a decoded picture by group."""
+        found: dict[str, list[bytes]] = {}
+        for view, value, quality in self._hasher.hashes(picture):
+            if quality >= min(self._floor, FLATTEST):
+                flat = "" if quality >= self._floor else FLAT
+                found.setdefault(flat + group_of(view), []).append(value)
+        if self._experiment and experiment and found:
+            for group, values in self._experiment.views(picture).items():
+                found.setdefault(group, []).extend(values)
+        return found
+
+
+def available_views() -> tuple[str, ...]:
+    """Groups of views that this hostsweep can be configured to compute; empty if it has but one."""
+    if "views" not in inspect.signature(build_hashers).parameters:
+        return ()
+    return (WHOLE, TURNED, BOX)
+
+
+class Pdqhash:
+    """The library pdqhash on all of a picture's pixels; its dihedral hashes are its turned ones."""
+
+    name, size, threshold = "pdqhash", 32, 31
+
+    def __init__(self) -> None:
+        import pdqhash
+
+        self._library = pdqhash
+
+    def listed(self, picture: Image.Image, _: int) -> bytes | None:
+        bits, quality = self._library.compute(np.asarray(picture.convert("RGB")))
+        return np.packbits(bits).tobytes() if quality >= _FLOOR else None
+
+    def asked(self, file: Asked) -> Grouped:
+        if "pdqhash" not in file.known:
+            values, quality = self._library.compute_dihedral(file.colours)
+            packed = [np.packbits(bits).tobytes() for bits in values] if quality >= _FLOOR else []
+            file.known["pdqhash"] = {WHOLE: packed[:1], TURNED: packed[1:]} if packed else {}
+        return file.known["pdqhash"]
+
+
+class ThreatExchange(Pdqhash):
+    """python-threatexchange's signal type for PDQ, which asks pdqhash for what it reads of a file.
+
+    What it reads are the same pixels in most formats, and then it isn't asked a second time.
+    """
+
+    name = "threatexchange"
+
+    def __init__(self) -> None:
+        super().__init__()
+        from threatexchange.signal_type.pdq.signal import PdqSignal
+
+        self._signal = PdqSignal
+
+    def asked(self, file: Asked) -> Grouped:
+        if np.array_equal(file.as_stored, file.colours):
+            return {group: v for group, v in super().asked(file).items() if group == WHOLE}
+        text = self._signal.hash_from_bytes(file.data)
+        return {WHOLE: [bytes.fromhex(text)]} if text else {}
+
+
+def others() -> tuple[Sequence[Subject], Sequence[str]]:
+    """Those of the others that are installed here, and why the rest is not."""
+    found: list[Subject] = []
+    absent = []
+    for made in (Pdqhash, ThreatExchange):
+        try:
+            found.append(made())
+        except ImportError as e:
+            absent.append(f"{made.name} isn't installed here ({e})")
+    return found, absent
