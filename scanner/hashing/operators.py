@@ -10,8 +10,9 @@ picture that was decoded at 1/2, 1/4 or 1/8 can be hashed with the geometry of i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,12 @@ SUMMARY = 64  # rows and columns of the summary that the transform sees
 GRID = 512  # the C++ reference resizes to 512x512 by nearest neighbour when any side is longer (pdqio.cpp)
 # Where thumbnails are compared with hashes of full-size pictures: the filter hardly changes above this size.
 BIG = 2000
-# Bytes of operators kept: those of the most frequent sizes; a side of 4000 pixels takes 2 MB.
+# Bytes of operators kept: those of the most frequent sizes; a side of 4000 pixels takes 0.3 MB.
 _CACHE_BYTES = 64 << 20
+# Blocks that a stack of operators is cut into, and columns that each has at least: measured; more are smaller
+# products than pay, fewer have more zeros.
+_BLOCKS, _BLOCK_SIDE = 16, 8
+_NOTHING = 1e-12  # less is what sums leave where an operator is zero; its weights are larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,18 @@ def _interpolate(matrix: NDArray[np.float64], positions: NDArray[np.float64], n:
     return out[:n].T
 
 
-def operator(view: View, n: int, scale: int = 1) -> NDArray[np.float64]:
+def operator(view: View, n: int, scale: int = 1, *, mirrored: bool = False) -> NDArray[np.float64]:
     """The 64 x ceil(n/scale) matrix of a view of a side of n pixels that was decoded at 1/scale.
 
     A pixel of the reduced picture is the mean of `scale` pixels (the scaled inverse transform of JPEG is).
+
+    Args:
+        mirrored: the matrix gives the summary of the picture's mirror image, from its own pixels. That is no
+            reversed summary: the filter looks further to one side than to the other.
     """
     if view.sampling == "direct":
-        return np.add.reduceat(direct(n), np.arange(0, n, scale), axis=1)
+        matrix = direct(n)
+        return np.add.reduceat(matrix[:, ::-1] if mirrored else matrix, np.arange(0, n, scale), axis=1)
     i = np.arange(view.length)
     if view.sampling == "nearest":
         positions = np.floor(i * n / view.length)
@@ -100,7 +110,67 @@ def operator(view: View, n: int, scale: int = 1) -> NDArray[np.float64]:
         positions = i * n / view.length - 0.5
     else:
         positions = (i + 0.5) * n / view.length - 0.5
-    return _interpolate(direct(view.length), (positions + 0.5) / scale - 0.5, -(-n // scale))
+    matrix = direct(view.length)
+    if mirrored:
+        positions, matrix = (n - 1 - positions)[::-1], matrix[:, ::-1]
+    return _interpolate(matrix, (positions + 0.5) / scale - 0.5, -(-n // scale))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some neighbouring columns of a stack and the only rows that aren't zero there."""
+
+    start: int
+    end: int
+    rows: slice
+    matrix: Matrix
+
+
+class Stack:
+    """K operators of one side in one matrix, whose zeros are not multiplied.
+
+    A row of an operator averages no more than some 1/64 of the side, so by far most of it is zeros. Rows lie
+    by their place in the picture, operators side by side: row 64 K is `i * K + k` for row i of operator k.
+    Then what isn't zero lies along the diagonal, and a few dense blocks hold it.
+
+    Args:
+        matrices: each 64 x m, all looking at a place of the picture in the same row.
+    """
+
+    def __init__(self, matrices: Sequence[NDArray[np.float64]]) -> None:
+        self.count = len(matrices)
+        side = matrices[0].shape[1]
+        whole = np.stack(matrices, axis=1).reshape(SUMMARY * self.count, side).astype(np.float32)
+        number = max(1, min(_BLOCKS, side // _BLOCK_SIDE))
+        bounds = [side * b // number for b in range(number + 1)]
+        self._blocks = tuple(_block(whole, a, b) for a, b in pairwise(bounds))
+        self.nbytes = sum(block.matrix.nbytes for block in self._blocks)
+
+    def down(self, strips: Iterable[tuple[int, Matrix]], width: int) -> Matrix:
+        """The product with a picture of this many columns, 64 K x width, from strips (first row, pixels)."""
+        product = np.zeros((SUMMARY * self.count, width), dtype=np.float32)
+        for top, strip in strips:
+            end = top + strip.shape[0]
+            for block in self._blocks:
+                first, last = max(top, block.start), min(end, block.end)
+                if first < last:
+                    part = block.matrix[:, first - block.start : last - block.start]
+                    product[block.rows] += part @ strip[first - top : last - top]
+        return product
+
+    def across(self, rows: Matrix) -> Matrix:
+        """The product of rows (any number x m) with the transpose of the stack, any number x 64 K."""
+        product = np.zeros((SUMMARY * self.count, rows.shape[0]), dtype=np.float32)
+        for block in self._blocks:
+            product[block.rows] += block.matrix @ rows[:, block.start : block.end].T
+        return product.T
+
+
+def _block(whole: Matrix, start: int, end: int) -> _Block:
+    part = whole[:, start:end]
+    rows = np.flatnonzero((np.abs(part) > _NOTHING).any(axis=1))
+    used = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
+    return _Block(start, end, used, np.ascontiguousarray(part[used]))
 
 
 class OperatorCache:
@@ -109,15 +179,22 @@ class OperatorCache:
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
         self.held = 0  # bytes
-        self._stacks: OrderedDict[tuple[tuple[View, ...], int, int], Matrix] = OrderedDict()
+        self._stacks: OrderedDict[tuple[tuple[View, ...], int, int, bool], Stack] = OrderedDict()
 
-    def stack(self, views: Sequence[View], n: int, scale: int) -> Matrix:
-        """The operators of some views, one below the other: (64 views) x ceil(n/scale)."""
-        key = (tuple(views), n, scale)
+    def stack(self, views: Sequence[View], n: int, scale: int, *, turned: bool = False) -> Stack:
+        """The operators of some views; where `turned`, also the mean of all of them, mirrored, as the last.
+
+        Rows of the mirrored one are in reversed order, so that they lie where those of the others do.
+        """
+        key = (tuple(views), n, scale, turned)
         if key in self._stacks:
             self._stacks.move_to_end(key)
             return self._stacks[key]
-        made: Matrix = np.vstack([operator(v, n, scale) for v in views]).astype(np.float32)
+        matrices = [operator(v, n, scale) for v in views]
+        if turned:
+            mirrored = [operator(v, n, scale, mirrored=True)[::-1] for v in views]
+            matrices.append(np.mean(mirrored, axis=0))
+        made = Stack(matrices)
         self._stacks[key] = made
         self.held += made.nbytes
         while self.held > self._limit and len(self._stacks) > 1:

@@ -27,13 +27,17 @@ def _strips(picture: Image.Image) -> Iterator[tuple[int, Matrix]]:
 
 
 class PdqHasher:
-    """Computes PDQ of pictures; keeps nothing of them."""
+    """Computes PDQ of pictures; keeps nothing of them.
+
+    Args:
+        turned: also the turned and mirrored views.
+    """
 
     kind = "pdq"
     accepts_reduced = True
 
-    def __init__(self) -> None:
-        self._pdq = Pdq()
+    def __init__(self, *, turned: bool = False) -> None:
+        self._pdq = Pdq(turned=turned)
 
     def hashes(self, picture: object) -> Sequence[tuple[str, bytes, int]]:
         """(view, 32 bytes most significant bit first, quality) of each view; none for a side below 5 pixels.
