@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +22,9 @@ from .subjects import others  # noqa: E402
 from .transformations import QUICK, TRANSFORMATIONS  # noqa: E402
 
 _ROOT = Path(__file__).parents[3]
-_LISTED, _ASKED = 103_000, 2_000
+_PAGE = _ROOT / "docs" / "quality.md"
+_BEGIN, _END = "<!-- measured: written by --docs -->", "<!-- end of what was measured -->"
+_LISTED, _ASKED = 103_000, 1_500
 _QUICK_PICTURES = 3  # every third
 
 
@@ -34,14 +35,15 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="fewer pictures and transformations: two minutes"
     )
+    parser.add_argument("--same-list", action="store_true", help="unrelated listed hashes of the run before")
     parser.add_argument("--again", action="store_true", help="only the report, of what was measured before")
-    parser.add_argument("--docs", action="store_true", help="write the plots into docs/, too")
+    parser.add_argument("--docs", action="store_true", help="write tables and plots into docs/, too")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     kept = _ROOT / "build" / "quality" / "results.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     if not options.again:
-        measure(kept, options.quick, options.processes)
+        measure(kept, options.quick, options.same_list, options.processes)
     found, false, facts = runs.load(kept)
     text = report(found, false, facts)
     print(text)
@@ -51,12 +53,21 @@ def main() -> None:
     except ImportError as e:
         print(f"no plots: {e}", file=sys.stderr)
         return
-    for folder in (kept.parent, *([_ROOT / "docs" / "pictures"] if options.docs else ())):
+    if options.docs:
+        write_page(_PAGE, text)
+    for folder in (kept.parent, *([_PAGE.parent / "pictures"] if options.docs else ())):
         folder.mkdir(exist_ok=True)
         draw(folder, found, false)
 
 
-def measure(kept: Path, quick: bool, processes: int) -> None:
+def write_page(page: Path, text: str) -> None:
+    """Put the tables in the place of those that stand between the marks."""
+    before, _, rest = page.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    page.write_text(f"{before}{_BEGIN}\n{text}{_END}{after}")
+
+
+def measure(kept: Path, quick: bool, same_list: bool, processes: int) -> None:
     sources, missing = find()
     all_specs = specs(sources)
     if missing:
@@ -65,10 +76,13 @@ def measure(kept: Path, quick: bool, processes: int) -> None:
         sys.exit(_too_few(len(all_specs)))
     chosen = [i for i, t in enumerate(TRANSFORMATIONS) if not quick or t.name in QUICK]
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="hostsweep-quality-") as folder:
-        false = runs.unrelated(
-            sources, *((_LISTED // 6, _ASKED // 8) if quick else (_LISTED, _ASKED)), processes, Path(folder)
-        )
+    folder = kept.parent / ("listed-quick" if quick else "listed")
+    if not (same_list and folder.is_dir()):
+        folder.mkdir(exist_ok=True)
+        runs.listed(sources, _LISTED // 6 if quick else _LISTED, processes, folder)
+        print(f"listed hashes: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    start = time.monotonic()
+    false = runs.unrelated(sources, _ASKED // 6 if quick else _ASKED, processes, folder)
     print(f"unrelated pictures: {time.monotonic() - start:.0f} s", file=sys.stderr)
     start = time.monotonic()
     found = runs.copies(all_specs[:: _QUICK_PICTURES if quick else 1], chosen, processes)

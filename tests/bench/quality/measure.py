@@ -62,8 +62,8 @@ def extrapolated(unrelated: Histogram, compared: int, threshold: int) -> float:
     """An estimate of the rate where too few false positives were seen to measure it.
 
     The logarithm of the rate is continued as a straight line through the last two decades that rest on ten
-    false positives or more. Distances of independent bits fall off faster than that, so it errs to the safe
-    side as long as rarer pictures are no more alike than those that were seen.
+    false positives or more, and never lies below what was seen. Distances of independent bits fall off faster
+    than that, so it errs to the safe side as long as rarer pictures are no more alike than those seen.
     """
     seen = np.cumsum(unrelated)
     first = int(np.searchsorted(seen, 10))
@@ -71,7 +71,7 @@ def extrapolated(unrelated: Histogram, compared: int, threshold: int) -> float:
         return rate_at(unrelated, compared, threshold)
     last = max(first + 2, int(np.searchsorted(seen, 100 * seen[first])))
     slope, start = np.polyfit(np.arange(first, last + 1), np.log10(seen[first : last + 1] / compared), 1)
-    return float(10 ** (start + slope * threshold))
+    return max(float(10 ** (start + slope * threshold)), rate_at(unrelated, compared, threshold))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from scanner.model.hashes import KINDS
 from .experiment import EXPERIMENTS
 from .measure import Histogram, Share, extrapolated, rate_at, recall, threshold_at, upper_bound
 from .runs import Copies, Unrelated
-from .subjects import ALL, OURS, SETS, TURNED, WHOLE
+from .subjects import ALL, OURS, SETS, TURNED, WHOLE, needed
 from .transformations import TRANSFORMATIONS
 
 RATE = 1e-6  # of comparisons of unrelated pictures that may be taken for matches
@@ -67,12 +67,17 @@ class Results:
     def at_rate(self, kind: str, views: str, rate: float = RATE) -> int:
         return rare_threshold(self.false[kind].histograms[views], rate)
 
-    def share(self, subject: str, views: Sequence[str], threshold: int, name: str) -> Share:
-        return recall(self.found.nearest(subject, views)[:, self.names.index(name)], threshold)
+    def share(
+        self, subject: str, views: Sequence[str], threshold: int, name: str, *, tried: bool = False
+    ) -> Share:
+        """Found of all pictures, or of those that were `tried` with experimental views."""
+        column = self.found.nearest(subject, views)[:, self.names.index(name)]
+        return recall(column[self.found.tried(subject)] if tried else column, threshold)
 
     def mean(self, subject: str, views: Sequence[str], threshold: int, names: Sequence[str]) -> float:
         """Percent found, every transformation counting the same."""
-        return float(np.mean([self.share(subject, views, threshold, n).percent for n in names]))
+        tried = bool(needed(views))
+        return float(np.mean([self.share(subject, views, threshold, n, tried=tried).percent for n in names]))
 
     def either(self, points: Sequence[tuple[str, Sequence[str], int]], name: str) -> Share:
         """Pictures found by at least one of several (subject, views, threshold)."""
@@ -152,9 +157,7 @@ def _views(r: Results) -> Iterator[str]:
     rows = []
     for kind in OURS:
         for views, groups in SETS.items():
-            if views != "whole" and not set(groups[1:]) & set(r.found.distances[kind]):
-                continue
-            if views in SETS and views.startswith("all") and not _has(r, kind, groups):
+            if groups[-1] not in r.found.distances[kind]:
                 continue
             histogram = r.false[kind].histograms[views]
             compared = int(histogram.sum())
@@ -178,11 +181,6 @@ def _views(r: Results) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _has(r: Results, kind: str, groups: Sequence[str]) -> bool:
-    """Whether the last group, for which a set is there, was computed for this kind."""
-    return groups[-1] in r.found.distances[kind]
-
-
 def _experiments(r: Results) -> Iterator[str]:
     names = [
         x.name
@@ -193,7 +191,10 @@ def _experiments(r: Results) -> Iterator[str]:
         sets = [ALL, *(f"all and {name}" for name in EXPERIMENTS), "all and all of these"]
         for rate, title in ((None, "as configured"), (RARE, "at an estimated 1e-9")):
             at = {v: KINDS[kind].max_distance if rate is None else r.at_rate(kind, v, rate) for v in sets}
-            rows = [[name, *(percent(r.share(kind, SETS[v], at[v], name)) for v in sets)] for name in names]
+            rows = [
+                [name, *(percent(r.share(kind, SETS[v], at[v], name, tried=True)) for v in sets)]
+                for name in names
+            ]
             yield f"{kind}, {title}:\n"
             yield (
                 table(["transformation", *(f"{v.removeprefix('all and ')} ≤{at[v]}" for v in sets)], rows)

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .experiment import EXPERIMENTS
 from .measure import BITS, NONE, Histogram, Words, histogram, nearest, words
 from .pictures import Source, Spec, crops
-from .subjects import OURS, SETS, Asked, Ours, Subject, others
+from .subjects import OURS, SETS, Asked, Ours, Subject, needed, others
 from .transformations import TRANSFORMATIONS
 
 _LISTED_SIDE, _ASKED_SIDE = 192, 600  # pixels of unrelated pictures' longer sides
 # Groups of transformations for which the experimental views are computed: they bring nothing to the others.
 _EXPERIMENTAL = frozenset(("marks", "crops", "borders", "angles"))
+EXPERIMENT_EVERY = 3  # pictures: the experimental views are a third and more of the work
 _FLAT = 0.5  # of the crops wanted, as many more are tried where some are too flat for PDQ
 
 
@@ -43,6 +45,11 @@ class Copies:
         """Over these groups of views, those that the subject has."""
         there = [d for group, d in self.distances[subject].items() if group in groups]
         return np.minimum.reduce(there)
+
+    def tried(self, subject: str) -> NDArray[np.bool_]:
+        """Which of the pictures were also seen in experimental views."""
+        there = [d for group, d in self.distances[subject].items() if group in EXPERIMENTS]
+        return (np.minimum.reduce(there) != NONE).any(axis=1) if there else np.ones(len(self.pictures), bool)
 
 
 @dataclass(slots=True)
@@ -84,7 +91,8 @@ def _altered(task: tuple[Source, Sequence[tuple[int, Spec]], Sequence[int]]) -> 
         found: dict[tuple[str, str], NDArray[np.uint16]] = {}
         for column, index in enumerate(chosen):
             change = TRANSFORMATIONS[index]
-            file = Asked(change.apply(picture, spec.random()), experiment=change.group in _EXPERIMENTAL)
+            experiment = change.group in _EXPERIMENTAL and number % EXPERIMENT_EVERY == 0
+            file = Asked(change.apply(picture, spec.random()), experiment=experiment)
             for subject in _subjects():
                 value = listed[subject.name]
                 if value is None:
@@ -169,14 +177,14 @@ def _asked(
         histograms = {name: np.zeros(BITS, dtype=np.int64) for name in SETS}
         closest: dict[int, int] = {}
         asked = 0
-        for part in parts:
-            views = kind.views(part)
+        for i, part in enumerate(parts):
+            views = kind.views(part, experiment=i % EXPERIMENT_EVERY == 0)
             if not views:
                 continue
             asked += 1
             near = {g: nearest(words(v, kind.size), columns) for g, v in views.items()}
             for name, groups in SETS.items():
-                if chosen := [d for g, d in near.items() if g in groups]:
+                if needed(groups) <= near.keys() and (chosen := [d for g, d in near.items() if g in groups]):
                     histograms[name] += histogram(np.minimum.reduce(chosen))
             whole = near.get("whole", np.full(len(theirs), NONE))
             for at in np.argpartition(whole, 3)[:3]:
@@ -185,30 +193,27 @@ def _asked(
     return out
 
 
-def unrelated(
-    sources: Sequence[Source], listed: int, asked: int, processes: int, folder: Path
-) -> dict[str, Unrelated]:
-    """Compare parts of every photograph with parts of all the others.
-
-    Args:
-        listed, asked: pictures, of all photographs together.
-        folder: where hashes lie between the two halves.
-    """
-    each_listed, each_asked = -(-listed // len(sources)), max(1, asked // len(sources))
-    results = {kind: Unrelated() for kind in OURS}
+def listed(sources: Sequence[Source], count: int, processes: int, folder: Path) -> None:
+    """Hash parts of every photograph, so many of all together, as lists would have them, into a folder."""
+    each = -(-count // len(sources))
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        by_number = dict(pool.imap_unordered(_listed, [(i, s, each_listed) for i, s in enumerate(sources)]))
-        for kind in _plain_kinds():
-            numbers = sorted(by_number)
-            values = [value for i in numbers for value in by_number[i][kind.name]]
-            owners = np.repeat(numbers, [len(by_number[i][kind.name]) for i in numbers])
-            np.save(folder / f"{kind.name}.npy", words(values, kind.size))
-            np.save(folder / f"{kind.name}.owners.npy", owners)
-            results[kind.name].listed = len(values)
-        tasks = [(i, s, each_asked, str(folder)) for i, s in enumerate(sources)]
+        tasks = [(i, source, each) for i, source in enumerate(sources)]
+        by_number = dict(pool.imap_unordered(_listed, tasks))
+    for kind in _plain_kinds():
+        values = [value for i in sorted(by_number) for value in by_number[i][kind.name]]
+        owners = np.repeat(sorted(by_number), [len(by_number[i][kind.name]) for i in sorted(by_number)])
+        np.save(folder / f"{kind.name}.npy", words(values, kind.size))
+        np.save(folder / f"{kind.name}.owners.npy", owners)
+
+
+def unrelated(sources: Sequence[Source], asked: int, processes: int, folder: Path) -> dict[str, Unrelated]:
+    """Compare parts of every photograph, so many of all together, with what is `listed` of the others."""
+    results = {kind: Unrelated(listed=len(np.load(folder / f"{kind}.npy", mmap_mode="r"))) for kind in OURS}
+    tasks = [(i, source, max(1, asked // len(sources)), str(folder)) for i, source in enumerate(sources)]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for task, part in zip(tasks, pool.imap(_asked, tasks), strict=True):
-            for kind_name, (count, histograms, closest) in part.items():
-                result = results[kind_name]
+            for kind, (count, histograms, closest) in part.items():
+                result = results[kind]
                 result.asked += count
                 for name, counts in histograms.items():
                     result.histograms[name] = result.histograms.get(name, 0) + counts

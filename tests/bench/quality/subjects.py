@@ -17,12 +17,16 @@ from PIL import Image
 from scanner.hashing import decode
 from scanner.hashing.kinds import build_hashers
 from scanner.model.hashes import KINDS
+from scanner.model.ports import Hasher
 
 from .experiment import EXPERIMENTS, Experiment
 
 OURS = ("pdq", "phash256", "phash", "dhash")
 WHOLE, TURNED, BOX = "whole", "turned", "box"
 FLAT, FLATTEST = "flat ", 20  # views of asked pictures below the floor of quality, and where they end
+GUARDED = (
+    "guarded"  # all views, of a kind without a quality of its own, of pictures that PDQ's floor lets pass
+)
 _TURNS = ("turn90", "turn180", "turn270", "mirror", "mirror90", "mirror180", "mirror270")
 _FAMILIES = {"box": BOX, "tilt": "tilted", "wide": "widened", "crop": "cropped"}
 # Sets of views that are reported, each with the groups of views in it.
@@ -33,6 +37,7 @@ SETS: Mapping[str, tuple[str, ...]] = {
     **{f"all and {name}": (WHOLE, TURNED, BOX, name) for name in EXPERIMENTS},
     "all and all of these": (WHOLE, TURNED, BOX, *EXPERIMENTS),
     f"all, quality from {FLATTEST} on": (WHOLE, TURNED, BOX, FLAT + WHOLE, FLAT + TURNED, FLAT + BOX),
+    "all, unless PDQ finds it flat": (GUARDED,),
 }
 ALL = "whole, turned, box"
 _MIMES = {
@@ -44,6 +49,11 @@ _FLOOR = 50  # quality, of the others: pdq/README.md
 Grouped = Mapping[str, Sequence[bytes]]  # values by group of views
 
 
+def needed(groups: Sequence[str]) -> frozenset[str]:
+    """Of the groups of a set those without which a picture doesn't count for it: they aren't always there."""
+    return frozenset(groups) & EXPERIMENTS.keys()
+
+
 class Asked:
     """A file that is asked for.
 
@@ -53,13 +63,14 @@ class Asked:
         colours: all its pixels in red, green and blue, as Pillow gives them.
         as_stored: all its pixels as they are stored, be it numbers of colours.
         experiment: whether experimental views are of interest.
-        known: what a subject has said of it already.
+        known, quality: what a subject has said of it already, and PDQ's quality.
     """
 
     def __init__(self, data: bytes, *, experiment: bool = True) -> None:
         self.data = data
         self.experiment = experiment
         self.known: dict[str, Grouped] = {}
+        self.quality: int | None = None
         with Image.open(io.BytesIO(data)) as picture:
             self.as_stored = np.asarray(picture)
             self.colours = np.asarray(picture.convert("RGB"))
@@ -102,12 +113,13 @@ class Ours:
         self.name = kind
         self.size, self.threshold = KINDS[kind].size, KINDS[kind].max_distance
         self._floor = KINDS[kind].min_quality
+        self._guard = _hasher("pdq", (WHOLE,)) if kind != "pdq" else None
         self._experiment = Experiment(kind) if experiment and kind in ("pdq", "phash256") else None
-        views = {"views": available_views()} if available_views() else {}
-        self._hasher = build_hashers((kind,), **views)[0]
+        self._hasher = _hasher(kind, SETS[ALL])
+        self._lister = _hasher(kind, (WHOLE,))
 
     def listed(self, picture: Image.Image, number: int) -> bytes | None:
-        upright = [v for v in self._hasher.hashes(picture) if v[2] >= self._floor and group_of(v[0]) == WHOLE]
+        upright = [v for v in self._lister.hashes(picture) if v[2] >= self._floor]
         if not upright:
             return None
         both = {name: value for name, value, _ in upright}
@@ -115,26 +127,32 @@ class Ours:
         return both.get("grid512", upright[0][1]) if number % 2 else upright[0][1]
 
     def asked(self, file: Asked) -> Grouped:
-        return self.views(file.decoded, experiment=file.experiment)
+        if file.quality is None and self._guard:
+            file.quality = self._quality(file.decoded)
+        return self.views(file.decoded, experiment=file.experiment, quality=file.quality)
 
-    def views(self, picture: Image.Image, *, experiment: bool = True) -> Grouped:
-        """The values of a decoded picture by group."""
+    def _quality(self, picture: Image.Image) -> int:
+        return max((q for _, _, q in self._guard.hashes(picture)), default=0) if self._guard else 0
+
+    def views(self, picture: Image.Image, *, experiment: bool = True, quality: int | None = None) -> Grouped:
+        """The values of a decoded picture by group; `quality` is PDQ's, if it is known already."""
         found: dict[str, list[bytes]] = {}
-        for view, value, quality in self._hasher.hashes(picture):
-            if quality >= min(self._floor, FLATTEST):
-                flat = "" if quality >= self._floor else FLAT
+        for view, value, own in self._hasher.hashes(picture):
+            if own >= min(self._floor, FLATTEST):
+                flat = "" if own >= self._floor else FLAT
                 found.setdefault(flat + group_of(view), []).append(value)
-        if self._experiment and experiment and found:
+        if self._guard and (self._quality(picture) if quality is None else quality) >= _FLOOR:
+            found[GUARDED] = [value for values in found.values() for value in values]
+        if self._experiment and experiment and WHOLE in found:
             for group, values in self._experiment.views(picture).items():
                 found.setdefault(group, []).extend(values)
         return found
 
 
-def available_views() -> tuple[str, ...]:
-    """Groups of views that this hostsweep can be configured to compute; empty if it has but one."""
-    if "views" not in inspect.signature(build_hashers).parameters:
-        return ()
-    return (WHOLE, TURNED, BOX)
+def _hasher(kind: str, views: Sequence[str]) -> Hasher:
+    """hostsweep's hasher of a kind in some groups of views, as far as it has them."""
+    options = {"views": views} if "views" in inspect.signature(build_hashers).parameters else {}
+    return build_hashers((kind,), **options)[0]
 
 
 class Pdqhash:
