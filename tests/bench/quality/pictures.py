@@ -23,7 +23,7 @@ WHOLE = 1280  # pixels of the long side that a whole photograph is reduced to
 TILE = 640  # the same of a tile
 _SMALLEST_TILE = 600  # pixels of a tile's side before it is reduced
 _CROPPED_FROM = 1600  # pixels of the long side that photographs are reduced to before random parts are cut
-_TILES = 4  # at most, along each side
+_COLUMNS, _ROWS = 4, 3  # of tiles, at most
 
 # Photographs by package. Illustrations, renderings and patterns, of which these packages have as many, are
 # left out: false positives among photographs are what is measured here.
@@ -144,7 +144,10 @@ def specs(sources: Sequence[Source]) -> Sequence[Spec]:
     for source in sources:
         width, height = source.size
         out.append(Spec(source, (0, 0, width, height), WHOLE))
-        columns, rows = (max(1, min(_TILES, n // _SMALLEST_TILE)) for n in source.size)
+        columns, rows = (
+            max(1, min(_COLUMNS, width // _SMALLEST_TILE)),
+            max(1, min(_ROWS, height // _SMALLEST_TILE)),
+        )
         if columns * rows == 1:
             continue
         for row in range(rows):

@@ -21,8 +21,11 @@ from .transformations import TRANSFORMATIONS
 _LISTED_SIDE, _ASKED_SIDE = 192, 600  # pixels of unrelated pictures' longer sides
 # Groups of transformations for which the experimental views are computed: they bring nothing to the others.
 _EXPERIMENTAL = frozenset(("marks", "crops", "borders", "angles"))
-EXPERIMENT_EVERY = 3  # pictures: the experimental views are a third and more of the work
+EXPERIMENT_EVERY = 5  # pictures: the experimental views are a third and more of the work
+_IN_TASK = 4  # pictures
 _FLAT = 0.5  # of the crops wanted, as many more are tried where some are too flat for PDQ
+
+Task = tuple[Source, Sequence[tuple[int, Spec]], Sequence[int]]  # pictures by number, transformations
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def _subjects() -> tuple[Subject, ...]:
     return (*(Ours(kind, experiment=True) for kind in OURS), *others()[0])
 
 
-def _altered(task: tuple[Source, Sequence[tuple[int, Spec]], Sequence[int]]) -> list[dict[str, object]]:
+def _altered(task: Task) -> list[dict[str, object]]:
     """Of each picture of a photograph: the distances of all its copies by subject and group."""
     source, specs, chosen = task
     photograph = source.open()
@@ -109,18 +112,26 @@ def _altered(task: tuple[Source, Sequence[tuple[int, Spec]], Sequence[int]]) -> 
 
 def copies(specs: Sequence[Spec], chosen: Sequence[int], processes: int) -> Copies:
     """Hash every transformation of every picture."""
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        parts = pool.imap_unordered(_altered, tasks(specs, chosen))
+        return joined([row for part in parts for row in part], chosen)
+
+
+def tasks(specs: Sequence[Spec], chosen: Sequence[int]) -> Sequence[Task]:
+    """A few pictures of one photograph each: none so long that one process is left over at the end."""
     by_source: dict[Source, list[tuple[int, Spec]]] = {}
     for number, spec in enumerate(specs):
         by_source.setdefault(spec.source, []).append((number, spec))
-    # Long tasks first, and none so long that one process is left over at the end.
-    tasks = [
-        (source, theirs[i : i + 4], chosen)
+    parts = [
+        (source, theirs[i : i + _IN_TASK], chosen)
         for source, theirs in by_source.items()
-        for i in range(0, len(theirs), 4)
+        for i in range(0, len(theirs), _IN_TASK)
     ]
-    tasks.sort(key=lambda task: -len(task[1]))
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        rows = [row for part in pool.imap_unordered(_altered, tasks) for row in part]
+    return sorted(parts, key=lambda part: -len(part[1]))
+
+
+def joined(rows: list[dict[str, object]], chosen: Sequence[int]) -> Copies:
+    """What the tasks found, as tables."""
     rows.sort(key=lambda row: row["number"])  # type: ignore[arg-type,return-value]
     kept = [row for row in rows if row["found"] is not None]
     distances: dict[str, dict[str, NDArray[np.uint16]]] = {}
