@@ -29,8 +29,12 @@ class Tools:
     in_hand: InHand
 
 
+_MADE = "2"  # goes up whenever the same kinds and views come to be computed otherwise
+
+
 def profile(config: Config) -> bytes:
     """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
     hashing = config.hashing
-    said = "|".join(["1", hashing.select, *sorted(hashing.exact), "/", *sorted(hashing.perceptual)])
+    kinds = [*sorted(hashing.exact), "/", *sorted(hashing.perceptual), "/", *sorted(hashing.views)]
+    said = "|".join([_MADE, hashing.select, *kinds])
     return hashlib.blake2b(said.encode(), digest_size=8).digest()

@@ -20,7 +20,7 @@ from scanner.config.units import (
     parse_listen,
     parse_size,
 )
-from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS
+from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS, VIEWS
 
 # Names become labels of metrics and parts of file names, so they are short and plain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -158,6 +158,14 @@ def _perceptual_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
 
+def _views(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(value) <= set(VIEWS):
+        raise Expected(f"expected views among {', '.join(VIEWS)}")
+    if VIEWS[0] not in value:
+        raise Expected(f"expected {VIEWS[0]} among the views")
+    return value
+
+
 def _any_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*EXACT_KINDS, *PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
@@ -236,6 +244,7 @@ Header = Annotated[str, AfterValidator(_header)]
 Category = Annotated[str, BeforeValidator(_category)]
 ExactKind = Annotated[str, AfterValidator(_exact_kind)]
 PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]
+Views = Annotated[tuple[str, ...], AfterValidator(_views)]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
 Column = Annotated[str, AfterValidator(_column)]
 Meaning = Annotated[str, BeforeValidator(_meaning)]

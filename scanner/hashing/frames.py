@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from scanner.hashing.view_names import possible
 from scanner.model.errors import WorkerError
 from scanner.model.hashes import EXACT_KINDS, KINDS, PerceptualHash
 
@@ -159,7 +160,7 @@ def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
     """A DONE message; `kinds` is the configured list of perceptual kinds, the same on both sides.
 
     Raises:
-        ValueError: more or longer hashes than a frame has room for, or a view that is no plain name.
+        ValueError: more or longer hashes than a frame has room for, or a view that its kind does not have.
     """
     if len(reply.hashes) > MAX_HASHES:
         raise ValueError(f"{len(reply.hashes)} hashes of one file")
@@ -167,7 +168,7 @@ def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
         _DONE_HEAD.pack(_MAGIC, _VERSION, _DONE, reply.id, reply.problem.encode("ascii"), len(reply.hashes))
     ]
     for h in reply.hashes:
-        if not 0 < len(h.value) <= MAX_VALUE or not _NAME.fullmatch(h.view) or len(h.view) > MAX_VIEW:
+        if not 0 < len(h.value) <= MAX_VALUE or not possible(h.kind, h.view) or len(h.view) > MAX_VIEW:
             raise ValueError(f"a {h.kind} hash that has no room in a frame")
         head = _HASH_HEAD.pack(kinds.index(h.kind), h.view.encode("ascii"), h.quality, len(h.value))
         parts += (head, h.value)
@@ -259,4 +260,7 @@ def _parse_hash(message: bytes, at: int, kinds: Sequence[str]) -> tuple[Perceptu
     known = KINDS.get(kinds[index])
     if known is not None and length != known.size:
         raise ValueError("a hash of another length than its kind has")
-    return PerceptualHash(kinds[index], _text(view, _NAME), message[start:end], quality), end
+    name = _text(view, _NAME)
+    if not possible(kinds[index], name):
+        raise ValueError("a view that its kind does not have")
+    return PerceptualHash(kinds[index], name, message[start:end], quality), end

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
+from scanner.hashing.boxes import content_box_of, cut_out
 from scanner.hashing.operators import Matrix
-from scanner.hashing.pdq_numbers import Pdq, luma
+from scanner.hashing.pdq_numbers import BOX, Pdq, luma
 from scanner.hashing.pictures import original_size, scale_of
 
 _STRIP_PIXELS = 1 << 20  # luma is made in strips of some 4 MB: they fit the cache and bound the memory
@@ -31,13 +32,15 @@ class PdqHasher:
 
     Args:
         turned: also the turned and mirrored views.
+        box: where there is a content box, also the views of what is in it, each named `box` and its family.
     """
 
     kind = "pdq"
     accepts_reduced = True
 
-    def __init__(self, *, turned: bool = False) -> None:
+    def __init__(self, *, turned: bool = False, box: bool = False) -> None:
         self._pdq = Pdq(turned=turned)
+        self._box = box
 
     def hashes(self, picture: object) -> Sequence[tuple[str, bytes, int]]:
         """(view, 32 bytes most significant bit first, quality) of each view; none for a side below 5 pixels.
@@ -47,4 +50,11 @@ class PdqHasher:
         """
         if not isinstance(picture, Image.Image):
             raise TypeError("a PIL image is needed")
-        return self._pdq.hashes(original_size(picture), _strips(picture), scale_of(picture))
+        scale = scale_of(picture)
+        found = self._pdq.hashes(original_size(picture), _strips(picture), scale)
+        box = content_box_of(picture) if self._box else None
+        if box is None:
+            return found
+        inner, size = cut_out(picture, box)
+        within = self._pdq.hashes(size, _strips(inner), scale)
+        return [*found, *((f"{BOX}{view}", value, quality) for view, value, quality in within)]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scanner.hashing.operators import BIG, GRID, SUMMARY, Matrix, OperatorCache, View
 from scanner.hashing.turns import TURNED
 
+BOX = "box"  # before the family, of views of the content box
 MEAN = "mid"  # the family of turned views: the mean of all that the picture has, near enough to each of them
 _SMALLEST = 5  # pixels of a side: below, the reference gives no hash (MIN_HASHABLE_DIM)
 _COEFFICIENTS = 16  # rows and columns of the transform that are kept: frequencies 1..16
