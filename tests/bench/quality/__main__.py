@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Before NumPy is loaded, here and in the processes: each has one core.
@@ -24,8 +27,8 @@ from .transformations import QUICK, TRANSFORMATIONS  # noqa: E402
 _ROOT = Path(__file__).parents[3]
 _PAGE = _ROOT / "docs" / "quality.md"
 _BEGIN, _END = "<!-- measured: written by --docs -->", "<!-- end of what was measured -->"
-_LISTED, _ASKED = 103_000, 1_500
-_QUICK_PICTURES = 3  # every third
+_LISTED, _ASKED = 103_000, 1_200
+_QUICK_PICTURES, _QUICK_SHARE = 3, 6  # every third picture, a sixth of the unrelated ones
 
 
 def main() -> None:
@@ -35,7 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="fewer pictures and transformations: two minutes"
     )
-    parser.add_argument("--same-list", action="store_true", help="unrelated listed hashes of the run before")
+    parser.add_argument("--go-on", action="store_true", help="with what a run that was broken off has done")
     parser.add_argument("--again", action="store_true", help="only the report, of what was measured before")
     parser.add_argument("--docs", action="store_true", help="write tables and plots into docs/, too")
     parser.add_argument("--processes", type=int, default=2)
@@ -43,7 +46,8 @@ def main() -> None:
     kept = _ROOT / "build" / "quality" / "results.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     if not options.again:
-        measure(kept, options.quick, options.same_list, options.processes)
+        work = kept.parent / ("quick" if options.quick else "full")
+        measure(kept, work, quick=options.quick, go_on=options.go_on, processes=options.processes)
     found, false, facts = runs.load(kept)
     text = report(found, false, facts)
     print(text)
@@ -67,29 +71,37 @@ def write_page(page: Path, text: str) -> None:
     page.write_text(f"{before}{_BEGIN}\n{text}{_END}{after}")
 
 
-def measure(kept: Path, quick: bool, same_list: bool, processes: int) -> None:
+def measure(kept: Path, work: Path, *, quick: bool, go_on: bool, processes: int) -> None:
+    """Measure, and save the results as `kept`; what is done lies in `work` until the next run."""
     sources, missing = find()
-    all_specs = specs(sources)
+    pictures = specs(sources)[:: _QUICK_PICTURES if quick else 1]
     if missing:
         print(f"for all pictures: apt install {' '.join(missing)}", file=sys.stderr)
-    if len(all_specs) < LEAST:
-        sys.exit(_too_few(len(all_specs)))
+    if len(pictures) < LEAST and not quick:
+        sys.exit(_too_few(len(pictures)))
     chosen = [i for i, t in enumerate(TRANSFORMATIONS) if not quick or t.name in QUICK]
-    start = time.monotonic()
-    folder = kept.parent / ("listed-quick" if quick else "listed")
-    if not (same_list and folder.is_dir()):
-        folder.mkdir(exist_ok=True)
-        runs.listed(sources, _LISTED // 6 if quick else _LISTED, processes, folder)
-        print(f"listed hashes: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    start = time.monotonic()
-    false = runs.unrelated(sources, _ASKED // 6 if quick else _ASKED, processes, folder)
-    print(f"unrelated pictures: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    start = time.monotonic()
-    found = runs.copies(all_specs[:: _QUICK_PICTURES if quick else 1], chosen, processes)
-    print(f"altered copies: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    if not quick and len(found.pictures) < LEAST:
+    if not go_on:
+        shutil.rmtree(work, ignore_errors=True)
+    steps = {name: work / name for name in ("listed", "copies")}
+    for folder in steps.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    share = _QUICK_SHARE if quick else 1
+    with _timed("copies"):
+        found = runs.copies(pictures, chosen, processes, steps["copies"])
+    if len(found.pictures) < LEAST and not quick:
         sys.exit(_too_few(len(found.pictures)))
-    runs.save(kept, found, false, {"absent": list(others()[1]), "quick": quick, "sources": len(sources)})
+    with _timed("listed hashes"):
+        runs.listed(sources, _LISTED // share, processes, steps["listed"])
+    with _timed("unrelated pictures"):
+        false = runs.unrelated(sources, _ASKED // share, processes, steps["listed"])
+    runs.save(kept, found, false, {"absent": list(others()[1]), "sources": len(sources)})
+
+
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
 def _too_few(count: int) -> str:

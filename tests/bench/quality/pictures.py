@@ -22,7 +22,7 @@ LEAST = 300  # different pictures, below which nothing is measured
 WHOLE = 1280  # pixels of the long side that a whole photograph is reduced to
 TILE = 640  # the same of a tile
 _SMALLEST_TILE = 600  # pixels of a tile's side before it is reduced
-_CROPPED_FROM = 1600  # pixels of the long side that photographs are reduced to before random parts are cut
+_CROPPED_FROM = 1200  # pixels of the long side that photographs are reduced to before random parts are cut
 _COLUMNS, _ROWS = 4, 3  # of tiles, at most
 
 # Photographs by package. Illustrations, renderings and patterns, of which these packages have as many, are

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import pickle
+import random
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -18,7 +21,7 @@ from .pictures import Source, Spec, crops
 from .subjects import OURS, SETS, Asked, Ours, Subject, needed, others
 from .transformations import TRANSFORMATIONS
 
-_LISTED_SIDE, _ASKED_SIDE = 192, 600  # pixels of unrelated pictures' longer sides
+_LISTED_SIDE, _ASKED_SIDE = 128, 600  # pixels of unrelated pictures' longer sides
 # Groups of transformations for which the experimental views are computed: they bring nothing to the others.
 _EXPERIMENTAL = frozenset(("marks", "crops", "borders", "angles"))
 EXPERIMENT_EVERY = 5  # pictures: the experimental views are a third and more of the work
@@ -110,29 +113,55 @@ def _altered(task: Task) -> list[dict[str, object]]:
     return rows
 
 
-def copies(specs: Sequence[Spec], chosen: Sequence[int], processes: int) -> Copies:
-    """Hash every transformation of every picture."""
+def copies(specs: Sequence[Spec], chosen: Sequence[int], processes: int, folder: Path) -> Copies:
+    """Hash every transformation of every picture.
+
+    Args:
+        folder: where what is done lies as it comes; what lies there already is not done again.
+    """
+    todo = [task for task in tasks(specs, chosen) if not _part(folder, task).exists()]
+    done = 0
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        parts = pool.imap_unordered(_altered, tasks(specs, chosen))
-        return joined([row for part in parts for row in part], chosen)
+        for part in pool.imap_unordered(_kept, [(task, folder) for task in todo]):
+            done += part
+            print(f"\r{done} pictures", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return joined(folder, chosen)
+
+
+def _part(folder: Path, task: Task) -> Path:
+    """A task's file, by its first picture's number."""
+    return folder / f"{task[1][0][0]:05}.pickle"
+
+
+def _kept(work: tuple[Task, Path]) -> int:
+    task, folder = work
+    part = _part(folder, task)
+    rows = _altered(task)
+    part.with_suffix(".new").write_bytes(pickle.dumps(rows))
+    part.with_suffix(".new").rename(part)
+    return len(rows)
 
 
 def tasks(specs: Sequence[Spec], chosen: Sequence[int]) -> Sequence[Task]:
-    """A few pictures of one photograph each: none so long that one process is left over at the end."""
+    """A few pictures of one photograph each."""
     by_source: dict[Source, list[tuple[int, Spec]]] = {}
     for number, spec in enumerate(specs):
         by_source.setdefault(spec.source, []).append((number, spec))
-    parts = [
+    parts: list[Task] = [
         (source, theirs[i : i + _IN_TASK], chosen)
         for source, theirs in by_source.items()
         for i in range(0, len(theirs), _IN_TASK)
     ]
-    return sorted(parts, key=lambda part: -len(part[1]))
+    # In no order of theirs: what is done when a run is broken off is a sample of all.
+    random.Random(1).shuffle(parts)
+    return parts
 
 
-def joined(rows: list[dict[str, object]], chosen: Sequence[int]) -> Copies:
-    """What the tasks found, as tables."""
-    rows.sort(key=lambda row: row["number"])  # type: ignore[arg-type,return-value]
+def joined(folder: Path, chosen: Sequence[int]) -> Copies:
+    """What the tasks that are done have found, as tables."""
+    rows = [row for part in folder.glob("*.pickle") for row in pickle.loads(part.read_bytes())]
+    rows.sort(key=lambda row: row["number"])
     kept = [row for row in rows if row["found"] is not None]
     distances: dict[str, dict[str, NDArray[np.uint16]]] = {}
     for i, row in enumerate(kept):
@@ -161,9 +190,9 @@ def _plain_kinds() -> tuple[Ours, ...]:
 def _listed(task: tuple[int, Source, int]) -> tuple[int, dict[str, list[bytes]]]:
     """What a list would have of so many parts of a photograph."""
     number, source, count = task
-    random = np.random.default_rng(number)
+    numbers = np.random.default_rng(number)
     values: dict[str, list[bytes]] = {kind: [] for kind in OURS}
-    for gray in crops(source.open().convert("L"), round(count * (1 + _FLAT)), _LISTED_SIDE, random):
+    for gray in crops(source.open().convert("L"), round(count * (1 + _FLAT)), _LISTED_SIDE, numbers):
         for kind in _plain_kinds():
             if len(values[kind.name]) < count and (value := kind.listed(gray, 0)) is not None:
                 values[kind.name].append(value)
@@ -205,7 +234,12 @@ def _asked(
 
 
 def listed(sources: Sequence[Source], count: int, processes: int, folder: Path) -> None:
-    """Hash parts of every photograph, so many of all together, as lists would have them, into a folder."""
+    """Hash parts of every photograph, so many of all together, as lists would have them, into a folder.
+
+    Where the folder has them already they are left.
+    """
+    if all((folder / f"{kind}.owners.npy").exists() for kind in OURS):
+        return
     each = -(-count // len(sources))
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         tasks = [(i, source, each) for i, source in enumerate(sources)]
