@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from scanner.app.gapkeeping import GapKeeper, note_matched
+from scanner.app.kinds import grown
 from scanner.app.lists import Lists
 from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.recovering import retry_steps
@@ -25,7 +27,7 @@ from scanner.pipeline.judging import Judge, Securing
 from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import News, as_walked, mark_listed
-from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.retrying import events_of, let_go_of_unlisted, unsecured_paths
 from scanner.pipeline.scan import Hashers, VolumeScan
 from scanner.pipeline.volume import Volume
@@ -80,7 +82,8 @@ class Scanner:
         quarantine: bool,
         full: bool = False,
     ) -> None:
-        self._tools = tools
+        config = grown(tools.config, tools.state, lists, reporter)
+        self._tools = replace(tools, config=config)
         self._lists = lists
         self._reporter = reporter
         self._stop = stop
@@ -147,6 +150,8 @@ class Scanner:
             device = os.fstat(root_fd).st_dev
             known = self._known(catalog, volume, device)
             keys = self._rematch(known, news)
+            if known.matched_with == self._lists.index.id:
+                note_matched(self._tools, volume)
             if not keys or self._stop.is_set():
                 return ScanCounts(interrupted=self._stop.is_set())
             walker = WalkedAlready(as_walked(known, keys))
@@ -234,14 +239,17 @@ class Scanner:
         if not volume.only:
             known = self._known(catalog, volume)
             self._rematch(known, None)
-        walker = walker_for(self._tools, volume, root_fd, full=self._full)
-        scan = self._run(volume, root_fd, ledger, known, walker, pool)
-        counts = scan.counts
-        if known is not None and counts.directories_failed == 0 and not counts.interrupted:
-            known.forget_directories_not_seen(scan.met_directories)
-        ledger.scan_finished(
-            scan_id, _as_dict(counts), complete=counts.complete, now_ns=self._tools.clock.now_ns()
-        )
+        with GapKeeper(self._tools, volume, scan_id, self._reporter) as keeper:
+            walker = walker_for(self._tools, volume, root_fd, full=self._full)
+            scan = self._run(volume, root_fd, ledger, known, walker, pool, also=keeper)
+            counts = scan.counts
+            if known is not None and counts.directories_failed == 0 and not counts.interrupted:
+                known.forget_directories_not_seen(scan.met_directories)
+            ledger.scan_finished(
+                scan_id, _as_dict(counts), complete=counts.complete, now_ns=self._tools.clock.now_ns()
+            )
+            if not counts.interrupted:
+                keeper.walked_all(matched=known is not None and known.matched_with == self._lists.index.id)
         return counts
 
     def _run(
@@ -254,10 +262,12 @@ class Scanner:
         pool: Hashers,
         *,
         only_hits: bool = False,
+        also: Reporter | None = None,
     ) -> VolumeScan:
         """One run over what a walker tells of.
 
         Args:
+            also: is told of files, too.
             only_hits: every file told of was a hit before, so their share says nothing to the brake.
         """
         judge = self._judge(volume, root_fd, ledger, only_hits=only_hits)
@@ -269,7 +279,7 @@ class Scanner:
             pool=pool,
             judge=judge,
             book=CatalogBook(known, one_mount=volume.one_filesystem),
-            reporter=self._reporter,
+            reporter=self._reporter if also is None else Reporters([self._reporter, also]),
             clock=self._tools.clock,
             limits=ScanLimits(hashing.select == "media", hashing.max_file_size),
             stop=self._stop,
@@ -352,6 +362,9 @@ def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
         "clean": counts.clean,
         "unchanged": counts.unchanged,
         "errors": counts.errors,
+        "directories": counts.directories,
+        "directories_failed": counts.directories_failed,
+        "other": dict(counts.other),
         "skipped": dict(counts.skipped),
         "failed": dict(counts.failed),
         "secured": counts.secured,

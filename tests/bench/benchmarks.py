@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bench_feeds
 import bench_formats
+import bench_views
 import bench_workers
 import materials
 from hostsweep_runs import Hostsweep
@@ -234,6 +235,7 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "perceptual": perceptual,
     "rescan": rescan,
     "memory": memory,
+    "views": bench_views.views,
     "path": path,
     "sandbox": bench_workers.sandbox,
     "feeds": bench_feeds.small,
