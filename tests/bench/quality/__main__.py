@@ -27,7 +27,7 @@ from .transformations import QUICK, TRANSFORMATIONS  # noqa: E402
 _ROOT = Path(__file__).parents[3]
 _PAGE = _ROOT / "docs" / "quality.md"
 _BEGIN, _END = "<!-- measured: written by --docs -->", "<!-- end of what was measured -->"
-_LISTED, _ASKED = 103_000, 1_200
+_LISTED, _ASKED = 110_000, 1_200
 _QUICK_PICTURES, _QUICK_SHARE = 3, 6  # every third picture, a sixth of the unrelated ones
 
 

@@ -13,7 +13,7 @@ from scanner.model.hashes import KINDS
 
 from .measure import extrapolated, nearest, words
 from .pictures import Spec, find
-from .report import RARE, Results
+from .report import WIDER, Results
 from .runs import Copies, Unrelated
 from .subjects import ALL, OURS, SETS, WHOLE, Asked, Ours
 from .transformations import TRANSFORMATIONS
@@ -42,11 +42,10 @@ def draw(folder: Path, found: Copies, false: Mapping[str, Unrelated]) -> None:
 
 def _by_transformation(path: Path, r: Results) -> None:
     t, p = KINDS["pdq"].max_distance, KINDS["phash256"].max_distance
-    rare = r.at_rate("pdq", ALL, RARE)
     series = [
         ("pdqhash, distance 31", "pdqhash", (WHOLE,), 31, "o", _COLOURS["pdqhash"]),
         (f"hostsweep PDQ, {t}", "pdq", SETS[ALL], t, "D", _COLOURS["pdq"]),
-        (f"hostsweep PDQ, {rare}", "pdq", SETS[ALL], rare, "|", _COLOURS["pdq"]),
+        (f"hostsweep PDQ, {WIDER}", "pdq", SETS[ALL], WIDER, "|", _COLOURS["pdq"]),
         (f"hostsweep pHash 256, {p}", "phash256", SETS[ALL], p, "s", _COLOURS["phash256"]),
     ]
     names = r.names[::-1]
@@ -54,7 +53,7 @@ def _by_transformation(path: Path, r: Results) -> None:
     for label, subject, groups, threshold, marker, colour in series:
         if subject in r.found.distances:
             shares = [r.share(subject, groups, threshold, name).percent for name in names]
-            axes.plot(shares, range(len(names)), marker, color=colour, label=label, markersize=5, alpha=0.85)
+            axes.plot(shares, range(len(names)), marker, color=colour, label=label, markersize=6, alpha=0.85)
     group = {x.name: x.group for x in TRANSFORMATIONS}
     for i in range(1, len(names)):
         if group[names[i]] != group[names[i - 1]]:
@@ -128,7 +127,7 @@ def _copies(path: Path) -> None:
             text = f"{kind.name} {distance}  "
             draw.text((at, top + 114), text, fill=colour, font=font)
             at += draw.textlength(text, font=font)
-    sheet.save(path, quality=80, optimize=True)
+    sheet.save(path, quality=68, optimize=True)
 
 
 def _distance(kind: Ours, file: Asked, listed: bytes | None) -> int:

@@ -10,12 +10,14 @@ from scanner.model.hashes import KINDS
 
 from .experiment import EXPERIMENTS
 from .measure import Histogram, Share, extrapolated, rate_at, recall, threshold_at, upper_bound
+from .pictures import LEAST
 from .runs import Copies, Unrelated
-from .subjects import ALL, OURS, SETS, TURNED, WHOLE, needed
+from .subjects import ALL, FLATTER, FLATTEST, NOT_FLAT, OURS, SETS, TURNED, WHOLE, needed
 from .transformations import TRANSFORMATIONS
 
 RATE = 1e-6  # of comparisons of unrelated pictures that may be taken for matches
 RARE = 1e-9  # one of a thousand pictures against a list of a million
+WIDER = 44  # a wider distance for PDQ that docs/quality.md speaks of
 _MILLION = 1_000_000
 # Thorn, `perception`, docs/examples/benchmarking.rst at 23faec2: percent found at a precision of 99.99 %.
 THORN = {
@@ -100,7 +102,8 @@ def _head(found: Copies, false: Mapping[str, Unrelated], facts: Mapping[str, obj
     pdq = false["pdq"]
     lines = [
         f"{len(found.pictures)} different pictures of {facts['sources']} photographs "
-        f"({found.left_out} more are too flat for lists), {len(found.transformations)} transformations.",
+        f"({found.left_out} more are too flat for lists), {len(found.transformations)} transformations."
+        + ("" if len(found.pictures) >= LEAST else f" A part of a run: a complete one has {LEAST} and more."),
         f"Unrelated: {pdq.asked:,} asked pictures and {pdq.listed:,} listed hashes, "
         f"{int(pdq.histograms['whole'].sum()):,} comparisons of pictures of different photographs.",
         *(str(line) for line in facts.get("absent", ())),  # type: ignore[attr-defined]
@@ -139,13 +142,19 @@ def _all(r: Results) -> Iterator[str]:
         for s, groups in (("pdqhash", (WHOLE,)), ("pdqhash", (WHOLE, TURNED)), ("threatexchange", (WHOLE,)))
         if s in r.found.distances
     ]
-    ours: list[tuple[str, Sequence[str], int]] = [("pdq", (WHOLE,), KINDS["pdq"].max_distance)]
+    ours: list[tuple[str, Sequence[str], int]] = [
+        ("pdq", (WHOLE,), KINDS["pdq"].max_distance),
+        ("pdq", all_views, WIDER),
+        ("pdq", SETS[FLATTER], WIDER),
+    ]
     for kind in OURS:
         ours += [(kind, all_views, KINDS[kind].max_distance), (kind, all_views, r.at_rate(kind, ALL))]
-    columns = other + ours
+    columns = [column for column in other + ours if column[2] >= 0]
 
     def label(s: str, groups: Sequence[str], t: int) -> str:
-        words = {(WHOLE,): "", (WHOLE, TURNED): " dihedral", tuple(all_views): " all views"}[tuple(groups)]
+        words = {(WHOLE,): "", (WHOLE, TURNED): " dihedral", tuple(all_views): " all views"}.get(
+            tuple(groups), f" all views, quality {FLATTEST}"
+        )
         return f"{s}{words} ≤{t}"
 
     rows = [[name, *(percent(r.share(s, groups, t, name)) for s, groups, t in columns)] for name in r.names]
@@ -189,7 +198,9 @@ def _experiments(r: Results) -> Iterator[str]:
     ]
     for kind in ("pdq", "phash256"):
         sets = [ALL, *(f"all and {name}" for name in EXPERIMENTS), "all and all of these"]
-        for rate, title in ((None, "as configured"), (RARE, "at an estimated 1e-9")):
+        for rate, title in ((None, "as configured"), (RARE, "at an estimated 1e-9"))[
+            : 2 if kind == "pdq" else 1
+        ]:
             at = {v: KINDS[kind].max_distance if rate is None else r.at_rate(kind, v, rate) for v in sets}
             rows = [
                 [name, *(percent(r.share(kind, SETS[v], at[v], name, tried=True)) for v in sets)]
@@ -203,20 +214,21 @@ def _experiments(r: Results) -> Iterator[str]:
 
 
 def _second(r: Results) -> Iterator[str]:
-    both = [
-        ("pdq", SETS[ALL], KINDS["pdq"].max_distance),
-        ("phash256", SETS[ALL], KINDS["phash256"].max_distance),
+    both = [(kind, SETS[ALL], KINDS[kind].max_distance) for kind in ("pdq", "phash256")]
+    loose = [
+        ("pdq", SETS[ALL], r.at_rate("pdq", ALL)),
+        ("phash256", SETS[NOT_FLAT], r.at_rate("phash256", NOT_FLAT)),
     ]
-    rare = [(k, SETS[ALL], r.at_rate(k, ALL, RARE)) for k in ("pdq", "phash256")]
     rows = []
     for name in r.names:
-        cells = [r.share(*both[0], name), r.share(*both[1], name), r.either(both, name)]
-        cells += [r.share(*rare[0], name), r.share(*rare[1], name), r.either(rare, name)]
+        cells = []
+        for pair in (both, loose):
+            cells += [r.share(*pair[0], name), r.share(*pair[1], name), r.either(pair, name)]
         rows.append([name, *map(percent, cells)])
     yield table(
         [
             "transformation", f"pdq ≤{both[0][2]}", f"phash256 ≤{both[1][2]}", "either",
-            f"pdq ≤{rare[0][2]}", f"phash256 ≤{rare[1][2]}", "either",
+            f"pdq ≤{loose[0][2]} (1e-6)", f"phash256 unless flat ≤{loose[1][2]} (1e-6)", "either",
         ],
         rows,
     )  # fmt: skip

@@ -29,6 +29,8 @@ GUARDED = (
 )
 _TURNS = ("turn90", "turn180", "turn270", "mirror", "mirror90", "mirror180", "mirror270")
 _FAMILIES = {"box": BOX, "tilt": "tilted", "wide": "widened", "crop": "cropped"}
+ALL, FLATTER = "whole, turned, box", f"all, quality from {FLATTEST} on"
+NOT_FLAT = "all, unless PDQ finds it flat"
 # Sets of views that are reported, each with the groups of views in it.
 SETS: Mapping[str, tuple[str, ...]] = {
     "whole": (WHOLE,),
@@ -36,10 +38,9 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "whole, turned, box": (WHOLE, TURNED, BOX),
     **{f"all and {name}": (WHOLE, TURNED, BOX, name) for name in EXPERIMENTS},
     "all and all of these": (WHOLE, TURNED, BOX, *EXPERIMENTS),
-    f"all, quality from {FLATTEST} on": (WHOLE, TURNED, BOX, FLAT + WHOLE, FLAT + TURNED, FLAT + BOX),
-    "all, unless PDQ finds it flat": (GUARDED,),
+    FLATTER: (WHOLE, TURNED, BOX, FLAT + WHOLE, FLAT + TURNED, FLAT + BOX),
+    NOT_FLAT: (GUARDED,),
 }
-ALL = "whole, turned, box"
 _MIMES = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "AVIF": "image/avif", "GIF": "image/gif",
 }  # fmt: skip
