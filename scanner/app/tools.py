@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config
+from scanner.hashing import extra_formats
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.stalling import Stuck
 from scanner.securer import Keeper
@@ -35,6 +36,6 @@ _MADE = "2"  # goes up whenever the same kinds and views come to be computed oth
 def profile(config: Config) -> bytes:
     """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
     hashing = config.hashing
-    kinds = [*sorted(hashing.exact), "/", *sorted(hashing.perceptual), "/", *sorted(hashing.views)]
-    said = "|".join([_MADE, hashing.select, *kinds])
+    perceptual = [*sorted(hashing.perceptual), "/", *sorted(hashing.views), "/", *extra_formats()]
+    said = "|".join([_MADE, hashing.select, *sorted(hashing.exact), "/", *perceptual])
     return hashlib.blake2b(said.encode(), digest_size=8).digest()

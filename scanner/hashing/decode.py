@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
-import numpy as np
 import pi_heif
-from PIL import AvifImagePlugin, Image, JpegImagePlugin
+from PIL import AvifImagePlugin, Image
 
-from scanner.hashing.operators import GRID
-from scanner.hashing.pictures import SCALES, mark_original_size
+from scanner.hashing import jxl, reduction, webp
+from scanner.hashing.pictures import mark_original_size
 from scanner.hashing.samples import tiny_pictures
 
 # Formats by the type that the first bytes show: a file is decoded as what it is, or not at all. The file
@@ -30,6 +31,7 @@ _FORMATS = {
     "image/tiff": ("TIFF",),
     "image/x-icon": ("ICO",),
     "image/jpx": ("JPEG2000",),
+    "image/jxl": (jxl.FORMAT,),
     "image/avif": ("AVIF",),
     "image/heic": ("HEIF",),
     "image/x-portable-anymap": ("PPM",),
@@ -52,8 +54,10 @@ def prepare(max_pixels: int) -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     # One file at a time in one thread: other cores are for other workers and for the customers.
     pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    jxl.register()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.init()
+    webp.available()
     for mime, data in tiny_pictures():
         open_picture(io.BytesIO(data), mime, max_pixels)
 
@@ -65,21 +69,60 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
         stream: its content.
         mime: its type by content.
         max_pixels: width times height above which nothing is decoded.
-        reduced: a large JPEG may come at 1/2, 1/4 or 1/8, in grey, with both sides at least 512 pixels.
+        reduced: a large picture may come at a fraction of its size, with both sides at least 512 pixels,
+            and in grey.
+
+    Raises:
+        DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
+    """
+    if reduced and mime == "image/webp":
+        with _problems():
+            light = webp.brightness(stream, max_pixels)
+        if light is not None:
+            mark_original_size(*light)
+            return light[0]
+    picture = opened(stream, mime, max_pixels)
+    with _problems():
+        drafted = reduction.draft(picture) if reduced else None
+        picture.load()
+        _check_size(picture, max_pixels)  # some plugins only learn the size while loading
+        ready = reduction.eight_bits(picture)
+        size, scale = drafted or (ready.size, 1)
+        if reduced and not drafted:
+            ready, scale = reduction.reduced(ready)
+    mark_original_size(ready, size, scale)
+    return ready
+
+
+def opened(stream: IO[bytes], mime: str, max_pixels: int) -> Image.Image:
+    """A picture at its first frame, of which nothing but the header is read; a decoder of the type does it.
 
     Raises:
         DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
     """
     formats = _FORMATS.get(mime)
-    if formats is None:
+    if formats is None or formats[0] not in Image.OPEN:
         raise DecodeProblem("unsupported_format")
-    try:
+    with _problems():
         picture: Image.Image = Image.open(stream, formats=formats)
         _check_size(picture, max_pixels)
-        full_size = _reduce(picture) if reduced else None
+    return picture
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """A picture, loaded, in one of Pillow's modes of 8 bits or less, marked with its size."""
+    with _problems():
         picture.load()
-        _check_size(picture, max_pixels)  # some plugins only learn the size while loading
-        plain = _eight_bits(picture)
+        ready = reduction.eight_bits(picture)
+    mark_original_size(ready, ready.size)
+    return ready
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    """Whatever decoders raise, as a DecodeProblem."""
+    try:
+        yield
     except DecodeProblem:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -88,38 +131,8 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
         raise DecodeProblem("out_of_memory") from None
     except Exception:  # noqa: BLE001 - decoders raise whatever a broken file makes them raise
         raise DecodeProblem("undecodable") from None
-    mark_original_size(plain, full_size or plain.size)
-    return plain
 
 
 def _check_size(picture: Image.Image, max_pixels: int) -> None:
     if picture.width * picture.height > max_pixels:
         raise DecodeProblem("too_many_pixels")
-
-
-def _reduce(picture: Image.Image) -> tuple[int, int] | None:
-    """Have a large JPEG decoded at a fraction of its size; returns its full size if so."""
-    if not isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return None
-    # At full size the colours are kept: smaller pictures are hashed to the reference's last bit.
-    if min(picture.size) // GRID < SCALES[1]:
-        return None
-    full_size = picture.size
-    picture.draft("L", (GRID, GRID))
-    return full_size
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of a mode that Pillow converts by clipping instead of scaling, scaled."""
-    mode = picture.mode
-    if mode == "LAB":
-        return picture.getchannel(0)
-    if not mode.startswith(("I", "F")):
-        return picture
-    values = np.asarray(picture, dtype=np.float32)
-    low, white = 0.0, 65535.0  # what Pillow calls "I" is 16 bits deep in PNG and PGM
-    if mode == "F":
-        finite = values[np.isfinite(values)]
-        low, white = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scaled = np.nan_to_num((values - low) * (255 / max(white - low, 1e-6)))
-    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))

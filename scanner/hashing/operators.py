@@ -61,37 +61,55 @@ def _windows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def direct(n: int) -> NDArray[np.float64]:
     """R(n), 64 x n: two passes of the box filter, sampled at floor((i + 0.5) n / 64)."""
+    band = _band(n)
+    return _spread(n, (band.columns, band.weights))
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """What isn't zero in a matrix of 64 rows: weights of 64 x some, and the column that each stands in.
+
+    Rows average no more than some 1/64 of the side, so this is a sixtieth of the matrix. Making it takes as
+    much less time, which counts: nearly every photograph that was cut has a size of its own.
+    """
+
+    columns: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+def _band(n: int) -> _Band:
+    """R(n) without its zeros."""
     first, end = _windows(n)
     weight = 1.0 / (end - first)
     rows = ((np.arange(SUMMARY) + 0.5) * n / SUMMARY).astype(np.int64)
+    left = first[first[rows]]
+    width = int((end[end[rows] - 1] - left).max())
     # Each row is a sum of boxes: add their two edges to a table of differences, then sum along it. All rows
     # at once: `inner` names, row after row, the samples that a row's second pass averages.
     length = end[rows] - first[rows]
     row = np.repeat(np.arange(SUMMARY), length)
     inner = np.arange(length.sum()) + np.repeat(first[rows] - np.cumsum(length) + length, length)
     share = weight[inner] * weight[rows][row]
-    edges = np.concatenate((row * (n + 1) + first[inner], row * (n + 1) + end[inner]))
-    differences = np.bincount(edges, np.concatenate((share, -share)), SUMMARY * (n + 1))
-    sums: NDArray[np.float64] = np.cumsum(differences.reshape(SUMMARY, n + 1), axis=1, dtype=np.float64)
-    return sums[:, :n]
+    at = row * (width + 1) - left[row]
+    edges = np.concatenate((at + first[inner], at + end[inner]))
+    differences = np.bincount(edges, np.concatenate((share, -share)), SUMMARY * (width + 1))
+    table = differences.reshape(SUMMARY, width + 1)
+    weights: NDArray[np.float64] = np.cumsum(table, axis=1, dtype=np.float64)[:, :width]
+    # A row may be shorter than the longest one: what is beyond the side weighs nothing.
+    return _Band(np.minimum(left[:, None] + np.arange(width), n - 1), weights)
 
 
-def _interpolate(matrix: NDArray[np.float64], positions: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """`matrix` for samples between n pixels, bilinearly; positions ascend, from the first centre on."""
-    positions = np.clip(positions, 0, n - 1)
-    left = positions.astype(np.int64)
-    fraction = positions - left
-    # Positions ascend, so those between the same two pixels lie side by side.
-    starts = np.flatnonzero(np.diff(left, prepend=-1))
-    out = np.zeros((n + 1, matrix.shape[0]))
-    out[left[starts]] = np.add.reduceat((1 - fraction) * matrix, starts, axis=1).T
-    out[left[starts] + 1] += np.add.reduceat(fraction * matrix, starts, axis=1).T
-    out[n - 1] += out[n]  # right of the last pixel there is only itself
-    return out[:n].T
+def _spread(n: int, *parts: tuple[NDArray[np.int64], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The 64 x n matrix that sums weights in their columns."""
+    base = np.arange(0, SUMMARY * n, n)[:, None]
+    places = np.concatenate([(base + columns).ravel() for columns, _ in parts])
+    weights = np.concatenate([weights.ravel() for _, weights in parts])
+    sums = np.bincount(places, weights, SUMMARY * n).reshape(SUMMARY, n)
+    return sums.astype(np.float64, copy=False)
 
 
 def operator(view: View, n: int, scale: int = 1, *, mirrored: bool = False) -> NDArray[np.float64]:
-    """The 64 x ceil(n/scale) matrix of a view of a side of n pixels that was decoded at 1/scale.
+    """The 64 x ceil(n/scale) matrix of a view of a side of n pixels that was reduced to 1/scale.
 
     A pixel of the reduced picture is the mean of `scale` pixels (the scaled inverse transform of JPEG is).
 
@@ -99,9 +117,11 @@ def operator(view: View, n: int, scale: int = 1, *, mirrored: bool = False) -> N
         mirrored: the matrix gives the summary of the picture's mirror image, from its own pixels. That is no
             reversed summary: the filter looks further to one side than to the other.
     """
+    side = -(-n // scale)
     if view.sampling == "direct":
-        matrix = direct(n)
-        return np.add.reduceat(matrix[:, ::-1] if mirrored else matrix, np.arange(0, n, scale), axis=1)
+        band = _band(n)
+        columns = n - 1 - band.columns if mirrored else band.columns
+        return _spread(side, (columns // scale, band.weights))
     i = np.arange(view.length)
     if view.sampling == "nearest":
         positions = np.floor(i * n / view.length)
@@ -110,10 +130,15 @@ def operator(view: View, n: int, scale: int = 1, *, mirrored: bool = False) -> N
         positions = i * n / view.length - 0.5
     else:
         positions = (i + 0.5) * n / view.length - 0.5
-    matrix = direct(view.length)
     if mirrored:
-        positions, matrix = (n - 1 - positions)[::-1], matrix[:, ::-1]
-    return _interpolate(matrix, (positions + 0.5) / scale - 0.5, -(-n // scale))
+        positions = n - 1 - positions
+    # Samples between pixels are weighed bilinearly; outside the first and the last there is only that one.
+    positions = np.clip((positions + 0.5) / scale - 0.5, 0, side - 1)
+    band = _band(view.length)
+    left = positions.astype(np.int64)
+    fraction = (positions - left)[band.columns] * band.weights
+    right = np.minimum(left + 1, side - 1)
+    return _spread(side, (left[band.columns], band.weights - fraction), (right[band.columns], fraction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +165,13 @@ class Stack:
     def __init__(self, matrices: Sequence[NDArray[np.float64]]) -> None:
         self.count = len(matrices)
         side = matrices[0].shape[1]
-        whole = np.stack(matrices, axis=1).reshape(SUMMARY * self.count, side).astype(np.float32)
+        whole = np.stack(matrices, axis=1, dtype=np.float32, casting="same_kind")
+        whole = whole.reshape(SUMMARY * self.count, side)
         number = max(1, min(_BLOCKS, side // _BLOCK_SIDE))
         bounds = [side * b // number for b in range(number + 1)]
-        self._blocks = tuple(_block(whole, a, b) for a, b in pairwise(bounds))
+        # Weights are nowhere negative.
+        used = np.logical_or.reduceat(whole > _NOTHING, bounds[:-1], axis=1)
+        self._blocks = tuple(_block(whole, a, b, used[:, i]) for i, (a, b) in enumerate(pairwise(bounds)))
         self.nbytes = sum(block.matrix.nbytes for block in self._blocks)
 
     def down(self, strips: Iterable[tuple[int, Matrix]], width: int) -> Matrix:
@@ -166,11 +194,10 @@ class Stack:
         return product.T
 
 
-def _block(whole: Matrix, start: int, end: int) -> _Block:
-    part = whole[:, start:end]
-    rows = np.flatnonzero((np.abs(part) > _NOTHING).any(axis=1))
-    used = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
-    return _Block(start, end, used, np.ascontiguousarray(part[used]))
+def _block(whole: Matrix, start: int, end: int, used: NDArray[np.bool_]) -> _Block:
+    rows = np.flatnonzero(used)
+    taken = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
+    return _Block(start, end, taken, np.ascontiguousarray(whole[taken, start:end]))
 
 
 class OperatorCache:

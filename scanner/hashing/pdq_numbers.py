@@ -26,6 +26,7 @@ from scanner.hashing.turns import TURNED
 
 BOX = "box"  # before the family, of views of the content box
 MEAN = "mid"  # the family of turned views: the mean of all that the picture has, near enough to each of them
+GRID_VIEW = "grid512"  # the picture as the C++ reference looks at it
 _SMALLEST = 5  # pixels of a side: below, the reference gives no hash (MIN_HASHABLE_DIM)
 _COEFFICIENTS = 16  # rows and columns of the transform that are kept: frequencies 1..16
 _RED, _GREEN, _BLUE = (
@@ -47,7 +48,7 @@ def views(width: int, height: int) -> tuple[tuple[View, ...], tuple[View, ...]]:
     """The views of a picture of this size, for its columns and for its rows."""
     long_side = max(width, height)
     if long_side > GRID:
-        both = (View("full", "direct"), View("grid512", "nearest", GRID))
+        both = (View("full", "direct"), View(GRID_VIEW, "nearest", GRID))
         return both, both
     columns, rows = (
         (

@@ -89,7 +89,7 @@ class FileState(IntEnum):
 
     CLEAN = 0
     NOT_MEDIA = 1  # not hashed, by choice
-    UNDECODABLE = 2  # exact digests only: counted as failed each time, without reading it again
+    UNDECODABLE = 2  # not all hashes: counted as failed each time, without reading it again
     LISTED = 3  # matched, or a new list has it: matched again from its digests at every scan
 
 

@@ -108,8 +108,8 @@ class Digests:
         media_type: MIME type by content, "" where it is not recognised.
         exact: kind to digest (raw bytes).
         perceptual: one or more views for each perceptual kind; empty if there is none.
-        problem: why the perceptual hashes are missing ("undecodable", "too_many_pixels", …), "" if
-            they are not missing or weren't asked for.
+        problem: why perceptual hashes are missing, or some of them ("undecodable", "too_many_pixels",
+            "truncated", …), "" if none are missing or they weren't asked for.
     """
 
     size: int
