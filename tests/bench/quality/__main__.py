@@ -20,7 +20,7 @@ for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 from . import runs  # noqa: E402
 from .pictures import DEBIAN, LEAST, find, specs  # noqa: E402
-from .report import report  # noqa: E402
+from .report import report, short  # noqa: E402
 from .subjects import others  # noqa: E402
 from .transformations import QUICK, TRANSFORMATIONS  # noqa: E402
 
@@ -58,17 +58,20 @@ def main() -> None:
         print(f"no plots: {e}", file=sys.stderr)
         return
     if options.docs:
-        write_page(_PAGE, text)
+        write_page(_PAGE, short(found, false), text)
     for folder in (kept.parent, *([_PAGE.parent / "pictures"] if options.docs else ())):
         folder.mkdir(exist_ok=True)
         draw(folder, found, false)
 
 
-def write_page(page: Path, text: str) -> None:
-    """Put the tables in the place of those that stand between the marks."""
-    before, _, rest = page.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    page.write_text(f"{before}{_BEGIN}\n{text}{_END}{after}")
+def write_page(page: Path, *texts: str) -> None:
+    """Put each text in the place of what stands between the next two marks."""
+    written, rest = "", page.read_text()
+    for text in texts:
+        before, _, rest = rest.partition(_BEGIN)
+        _, _, rest = rest.partition(_END)
+        written += f"{before}{_BEGIN}\n\n{text}\n{_END}"
+    page.write_text(written + rest)
 
 
 def measure(kept: Path, work: Path, *, quick: bool, go_on: bool, processes: int) -> None:

@@ -112,6 +112,50 @@ def _head(found: Copies, false: Mapping[str, Unrelated], facts: Mapping[str, obj
     return "\n".join(lines)
 
 
+# What the first table of docs/quality.md sums up: its rows, and the transformations in each.
+_SHORT = {
+    "JPEG q10": ("JPEG q10",),
+    "160 px": ("160 px",),
+    "gamma 2": ("gamma 2",),
+    "brightness 0.6": ("brightness 0.6",),
+    "line of text, watermark, logo": ("line of text", "watermark", "logo 20 %"),
+    "crop 1 %, 2 %": ("crop 1 %", "crop 2 %"),
+    "black and white border 2 %": ("black border 2 %", "white border 2 %"),
+    "black and white border 5 %": ("black border 5 %", "white border 5 %"),
+    "letterbox 1:1, 9:16": ("letterbox 1:1", "letterbox 9:16"),
+    "rotated 1°, 2°": ("rotated 1°", "rotated 2°"),
+    "turned 90°, mirrored": ("turned 90°", "mirrored"),
+    "screenshot of a desk, of a phone": ("desktop 1080p", "phone"),
+}
+
+
+def short(found: Copies, false: Mapping[str, Unrelated]) -> str:
+    """The table that stands first on the page."""
+    r = Results(found, false)
+    loose = r.at_rate("pdq", ALL)
+    columns = [
+        *((s, (WHOLE,), 31) for s in ("pdqhash", "threatexchange") if s in found.distances),
+        ("pdq", SETS[ALL], KINDS["pdq"].max_distance), ("pdq", SETS[FLATTER], WIDER), ("pdq", SETS[ALL], loose),
+    ]  # fmt: skip
+    head = [
+        "% found", *(c[0] for c in columns[:-3]), "PDQ as configured",
+        f"PDQ, distance {WIDER}, quality {FLATTEST}", f"PDQ, distance {loose} (1e-6)",
+    ]  # fmt: skip
+    rows = [
+        [label, *(", ".join(percent(r.share(*c, name)) for name in names) for c in columns)]
+        for label, names in _SHORT.items()
+        if set(names) <= set(r.names)
+    ]
+    rows.append([f"mean of {len(r.names)} transformations", *(f"{r.mean(*c, r.names):.0f}" for c in columns)])
+    rates = [
+        extrapolated(h := false["pdq"].histograms[views], int(h.sum()), t) * _MILLION
+        for views, t in ((ALL, KINDS["pdq"].max_distance), (FLATTER, WIDER), (ALL, loose))
+    ]
+    row = ["false hits per picture asked and million entries, estimated", *("-" for _ in columns[:-3])]
+    rows.append([*row, *(f"{rate:.1g}" for rate in rates)])
+    return table(head, rows) + "\n"
+
+
 def _aims(r: Results) -> Iterator[str]:
     rows = []
     t = r.at_rate("pdq", ALL)
