@@ -135,7 +135,8 @@ def short(found: Copies, false: Mapping[str, Unrelated]) -> str:
     loose = r.at_rate("pdq", ALL)
     columns = [
         *((s, (WHOLE,), 31) for s in ("pdqhash", "threatexchange") if s in found.distances),
-        ("pdq", SETS[ALL], KINDS["pdq"].max_distance), ("pdq", SETS[FLATTER], WIDER), ("pdq", SETS[ALL], loose),
+        ("pdq", SETS[ALL], KINDS["pdq"].max_distance),
+        ("pdq", SETS[FLATTER], WIDER), ("pdq", SETS[ALL], loose),
     ]  # fmt: skip
     head = [
         "% found", *(c[0] for c in columns[:-3]), "PDQ as configured",
