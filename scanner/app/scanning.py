@@ -208,15 +208,7 @@ class Scanner:
             )
 
     def _rematch(self, known: VolumeCatalog, news: News | None) -> Sequence[RowKey]:
-        index = self._lists.index
-        if known.matched_with == index.id:
-            return ()
-        before = known.begin_matching(index.id)
-        entries = news.entries if news is not None and news.since == before else None
-        keys = mark_listed(known, index, entries, self._stop)
-        if not self._stop.is_set():
-            known.end_matching(index.id)
-        return keys
+        return mark_listed(known, self._lists.index, news, self._stop)
 
     def _known(self, catalog: Catalog, volume: Volume, device: int = 0) -> VolumeCatalog:
         """What is known of a volume, to be read and to be written with what these lists say."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,15 @@ class Database:
         """All rows at once: no read transaction stays open to hold up the log's clean-up."""
         try:
             return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
+
+    def stream(self, query: str, parameters: Sequence[object] = ()) -> Generator[tuple[Any, ...], None, None]:
+        """Rows one by one. A read transaction is open, and holds up the log's clean-up, until it is
+        closed."""
+        try:
+            with closing(self._connection.execute(query, parameters)) as cursor:
+                yield from cursor
         except sqlite3.Error as e:
             raise self._failed(e) from e
 
