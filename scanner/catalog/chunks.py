@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
 from operator import add, sub
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,38 +102,78 @@ def decode(data: bytes) -> list[Row]:
 
 def names_of(data: bytes) -> list[bytes]:
     """The names in a chunk alone; raises as `decode`."""
-    head = Head(data)
+    head = head_of(data)
     at = head.columns
     for _ in range(_COLUMNS - 1):
-        at = skip_integers(data, at, head.count)
-    return _names(data, at, head.count)
+        at = skip_integers(data, at, head.files)
+    return _names(data, at, head.files)
 
 
 def inodes_of(data: bytes) -> Sequence[int]:
     """The inodes in a chunk alone; raises as `decode`."""
-    head = Head(data)
-    return unpack_integers(data, head.columns, head.count)[0]
+    head = head_of(data)
+    return unpack_integers(data, head.columns, head.files)[0]
 
 
-class Head:
+class Head(NamedTuple):
     """Where things lie in a chunk.
+
+    Attributes:
+        format: 1.
+        flags: two bits for each exact kind.
+        files: how many there are.
+        views, columns: where they begin.
+    """
+
+    format: int
+    flags: int
+    files: int
+    views: int
+    columns: int
+
+
+def head_of(data: bytes) -> Head:
+    """The head of a chunk.
 
     Raises:
         ValueError, struct.error: it is none.
     """
+    head = Head._make(_HEAD.unpack_from(data))
+    if head.format != _FORMAT or not _HEAD.size <= head.views <= head.columns <= len(data):
+        raise ValueError("this is no chunk")
+    return head
 
-    __slots__ = ("columns", "count", "flags", "views")
 
-    def __init__(self, data: bytes) -> None:
-        version, self.flags, self.count, self.views, self.columns = _HEAD.unpack_from(data)
-        if version != _FORMAT or not _HEAD.size <= self.views <= self.columns <= len(data):
-            raise ValueError("this is no chunk")
+@lru_cache(maxsize=4096)
+def _whole_kinds(flags: int, count: int) -> tuple[tuple[int, int] | None, ...] | None:
+    """Where the digests of each kind begin and end if no kind is one that only some files have."""
+    found: list[tuple[int, int] | None] = []
+    at = _HEAD.size
+    for place, size in enumerate(SIZES):
+        have = flags >> 2 * place & 3
+        if have == _SOME:
+            return None
+        found.append((at, at + count * size) if have == _ALL else None)
+        at += count * size if have == _ALL else 0
+    return tuple(found)
+
+
+def exact_part(data: bytes, head: Head, kind: int) -> tuple[bytes | None, bytes] | None:
+    """(a bit for each file or None: all have it, the digests) of a place in `EXACT`; None if no file has one.
+
+    Raises:
+        ValueError: digests are cut off.
+    """
+    whole = _whole_kinds(head.flags, head.files)
+    if whole is not None:
+        part = whole[kind]
+        return None if part is None else (None, data[part[0] : part[1]])
+    return {place: (bits, values) for place, bits, values in exact_parts(data, head)}.get(kind)
 
 
 def exact_parts(data: bytes, head: Head) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """(place in `EXACT`, a bit for each file or None: all have it, the digests) of each kind that files
-    have."""
-    at, flags, count = _HEAD.size, head.flags, head.count
+    """The same of each kind that files have, with its place."""
+    at, flags, count = _HEAD.size, head.flags, head.files
     for place, size in enumerate(SIZES):
         have = flags >> 2 * place & 3
         if have == _NONE:
@@ -152,8 +192,8 @@ def exact_parts(data: bytes, head: Head) -> Iterator[tuple[int, bytes | None, by
 
 
 def _columns(data: bytes) -> list[Sequence[Any]]:
-    head = Head(data)
-    count, at = head.count, head.columns
+    head = head_of(data)
+    count, at = head.files, head.columns
     columns = []
     for _ in range(_COLUMNS - 1):
         column, at = unpack_integers(data, at, count)
@@ -326,7 +366,7 @@ def shaped_parts(data: bytes, head: Head) -> tuple[Sequence[int], list[Shaped]]:
     """The shape of each file (0: none), and what there is of each shape; raises as `decode`."""
     start = _shape_table_end(data, head.views)
     shapes = _shapes(data[head.views : start])
-    assigned, at = unpack_integers(data, start, head.count)
+    assigned, at = unpack_integers(data, start, head.files)
     parts = []
     for number, shape in enumerate(shapes, 1):
         count = len(assigned) if len(shapes) == 1 and 0 not in assigned else assigned.count(number)

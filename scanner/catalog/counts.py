@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from scanner.catalog.chunks import Row
-from scanner.catalog.packing import has_digests
+from scanner.catalog.packing import digested
 from scanner.model.files import FileState
 
 MOST_BYTES = (1 << 63) - 1  # SQLite's INTEGER; sparse files add up to more
@@ -51,6 +51,6 @@ def count(rows: Sequence[Row]) -> Counts:
         states.count(FileState.NOT_MEDIA),
         states.count(FileState.UNDECODABLE),
         states.count(FileState.LISTED),
-        sum(map(has_digests, rows)),
+        digested(rows),
         size,
     )

@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from scanner.catalog.chunks import (
     EXACT,
-    SIZES,
     Head,
     Shape,
     Shaped,
-    exact_parts,
+    exact_part,
     names_of,
     places_of,
     shaped_parts,
@@ -25,8 +24,8 @@ from scanner.model.hashes import KINDS, Digests
 
 Values = npt.NDArray[np.uint8]  # (N, bytes of a value)
 Rows = npt.NDArray[np.intp]
-# (directory's id, chunk)
-Chunk = tuple[int, bytes]
+# (directory's id, chunk, its head)
+Chunk = tuple[int, bytes, Head]
 
 
 class DigestArrays:
@@ -47,28 +46,12 @@ class DigestArrays:
         self.apart = apart
         self.last_directory = chunks[-1][0]
         self._runs: dict[tuple[Shape, str], list[tuple[int, int, int]]] = {}
-        self._exact: list[list[tuple[int, bytes | None, bytes]]] = [[] for _ in EXACT]
-        try:
-            self._heads = [Head(data) for _, data in chunks]
-            for place, (_, data) in enumerate(chunks):
-                for kind, bits, values in exact_parts(data, self._heads[place]):
-                    self._exact[kind].append((place, bits, values))
-        except DAMAGE as e:
-            raise packer.damaged(e) from e
         self._shaped: list[tuple[int, Sequence[int], Shaped]] | None = None
+        self._exact: dict[str, list[tuple[int, bytes | None, bytes]]] = {}
 
     def __len__(self) -> int:
         """Files in these chunks, those without digests among them."""
-        return sum(head.count for head in self._heads)
-
-    @property
-    def digested(self) -> int:
-        """Files that have digests, counted by the kind that most of them have."""
-        counts = [
-            sum(len(values) // size for _, _, values in parts)
-            for parts, size in zip(self._exact, SIZES, strict=True)
-        ]
-        return max(counts)
+        return sum(head.files for _, _, head in self._chunks)
 
     def digests(self) -> list[tuple[RowKey, Digests]]:
         """The files that have digests, one by one.
@@ -79,12 +62,16 @@ class DigestArrays:
         return list(digested_files(self._packer, self._chunks))
 
     def exact(self, kind: str) -> Values | None:
-        """All digests of an exact kind in these files; None if there are none."""
-        if kind not in EXACT or not self._exact[EXACT.index(kind)]:
+        """All digests of an exact kind in these files; None if there are none.
+
+        Raises:
+            CatalogError: a chunk is damaged.
+        """
+        parts = self._parts(kind)
+        if not parts:
             return None
-        place = EXACT.index(kind)
-        joined = b"".join([values for _, _, values in self._exact[place]])
-        return np.frombuffer(joined, dtype=np.uint8).reshape(-1, SIZES[place])
+        joined = b"".join([values for _, _, values in parts])
+        return np.frombuffer(joined, dtype=np.uint8).reshape(-1, KINDS[kind].size)
 
     def exact_keys(self, kind: str, found: Rows) -> list[RowKey]:
         """The files of some rows of `exact`.
@@ -92,13 +79,29 @@ class DigestArrays:
         Raises:
             CatalogError: a chunk is damaged.
         """
-        parts = self._exact[EXACT.index(kind)]
-        size = SIZES[EXACT.index(kind)]
+        parts, size = self._parts(kind), KINDS[kind].size
         keys = []
         for place, row in _located([len(values) // size for _, _, values in parts], found):
             chunk, bits, _ = parts[place]
-            keys.append((chunk, row if bits is None else places_of(bits, self._heads[chunk].count)[row]))
+            count = self._chunks[chunk][2].files
+            keys.append((chunk, row if bits is None else places_of(bits, count)[row]))
         return self._keys(keys)
+
+    def _parts(self, kind: str) -> list[tuple[int, bytes | None, bytes]]:
+        """(place of the chunk, a bit for each file or None: all have it, digests), by chunk."""
+        parts = self._exact.get(kind)
+        if parts is None:
+            parts = self._exact[kind] = []
+            if kind in EXACT:
+                which = EXACT.index(kind)
+                try:
+                    for place, (_, data, head) in enumerate(self._chunks):
+                        part = exact_part(data, head, which)
+                        if part is not None:
+                            parts.append((place, *part))
+                except DAMAGE as e:
+                    raise self._packer.damaged(e) from e
+        return parts
 
     def perceptual(self, kind: str, min_quality: int) -> tuple[Values, Rows] | None:
         """All values of a perceptual kind that have the quality, and for each the number of a picture, to be
@@ -147,7 +150,7 @@ class DigestArrays:
     def _keys(self, found: Iterable[tuple[int, int]]) -> list[RowKey]:
         keys: list[RowKey] = []
         for chunk, files in groupby(sorted(set(found)), key=lambda pair: pair[0]):
-            directory_id, data = self._chunks[chunk]
+            directory_id, data, _ = self._chunks[chunk]
             try:
                 names = names_of(data)
                 keys.extend(RowKey(directory_id, names[place]) for _, place in files)
@@ -158,7 +161,7 @@ class DigestArrays:
     def _views(self) -> list[tuple[int, Sequence[int], Shaped]]:
         if self._shaped is None:
             self._shaped = []
-            for place, (head, (_, data)) in enumerate(zip(self._heads, self._chunks, strict=True)):
+            for place, (_, data, head) in enumerate(self._chunks):
                 if head.columns > head.views:
                     assigned, parts = shaped_parts(data, head)
                     self._shaped.extend((place, assigned, part) for part in parts)
@@ -232,7 +235,7 @@ def digested_files(packer: Packer, chunks: Iterable[Chunk]) -> Iterable[tuple[Ro
     Raises:
         CatalogError: a chunk is damaged.
     """
-    for directory_id, data in chunks:
+    for directory_id, data, _ in chunks:
         for row in packer.rows(data):
             digests = packer.digests(row)
             if digests.exact or digests.perceptual:

@@ -27,6 +27,7 @@ class Packer:
         self._database = database
         self._terms = terms
         self._views = views
+        self._codes: dict[str, int] = {}
 
     def row(self, known: KnownFile) -> Row:
         """A file as a row.
@@ -37,8 +38,8 @@ class Packer:
         """
         stat, digests = known.stat, known.digests
         exact = digests.exact
-        values = [exact.get(kind) for kind in EXACT]
-        if len(exact) != len(values) - values.count(None):
+        md5, sha1, sha256, sha512 = map(exact.get, EXACT)
+        if len(exact) + (md5, sha1, sha256, sha512).count(None) != len(EXACT):
             raise RuntimeError(f"the catalog has no column for one of {sorted(exact)}")
         return (
             stat.name,
@@ -48,11 +49,14 @@ class Packer:
             stat.ctime_ns,
             stat.links,
             stat.blocks,
-            int(known.state),
-            self._terms.code((digests.media_type,)) if digests.media_type else 0,
-            self._terms.code((digests.problem,)) if digests.problem else 0,
+            +known.state,
+            self._codes.get(digests.media_type) or self._code(digests.media_type),
+            self._codes.get(digests.problem) or self._code(digests.problem),
             digests.size,
-            *values,
+            md5,
+            sha1,
+            sha256,
+            sha512,
             self._pack_views(digests.perceptual) if digests.perceptual else NO_VIEWS,
         )
 
@@ -110,6 +114,12 @@ class Packer:
         """What is to be raised for bytes that make no sense."""
         return self._database.damaged(cause)
 
+    def _code(self, term: str) -> int:
+        if not term:
+            return 0
+        code = self._codes[term] = self._terms.code((term,))
+        return code
+
     def _term(self, code: int) -> str:
         return str(self._terms.words(code)[0]) if code else ""
 
@@ -134,9 +144,6 @@ def with_state(row: Row, state: FileState) -> Row:
     return (*row[:_STATE], int(state), *row[_STATE + 1 :])
 
 
-def has_digests(row: Row) -> bool:
-    """Whether a row can be matched."""
-    return row[_FIRST_DIGEST:] != _NO_DIGESTS
-
-
-_NO_DIGESTS = (*(None,) * len(EXACT), NO_VIEWS)
+def digested(rows: Iterable[Row]) -> int:
+    """How many of the rows can be matched."""
+    return len([1 for *_, md5, sha1, sha256, sha512, v in rows if sha256 or md5 or sha1 or sha512 or v[0]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from scanner.catalog import queries
-from scanner.catalog.chunks import Head, names_of
+from scanner.catalog.chunks import head_of, names_of
 from scanner.catalog.database import Database
 from scanner.catalog.digest_arrays import Chunk
 from scanner.catalog.directory_files import CHUNK_BITS, span
@@ -61,8 +61,9 @@ class ChunkReader:
                 directory = chunk_id >> CHUNK_BITS
                 if directory == directory_id and name and names_of(data)[-1] <= name:
                     continue
-                found.append((directory, data))
-                files -= Head(data).count
+                head = head_of(data)
+                found.append((directory, data, head))
+                files -= head.files
                 if files <= 0:
                     break
             if found:

@@ -295,7 +295,7 @@ class VolumeCatalog:
         found: list[tuple[int, bytes]] = []
         for chunks in self._read(queries.CHUNKS_FROM).lists(_ARRAYS_AT_ONCE):
             try:
-                for directory_id, data in chunks:
+                for directory_id, data, _ in chunks:
                     here = inodes_of(data)
                     if not wanted.isdisjoint(here):
                         pairs = zip(names_of(data), here, strict=True)

@@ -85,7 +85,7 @@ def listed_rows(files: DigestArrays, matcher: Matcher, news: News | None) -> lis
 def touched_digests(
     catalog: VolumeCatalog, news: Touched, stop: threading.Event
 ) -> Iterator[tuple[int, list[Digests]]]:
-    """What is known of a volume's files, list by list: how many were looked at, and the digests of those that
+    """What is known of a volume's files, list by list: how many there are, and the digests of those that
     `news` may concern. Reads only.
 
     Raises:
@@ -95,7 +95,7 @@ def touched_digests(
         if stop.is_set():
             return
         found = catalog.find(touched_rows(files, news))
-        yield files.digested, [known.digests for _, known in found]
+        yield len(files), [known.digests for _, known in found]
 
 
 def mark_listed(
