@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 from scanner.app.lists import Lists
 from scanner.app.pools import missing_layers, worker_pool
@@ -22,6 +23,7 @@ from scanner.model.errors import SourceError, VaultError
 from scanner.model.outcomes import ScanCounts
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
+from scanner.pipeline.lacking import LackingKinds
 from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import News, as_walked, mark_listed
@@ -229,12 +231,32 @@ class Scanner:
         walker = walker_for(self._tools, volume, root_fd, full=self._full)
         scan = self._run(volume, root_fd, ledger, known, walker, pool)
         counts = scan.counts
+        if known is not None and not counts.interrupted:
+            self._hash_lacking(volume, root_fd, ledger, known, scan, pool)
         if known is not None and counts.directories_failed == 0 and not counts.interrupted:
             known.forget_directories_not_seen(scan.met_directories)
         ledger.scan_finished(
             scan_id, _as_dict(counts), complete=counts.complete, now_ns=self._tools.clock.now_ns()
         )
         return counts
+
+    def _hash_lacking(
+        self,
+        volume: Volume,
+        root_fd: int,
+        ledger: Ledger,
+        known: VolumeCatalog,
+        scan: VolumeScan,
+        pool: Hashers,
+    ) -> None:
+        """Read again what lacks a kind of hash that was not computed before: a walk takes it for
+        unchanged."""
+        lacking = LackingKinds(known, scan.walked_whole)
+        events = lacking.events()
+        first = next(events, None)
+        if first is not None:
+            walker = WalkedAlready(chain((first,), events))
+            lacking.settle(scan.counts, self._run(volume, root_fd, ledger, known, walker, pool).counts)
 
     def _run(
         self,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.model.ports import Clock, Ids
+from scanner.model.profiles import profile_of
 from scanner.pipeline.stalling import Stuck
 from scanner.securer import Keeper
 from scanner.system.inhand import InHand
@@ -29,8 +29,11 @@ class Tools:
     in_hand: InHand
 
 
+_MADE = "1"  # goes up whenever the same kinds come to be computed otherwise
+
+
 def profile(config: Config) -> bytes:
-    """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
+    """What is done with a file: what the catalog knows of files that were chosen or hashed otherwise is not
+    believed, and files that lack a kind are read again."""
     hashing = config.hashing
-    said = "|".join(["1", hashing.select, *sorted(hashing.exact), "/", *sorted(hashing.perceptual)])
-    return hashlib.blake2b(said.encode(), digest_size=8).digest()
+    return profile_of(f"{_MADE}|{hashing.select}", (*hashing.exact, *hashing.perceptual))

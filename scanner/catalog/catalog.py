@@ -62,8 +62,8 @@ class Catalog:
 
         Args:
             root: absolute path.
-            profile: some bytes that are different whenever other things are done with files: the hash
-                kinds, the selection of files. See `VolumeCatalog`.
+            profile: what is done with files: the selection of files, the kinds of hashes; see
+                `model.profiles`.
             device: st_dev for the stats that are handed out; 0 where it does not matter.
             compared_with: id of the index with which the rows that are recorded were compared; "" where none
                 are, or with none.

@@ -87,7 +87,7 @@ class DirectoryFiles:
             return count(rows)
         if len(chunks) == 1:
             ((chunk_id, first),) = chunks
-            return self._change_chunk(directory_id, chunk_id, first, changes)[1]
+            return self._change_chunk(directory_id, chunk_id, first, changes, alone=True)[1]
         remaining = dict(changes)
         while remaining:
             for chunk_id, first, names in _by_chunk(chunks, tuple(remaining)):
@@ -120,7 +120,13 @@ class DirectoryFiles:
         return [] if row is None else self._packer.rows(row[0])
 
     def _change_chunk(
-        self, directory_id: int, chunk_id: int, first: bytes, changes: Mapping[bytes, Row | None]
+        self,
+        directory_id: int,
+        chunk_id: int,
+        first: bytes,
+        changes: Mapping[bytes, Row | None],
+        *,
+        alone: bool = False,
     ) -> tuple[Counts, Counts, bool]:
         before = self._chunk(chunk_id)
         merged: dict[bytes, Row | None] = {row[0]: row for row in before}
@@ -132,7 +138,7 @@ class DirectoryFiles:
             self._database.run(queries.PUT_CHUNK, (chunk_id, min(first, after[0][0]), encode(after)))
         else:
             self._split(directory_id, chunk_id, first, after)
-        return count(before), count(after), len(after) > _MOST
+        return Counts() if alone else count(before), count(after), len(after) > _MOST
 
     def _split(self, directory_id: int, chunk_id: int, first: bytes, rows: Sequence[Row]) -> None:
         parts = list(_parts(rows))

@@ -99,6 +99,20 @@ class Packer:
         except DAMAGE as e:
             raise self.damaged(e) from e
 
+    def is_picture(self, row: Row) -> bool:
+        """Whether perceptual hashes are computed of such a file."""
+        try:
+            return bool(row[_VIEWS][0]) or self._term(row[_STATE + 1]).startswith("image/")
+        except LookupError as e:
+            raise self.damaged(e) from e
+
+    def kinds_in(self, row: Row) -> frozenset[str]:
+        """The perceptual kinds of which a row has values."""
+        try:
+            return frozenset(str(self._views.words(code)[0]) for code, _ in row[_VIEWS][0])
+        except LookupError as e:
+            raise self.damaged(e) from e
+
     def views_of(self, kind: str, numbers: Iterable[int]) -> list[bool]:
         """Which of these views are of a kind of hash.
 

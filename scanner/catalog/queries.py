@@ -20,7 +20,7 @@ SETTINGS = ("PRAGMA cell_size_check = ON", "PRAGMA trusted_schema = OFF")
 
 # For the writer.
 #   page_size: of a new file. The chunk of twenty files has 1.8 to 3.5 KB: pages of 4 KiB would be filled to a
-#     half (docs/decisions/0013-the-catalog-keeps-a-directory-in-a-chunk.md).
+#     half (docs/decisions/0014).
 #   WAL: readers see whole transactions and never wait for the writer.
 #   NORMAL: a power cut may lose the last transactions, never the order or the wholeness of what is left.
 #     The catalog is then older than it was, and an older row is not wrong: it is compared with the file as
@@ -107,6 +107,7 @@ SET_COUNTS = f"UPDATE directories SET ({_COUNTS}) = (?, ?, ?, ?, ?, ?, ?) WHERE 
 # A directory whose rows were changed by hand: what the walk compares must not hide that.
 UNTRUST_DIRECTORY = "UPDATE directories SET fingerprint = x'' WHERE id = ?"
 DIRECTORY_PATHS = "SELECT id, path FROM directories WHERE volume_id = ?"
+DIRECTORY_NOW = "SELECT path, fingerprint, profile FROM directories WHERE id = ? AND volume_id = ?"
 DELETE_DIRECTORY = "DELETE FROM directories WHERE id = ?"
 
 # --- files -----------------------------------------------------------------------------------------
@@ -133,3 +134,4 @@ WHERE d.volume_id = ? AND d.id >= ?
 CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY c.id"
 DIGESTED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 ORDER BY c.id"
 UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = ? ORDER BY c.id"
+CHUNKS_OF_PROFILE_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.profile = ? ORDER BY c.id"

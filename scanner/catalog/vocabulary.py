@@ -56,15 +56,9 @@ class Vocabulary:
             self._words[code] = words
         return code
 
-    def known(self, words: Words) -> int:
-        """The number of some words, 0 if nobody gave them one."""
-        code = self._codes.get(words)
-        if code is None:
-            row = self._database.row(self._table.find, words)
-            if row is None:
-                return 0
-            code = self._codes[words] = int(row[0])
-        return code
+    def codes(self) -> list[int]:
+        """All numbers that were given."""
+        return [int(row[0]) for row in self._database.rows(self._table.every)]
 
     def words(self, code: int) -> Words:
         """The words of a number, also if another process gave it a moment ago.

@@ -12,6 +12,7 @@ from scanner.catalog.counts import MOST_BYTES, Counts, count
 from scanner.catalog.database import Database
 from scanner.catalog.digest_arrays import DigestArrays, digested_files
 from scanner.catalog.directory_files import DirectoryFiles
+from scanner.catalog.lacking import Lacking, LackingFiles, Profiles
 from scanner.catalog.matching import APART, Matching
 from scanner.catalog.packing import DAMAGE, Packer, with_state
 from scanner.catalog.pending import Pending, PendingDirectory
@@ -42,9 +43,9 @@ class VolumeCatalog:
 
     Args:
         volume_id: 0 while a writer has not made the volume's row yet.
-        profile: what is done with files now. Directories recorded with another profile are unknown to the
-            walk and begin anew at their next record; until then their digests are still matched with new
-            lists, because a digest stays true.
+        profile: what is done with files now, see `model.profiles`. Directories recorded with a profile of
+            another ground are unknown to the walk and begin anew at their next record; until then their
+            digests are still matched with new lists, because a digest stays true.
         device: st_dev of the volume, or 0: any.
     """
 
@@ -63,26 +64,25 @@ class VolumeCatalog:
     ) -> None:
         self._database = database
         self._packer = packer
-        self._profiles = profiles
+        self._profiles = Profiles(database, profiles, profile)
         self._pending = Pending(packer)
         self._files = DirectoryFiles(database, packer)
         self._volume_id = volume_id
         self.name = name
         self.root = root
-        self._profile = profile
         self._device = device
         self._compared_with = compared_with
 
     # --- what the walk asks
 
     def directory(self, path: bytes) -> KnownDirectory | None:
-        """A directory as last committed with the present profile.
+        """A directory as last committed with a profile that has the ground of the present one.
 
         Raises:
             CatalogError: the catalog can't be read.
         """
         row = self._database.row(queries.DIRECTORY, (self._volume_id or self._find_volume(), path))
-        if row is None or row[1] != self._profiles.known((self._profile,)):
+        if row is None or not self._profiles.usable(row[1]):
             return None
         counts = Counts._make(row[3:])
         return KnownDirectory(row[0], row[2], counts.clean, counts.not_media, counts.bytes, counts.hot)
@@ -124,11 +124,11 @@ class VolumeCatalog:
         """
         if not self._pending:
             return
-        profile = self._profiles.code((self._profile,))
+        profile, some = self._profiles.code(), self._profiles.some()
         with self._database.transaction():
             agrees = self._matching.state().agrees(self._compared_with)
             for path, directory in self._pending.in_order():
-                self._write(path, directory, profile, agrees=agrees)
+                self._write(path, directory, profile, some, agrees=agrees)
         self._pending.clear()
 
     def forget_directories_not_seen(self, seen: Iterable[bytes]) -> int:
@@ -152,6 +152,17 @@ class VolumeCatalog:
                 self._files.delete_all(directory_id for (directory_id,) in ids)
                 self._database.run_many(queries.DELETE_DIRECTORY, ids)
         return len(vanished)
+
+    # --- known files and new kinds
+
+    def lacking(self) -> Iterator[Lacking]:
+        """The files that lack a kind of hash of the present profile, by directory, that with the latest
+        change of one of them first. A record of them tells that they have it, or that they can't.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        return self._lacking.newest_first(self._device)
 
     # --- known files and new lists
 
@@ -345,40 +356,53 @@ class VolumeCatalog:
         return ChunkReader(self._database, self._volume_id or self._find_volume(), query)
 
     @property
+    def _lacking(self) -> LackingFiles:
+        return LackingFiles(
+            self._database, self._packer, self._profiles, self._volume_id or self._find_volume()
+        )
+
+    @property
     def _matching(self) -> Matching:
         return Matching(self._database, self._packer, self._volume_id or self._find_volume())
 
-    def _write(self, path: bytes, directory: PendingDirectory, profile: int, *, agrees: bool) -> None:
-        """Write what was recorded of a directory. Rows of another profile go: they don't say what rows say
-        now, and the walk, to which they were unknown, has told of every file that is there."""
+    def _write(
+        self, path: bytes, directory: PendingDirectory, profile: int, some: int, *, agrees: bool
+    ) -> None:
+        """Write what was recorded of a directory. Rows of another profile go, unless only the kinds are
+        others: they don't say what rows say now, and the walk, to which they were unknown, has told of every
+        file."""
         row = self._database.row(queries.DIRECTORY_TO_WRITE, (self._volume_id, path))
         written = any(row is not None for row in directory.rows.values())
         if row is None:
             rows = [row for _, row in sorted(directory.rows.items()) if row is not None]
             counts = count(rows).capped()
-            values = (
-                self._volume_id,
-                path,
-                profile,
-                directory.fingerprint,
-                int(written and not agrees),
-                *counts,
-            )
+            apart = int(written and not agrees)
+            values = (self._volume_id, path, profile, directory.fingerprint, apart, *counts)
             self._files.put_all(self._database.run(queries.ADD_DIRECTORY, values).lastrowid or 0, rows)
             return
         directory_id, of, apart = row[:3]
-        if of != profile:
+        counts = Counts._make(row[3:])
+        if of != profile and not self._profiles.usable(of):
             self._files.delete_all((directory_id,))
-            apart = 0
+            apart, of, counts = 0, profile, Counts()
         if directory.rows:
-            counts = self._new_counts(directory_id, directory.rows, Counts._make(row[3:]))
-        else:
-            counts = Counts._make(row[3:]) if of == profile else Counts()
+            counts = self._new_counts(directory_id, directory.rows, counts)
         if written and not agrees:
             apart = APART
-        self._database.run(
-            queries.SET_DIRECTORY, (profile, directory.fingerprint, apart, *counts, directory_id)
-        )
+        if of != profile:
+            of = self._profile_of(directory_id, directory, of, profile, some)
+        self._database.run(queries.SET_DIRECTORY, (of, directory.fingerprint, apart, *counts, directory_id))
+
+    def _profile_of(
+        self, directory_id: int, directory: PendingDirectory, of: int, profile: int, some: int
+    ) -> int:
+        """The profile of a directory some rows of which were made with the present one, others with `of`."""
+        missing = self._profiles.missing(of)
+        old = [row for row in self._files.rows(directory_id) if row[0] not in directory.rows]
+        if not missing or not self._lacking.among(old, missing):
+            return profile
+        # What files have that were made with fewer kinds, those with more have, too.
+        return of if self._profiles.more_than(of) or not directory.rows else some
 
     def _new_counts(self, directory_id: int, changes: Mapping[bytes, Row | None], counts: Counts) -> Counts:
         changed = self._files.change(directory_id, changes, counts)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import bench_catalog
 import bench_feeds
 import bench_formats
 import bench_workers
@@ -236,11 +237,13 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "memory": memory,
     "path": path,
     "sandbox": bench_workers.sandbox,
+    "catalog": bench_catalog.small,
     "feeds": bench_feeds.small,
     "formats": bench_formats.formats,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,
+    "catalog-large": bench_catalog.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,
     "rescan-large": rescan_large,

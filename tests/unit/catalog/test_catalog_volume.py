@@ -12,6 +12,7 @@ import pytest
 from scanner.catalog import Catalog, DigestArrays, DirectoryRecord, RowKey, VolumeCatalog
 from scanner.model.files import FileStat, FileState, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests, PerceptualHash
+from scanner.model.profiles import profile_of
 
 PICTURE = Digests(
     100,
@@ -133,6 +134,60 @@ def test_a_directory_recorded_with_another_profile_begins_anew(catalog: Catalog,
     write(other, b"a", known(b"both"), known(b"new"))
     assert keys(other) == [b"both", b"new"]
     assert web.directory(b"a") is None
+
+
+def with_kinds(catalog: Catalog, *kinds: str) -> VolumeCatalog:
+    return catalog.volume("web", b"/srv/www", profile_of("ground", kinds))
+
+
+def lacking(volume: VolumeCatalog) -> list[tuple[bytes, list[bytes]]]:
+    return [(found.path, [file.stat.name for file in found.files]) for found in volume.lacking()]
+
+
+SOUND = Digests(100, "audio/ogg", {"md5": b"m" * 16, "sha256": b"s" * 32})
+
+
+def test_files_that_lack_a_new_kind_are_told_newest_first_and_directories_stay_known(
+    catalog: Catalog,
+) -> None:
+    before = with_kinds(catalog, "md5", "sha256", "pdq")
+    write(before, b"old", known(b"1", ctime=5), known(b"text", FileState.NOT_MEDIA, NOT_HASHED))
+    write(
+        before,
+        b"newer",
+        known(b"2", ctime=9),
+        known(b"3", FileState.UNDECODABLE, SOUND),
+        known(b"4", FileState.LISTED),
+    )
+    write(before, b"sound", known(b"5", digests=SOUND, ctime=7))
+    assert lacking(before) == []
+    exact, near = with_kinds(catalog, "md5", "sha1"), with_kinds(catalog, "md5", "phash", "sha256")
+    assert lacking(exact) == [(b"newer", [b"2", b"3"]), (b"sound", [b"5"]), (b"old", [b"1"])]
+    assert lacking(near) == [(b"newer", [b"2"]), (b"old", [b"1"])]
+    assert lacking(with_kinds(catalog, "md5")) == []
+    for now in (before, exact, near):
+        assert now.directory(b"old") == KnownDirectory(1, b"f", 1, 1, 100, False)
+
+
+def test_a_file_that_was_read_again_lacks_nothing_even_if_it_can_not_have_the_kind(catalog: Catalog) -> None:
+    before = with_kinds(catalog, "md5", "pdq")
+    write(before, b"a", known(b"1"), known(b"2"), known(b"3"))
+    now = with_kinds(catalog, "md5", "phash")
+    write(now, b"a", known(b"1"))  # PHash of this picture can't be computed
+    assert lacking(now) == [(b"a", [b"1", b"2", b"3"])]  # not known of which
+    write(now, b"a", known(b"1"), known(b"2"), known(b"3"))
+    assert lacking(now) == []
+    assert lacking(with_kinds(catalog, "md5", "phash", "pdq")) == []
+
+
+def test_rows_that_lack_a_kind_that_comes_back_are_found_among_those_that_have_it(catalog: Catalog) -> None:
+    before, now = with_kinds(catalog, "md5", "sha256"), with_kinds(catalog, "md5")
+    only = Digests(100, "image/png", {"md5": b"m" * 16})
+    write(before, b"a", known(b"1"), known(b"2"))
+    write(now, b"a", known(b"2", digests=only))
+    write(now, b"b", known(b"3", digests=only))
+    assert lacking(now) == []
+    assert lacking(before) == [(b"b", [b"3"]), (b"a", [b"2"])]
 
 
 def test_volumes_keep_apart(catalog: Catalog, web: VolumeCatalog) -> None:
