@@ -13,6 +13,9 @@ from scanner.model.errors import CatalogError
 
 # How long one process waits for another's transaction, seconds; the largest ones take one or two.
 _BUSY_SECONDS = 30.0
+# Free pages of 32 KiB that are left in the file: these, or a tenth.
+_FEW_PAGES = 128
+_FREE_SHARE = 0.1
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY = 0xFF  # the low byte of an extended result code (sqlite.org/rescode.html)
 
@@ -129,6 +132,26 @@ class Database:
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself after some errors
                 self._connection.execute(queries.ROLLBACK)
             raise
+
+    def compact(self) -> None:
+        """Give free pages back to the file system once they are many, in parts that hold up nobody for long.
+        New rows would fill them, so a few are kept.
+
+        Raises:
+            CatalogError: it can't be written; what was given back stays so.
+        """
+        free, pages = self._number(queries.FREE_PAGES), self._number(queries.PAGES)
+        while free > max(_FEW_PAGES, pages * _FREE_SHARE):
+            with self.transaction():
+                self.rows(queries.GIVE_BACK)
+            left = self._number(queries.FREE_PAGES)
+            if left >= free:
+                return  # a file that was made without the means to do so
+            free = left
+
+    def _number(self, query: str) -> int:
+        row = self.row(query)
+        return int(row[0]) if row else 0
 
     def damaged(self, cause: Exception) -> CatalogError:
         """For a row that makes no sense: the next opening begins anew."""

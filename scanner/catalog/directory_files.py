@@ -11,13 +11,14 @@ from scanner.catalog.counts import Counts, count
 from scanner.catalog.database import Database
 from scanner.catalog.packing import Packer
 
-CHUNK_BITS = 27
+CHUNK_BITS = 30
 """Low bits of a chunk's id: its number in its directory."""
 _LAST = (1 << CHUNK_BITS) - 1
-# Rows of a chunk above which it is split, and about how many a part gets then: a change in a huge directory
-# takes apart and writes so many at the most, some milliseconds.
-_MOST = 2048
-_PART = 1024
+# Bytes of a chunk above which it is split: a sixth of a page, for SQLite puts whole rows on a page, and of
+# larger ones too few would fit. Rows that are encoded together at most: about as many as fill one without
+# views.
+_MOST = 5400
+_MOST_ROWS = 56
 _STEP = 256  # between the numbers of chunks that are appended; room for later ones between them
 
 
@@ -63,13 +64,8 @@ class DirectoryFiles:
             CatalogError: they can't be written.
         """
         start = directory_id << CHUNK_BITS
-        if len(rows) <= _MOST:
-            if rows:
-                self._database.run(queries.PUT_CHUNK, (start, b"", encode(rows)))
-            return
-        for number, part in enumerate(_parts(rows)):
-            first = part[0][0] if number else b""
-            self._database.run(queries.PUT_CHUNK, (start + number * _STEP, first, encode(part)))
+        for number, (first, data) in enumerate(_encoded(rows, full=True)):
+            self._database.run(queries.PUT_CHUNK, (start + number * _STEP, first if number else b"", data))
 
     def change(self, directory_id: int, changes: Mapping[bytes, Row | None], counts: Counts) -> Counts:
         """Put rows in, or take them out (None), and give the new counts of the directory.
@@ -92,11 +88,11 @@ class DirectoryFiles:
         while remaining:
             for chunk_id, first, names in _by_chunk(chunks, tuple(remaining)):
                 part = {name: remaining.pop(name) for name in names}
-                before, after, split = self._change_chunk(directory_id, chunk_id, first, part)
+                before, after, numbered_anew = self._change_chunk(directory_id, chunk_id, first, part)
                 counts = counts.changed(before, after)
-                if split:
+                if numbered_anew:
                     break
-            chunks = self._database.rows(queries.CHUNKS, span(directory_id))
+            chunks = self._database.rows(queries.CHUNKS, span(directory_id)) if remaining else []
         return counts
 
     def count(self, directory_id: int) -> Counts:
@@ -132,45 +128,77 @@ class DirectoryFiles:
         merged: dict[bytes, Row | None] = {row[0]: row for row in before}
         merged.update(changes)
         after = [row for _, row in sorted(merged.items()) if row is not None]
+        numbered_anew = False
         if not after:
             self._database.run(queries.DELETE_CHUNK, (chunk_id,))
-        elif len(after) <= _MOST:
-            self._database.run(queries.PUT_CHUNK, (chunk_id, min(first, after[0][0]), encode(after)))
         else:
-            self._split(directory_id, chunk_id, first, after)
-        return Counts() if alone else count(before), count(after), len(after) > _MOST
+            parts = list(_encoded(after))
+            parts[0] = (min(first, parts[0][0]), parts[0][1])
+            if len(parts) == 1:
+                self._database.run(queries.PUT_CHUNK, (chunk_id, *parts[0]))
+            else:
+                numbered_anew = self._put_several(directory_id, chunk_id, parts)
+        return Counts() if alone else count(before), count(after), numbered_anew
 
-    def _split(self, directory_id: int, chunk_id: int, first: bytes, rows: Sequence[Row]) -> None:
-        parts = list(_parts(rows))
-        ids = [chunk_id for chunk_id, _ in self._database.rows(queries.CHUNKS, span(directory_id))]
-        following = ids.index(chunk_id) + 1
-        if following < len(ids):
-            step = (ids[following] - chunk_id) // len(parts)
-        else:
+    def _put_several(self, directory_id: int, chunk_id: int, parts: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Put several chunks in the place of one; whether all of the directory got other numbers for it."""
+        last = span(directory_id)[1]
+        row = self._database.row(queries.NEXT_CHUNK, (chunk_id, last))
+        following = row[0] if row else None
+        step = _STEP if following is None else (following - chunk_id) // len(parts)
+        numbered_anew = not step or chunk_id + step * len(parts) > last
+        if numbered_anew:
             step = _STEP
-        if not step or chunk_id + step * len(parts) > span(directory_id)[1]:
-            step = _STEP
-            chunk_id = self._number_anew(directory_id, step * len(parts))[following - 1]
-        for number, part in enumerate(parts):
-            lowest = part[0][0] if number else min(first, part[0][0])
-            self._database.run(queries.PUT_CHUNK, (chunk_id + number * step, lowest, encode(part)))
+            chunk_id = self._number_anew(directory_id, step * len(parts), chunk_id)
+        for number, (first, data) in enumerate(parts):
+            self._database.run(queries.PUT_CHUNK, (chunk_id + number * step, first, data))
+        return numbered_anew
 
-    def _number_anew(self, directory_id: int, apart: int) -> list[int]:
-        """Make room between the numbers of the chunks, which is needed after many splits in one place;
-        returns their ids."""
+    def _number_anew(self, directory_id: int, apart: int, chunk_id: int) -> int:
+        """Make room between the numbers of the chunks, which is needed after many splits in one place.
+
+        Args:
+            apart: how much behind the chunk of this id; others get less.
+
+        Returns:
+            that chunk's new id.
+
+        Raises:
+            RuntimeError: the directory has some hundred million files.
+        """
         whole = self._database.rows(queries.WHOLE_CHUNKS, span(directory_id))
         self.delete_all((directory_id,))
-        ids = [(directory_id << CHUNK_BITS) + number * apart for number in range(len(whole))]
-        spread = [(id, first, data) for id, (_, first, data) in zip(ids, whole, strict=True)]
+        number, found = directory_id << CHUNK_BITS, 0
+        spread = []
+        for old, first, data in whole:
+            if old == chunk_id:
+                found = number
+            spread.append((number, first, data))
+            number += apart if old == chunk_id else _STEP
+        if number > span(directory_id)[1]:
+            raise RuntimeError("a directory has more files than the catalog can number")
         self._database.run_many(queries.PUT_CHUNK, spread)
-        return ids
+        return found
 
 
-def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Rows in parts of nearly equal size."""
-    number = -(-len(rows) // _PART)
-    for part in range(number):
-        yield rows[len(rows) * part // number : len(rows) * (part + 1) // number]
+def _encoded(rows: Sequence[Row], *, full: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """(first name, chunk) of rows, ascending by name, in as many chunks as it takes.
+
+    Args:
+        full: fill one after the other, else all alike, so that there is room for more.
+    """
+    for start in range(0, len(rows), _MOST_ROWS):
+        some = rows[start : start + _MOST_ROWS]
+        data = encode(some)
+        if len(data) <= _MOST or len(some) == 1:
+            yield some[0][0], data
+            continue
+        each = max(1, len(some) * _MOST // len(data))
+        if not full:
+            each = -(-len(some) // -(-len(some) // each))
+        for first in range(0, len(some), each):
+            part = some[first : first + each]
+            yield part[0][0], encode(part)
 
 
 def _by_chunk(

@@ -19,8 +19,9 @@ SELECT (SELECT max(id) FROM volumes), (SELECT max(id) FROM directories), (SELECT
 SETTINGS = ("PRAGMA cell_size_check = ON", "PRAGMA trusted_schema = OFF")
 
 # For the writer.
-#   page_size: of a new file. The chunk of twenty files has 1.8 to 3.5 KB: pages of 4 KiB would be filled to a
-#     half (docs/decisions/0014).
+#   page_size: of a new file. SQLite does not divide a row that fits a page: with smaller pages, or larger
+#     chunks, a fifth to a half of each would be left (docs/decisions/0014).
+#   auto_vacuum: of a new file; lets free pages be given back without writing all others anew.
 #   WAL: readers see whole transactions and never wait for the writer.
 #   NORMAL: a power cut may lose the last transactions, never the order or the wholeness of what is left.
 #     The catalog is then older than it was, and an older row is not wrong: it is compared with the file as
@@ -29,13 +30,18 @@ SETTINGS = ("PRAGMA cell_size_check = ON", "PRAGMA trusted_schema = OFF")
 #   wal_autocheckpoint: pages, 16 MiB, because each checkpoint waits for the disk.
 #   journal_size_limit: bytes; the log of an unusually large transaction is cut back to this.
 WRITER_SETTINGS = (
-    "PRAGMA page_size = 16384",
+    "PRAGMA page_size = 32768",
+    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cache_size = -32768",
-    "PRAGMA wal_autocheckpoint = 1024",
+    "PRAGMA wal_autocheckpoint = 512",
     "PRAGMA journal_size_limit = 67108864",
 )
+
+FREE_PAGES = "PRAGMA freelist_count"
+PAGES = "PRAGMA page_count"
+GIVE_BACK = "PRAGMA incremental_vacuum(128)"
 
 # IMMEDIATE takes the write lock at once: a transaction never fails halfway because another got it first.
 BEGIN = "BEGIN IMMEDIATE"
@@ -114,6 +120,7 @@ DELETE_DIRECTORY = "DELETE FROM directories WHERE id = ?"
 
 CHUNKS = "SELECT id, first FROM chunks WHERE id BETWEEN ? AND ?"
 CHUNK = "SELECT data FROM chunks WHERE id = ?"
+NEXT_CHUNK = "SELECT id FROM chunks WHERE id > ? AND id <= ? ORDER BY id LIMIT 1"
 CHUNK_DATA = "SELECT data FROM chunks WHERE id BETWEEN ? AND ?"
 WHOLE_CHUNKS = "SELECT id, first, data FROM chunks WHERE id BETWEEN ? AND ?"
 PUT_CHUNK = "INSERT OR REPLACE INTO chunks (id, first, data) VALUES (?, ?, ?)"
@@ -128,7 +135,7 @@ CHUNK_WITH = "SELECT max(id) FROM chunks WHERE id BETWEEN ? AND ? AND first <= ?
 _CHUNKS_FROM = """
 SELECT c.id, c.data
 FROM directories AS d INDEXED BY directories_by_volume
-CROSS JOIN chunks AS c ON c.id BETWEEN max(d.id << 27, ?) AND d.id << 27 | 134217727
+CROSS JOIN chunks AS c ON c.id BETWEEN max(d.id << 30, ?) AND d.id << 30 | 1073741823
 WHERE d.volume_id = ? AND d.id >= ?
 """
 CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY c.id"

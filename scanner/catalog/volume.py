@@ -151,6 +151,7 @@ class VolumeCatalog:
             with self._database.transaction():
                 self._files.delete_all(directory_id for (directory_id,) in ids)
                 self._database.run_many(queries.DELETE_DIRECTORY, ids)
+        self._database.compact()
         return len(vanished)
 
     # --- known files and new kinds
@@ -315,6 +316,25 @@ class VolumeCatalog:
                 raise self._packer.damaged(e) from e
         paths = {directory_id: self._path(directory_id) for directory_id, _ in found}
         return [(path, name) for directory_id, name in found if (path := paths[directory_id]) is not None]
+
+    def everything(self) -> Iterator[list[tuple[FileRef, KnownFile]]]:
+        """All files, of any state and profile, in lists.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        last = RowKey(0, b"")
+        for chunks in self._read(queries.CHUNKS_FROM).lists(_ITERATE_AT_ONCE):
+            found = []
+            for directory_id, data, _ in chunks:
+                path = self._path(directory_id)
+                for row in self._packer.rows(data) if path is not None else ():
+                    key = RowKey(directory_id, row[0])
+                    if path is not None and key > last:
+                        known = self._packer.known(row, self._device)
+                        found.append((FileRef(self.name, path, known.stat), known))
+                        last = key
+            yield found
 
     def lookup(self, path: bytes) -> tuple[RowKey, KnownFile] | None:
         """What is known of the file at a path below the root, recorded with whatever profile.

@@ -25,6 +25,7 @@ _VERBS = {
     "quarantine": ("scanner.cli.quarantine", "The vault: list, show, restore, export, verify, purge."),
     "brake": ("scanner.cli.brake", "The brake on securing: show, release."),
     "status": ("scanner.cli.status", "Volumes, coverage, feeds, vault and brake at a glance."),
+    "catalog": ("scanner.cli.catalog", "What is known of scanned files: stats, export."),
     "config": ("scanner.cli.config", "The configuration: check, show."),
     "doctor": ("scanner.cli.doctor", "Check this machine, and prove detection with a harmless canary."),
 }

@@ -75,7 +75,7 @@ os._exit(0)
 """
 NEVER = 1 << 30
 STATEMENTS = 1 + 1 + 3 * 5 + 1  # begin, what is matched; for each directory find it, read, write; commit
-FRAME = 16384 + 24  # bytes of one page in the log
+FRAME = 32768 + 24  # bytes of one page in the log
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ CREATE TABLE directories (
 CREATE INDEX directories_by_volume ON directories (volume_id);
 CREATE INDEX directories_apart ON directories (volume_id) WHERE apart > 0;
 
--- The files of a directory, ascending by name: nearly always one chunk, for huge directories several.
+-- The files of a directory, ascending by name: one chunk of at most 5,400 bytes, or several.
 CREATE TABLE chunks (
-    id INTEGER PRIMARY KEY,         -- directories.id << 27 | a number that ascends with the names
+    id INTEGER PRIMARY KEY,         -- directories.id << 30 | a number that ascends with the names
     first BLOB NOT NULL,            -- no name in it is less; empty in a directory's first chunk
     data BLOB NOT NULL              -- scanner/catalog/chunks.py
 );
