@@ -16,6 +16,9 @@ ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
+# A compiler for the extension that lists directories. Where there is none to be had, Python does it, slower.
+RUN command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } \
+    || echo "no compiler: directories will be listed by Python"
 RUN python3 -m venv /opt/hostsweep
 # Dependencies first, by version and digest: they are built anew only when the list changes. What builds
 # hostsweep itself is pinned too; nothing else is fetched.
@@ -23,6 +26,7 @@ COPY constraints.txt constraints-build.txt ./
 RUN /opt/hostsweep/bin/pip install --require-hashes -r constraints.txt -r constraints-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY scanner ./scanner
+COPY native ./native
 # pip leaves, since nothing is installed into a running container.
 RUN /opt/hostsweep/bin/pip install --no-deps --no-build-isolation . \
     && /opt/hostsweep/bin/pip uninstall --yes pip setuptools

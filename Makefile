@@ -11,7 +11,7 @@ PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-
 # The requirements of one list in pyproject.toml, a line each: listed "project.optional-dependencies.fuzz"
 listed = $(TOOLS)/python tools/listed.py $(1)
 
-.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench format fuzz package check-reproducible sbom constraints clean
+.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench bench-false-positives format fuzz package check-reproducible sbom constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
@@ -25,7 +25,7 @@ help:
 	@echo "make package      source archive and wheel make sbom         what they consist of, as CycloneDX"
 	@echo "make test-supply  pins, packages, SBOM     make check-reproducible  builds twice, compares bytes"
 
-.venv/installed: pyproject.toml constraints-dev.txt constraints-build.txt
+.venv/installed: pyproject.toml constraints-dev.txt constraints-build.txt $(wildcard native/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hostsweep needs Python 3.11 or newer: apt install python3"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv .venv
@@ -78,6 +78,9 @@ test-faults: dev
 
 bench: dev
 	$(BIN)/python tests/bench/run.py
+
+bench-false-positives: dev
+	$(BIN)/python -m tests.bench.false_positives
 
 format: dev
 	$(BIN)/ruff format scanner tests demo tools

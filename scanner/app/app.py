@@ -21,6 +21,7 @@ from scanner.app.exchanging import check_exchanges
 from scanner.app.figures import note_lists, note_scan, note_vault
 from scanner.app.formats import check_formats
 from scanner.app.importing import FeedChange
+from scanner.app.kinds import settled
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.pools import worker_pool
 from scanner.app.publishing import Publisher
@@ -63,6 +64,8 @@ class ScanOutcome:
     counts: ScanCounts
     seconds: float
     metrics: Metrics
+    volumes: tuple[str, ...] = ()  # those that were scanned
+    index_id: str = ""  # of the lists they were compared with
 
 
 class App:
@@ -147,6 +150,11 @@ class App:
 
     def volume(self, name: str) -> Volume:
         return next(v for v in self.volumes if v.name == name)
+
+    def scan_every(self, name: str) -> float:
+        """Seconds between two scans of a configured volume."""
+        volume = next(v for v in self.config.volumes if v.name == name)
+        return volume.every or self.config.schedule.scan_every
 
     def _count_suppressed(self, feed: str) -> None:
         self.metrics.suppressed_match(feed)  # those of now: a reload goes on with the former ones
@@ -262,7 +270,8 @@ class App:
         result = await in_thread(lambda: scanner.scan(volumes), stop)
         self.note_scan(result)
         note_lists(self.metrics, lists, self.keeper, self.feed_names)
-        return ScanOutcome(result.counts, time.monotonic() - started, self.metrics)
+        seconds = time.monotonic() - started
+        return ScanOutcome(result.counts, seconds, self.metrics, tuple(result.volumes), lists.index.id)
 
     def _refuse_vault_in_reach(self, volumes: Sequence[Volume]) -> None:
         for volume in volumes:
@@ -329,7 +338,7 @@ class App:
         Raises:
             SourceError: a file can't be read.
         """
-        pool = worker_pool(self.config, workers=1)
+        pool = worker_pool(settled(self.config, self.state, lists), workers=1)
         return [(str(c.path), c.digests, c.matches) for c in check_files(paths, pool, lists.index)]
 
     def check_hash(self, text: str, lists: Lists) -> list[tuple[str, Digests, tuple[Match, ...]]]:

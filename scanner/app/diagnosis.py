@@ -22,6 +22,7 @@ from scanner.app.state import StateDirectory
 from scanner.app.unhashed import warnings
 from scanner.config import Config
 from scanner.model.errors import ScannerError
+from scanner.sources import native_reader
 from scanner.system import power
 from scanner.system.opening import hard_links_protected, have_openat2
 
@@ -41,6 +42,7 @@ def diagnose(app: App) -> list[Finding]:
         ("privileges", _privileges),
         ("kernel: openat2", _openat2),
         ("kernel: protected_hardlinks", _hard_links),
+        ("walk", _listing),
         ("state directory", _state),
         ("vault", _vault),
         ("volumes", _volumes),
@@ -72,6 +74,14 @@ def _openat2(app: App) -> Finding:
     if have_openat2():
         return Finding("kernel: openat2", True, "files are opened beneath their volume in one call")
     return Finding("kernel: openat2", None, "missing (Linux 5.6): paths are opened step by step instead")
+
+
+def _listing(app: App) -> Finding:
+    if native_reader() is not None:
+        return Finding("walk", True, "directories are listed by the extension")
+    return Finding(
+        "walk", None, "the extension was not built: directories are listed by Python, which takes longer"
+    )
 
 
 def _hard_links(app: App) -> Finding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+from scanner.app.covered import Coverage, State
 from scanner.app.freshness import Freshness
 from scanner.app.lists import ListKeeper, Lists
 from scanner.app.scanning import ScanResult
@@ -20,6 +22,24 @@ def note_scan(metrics: Metrics, result: ScanResult, now_ns: int) -> None:
         metrics.scan_finished(name, result.seconds.get(name, 0.0), complete=counts.complete, now_ns=now_ns)
     if result.layers is not None:
         metrics.workers(result.restarts, result.layers, expected_layers(root=True))
+
+
+def note_coverage(metrics: Metrics, found: Iterable[Coverage], now_ns: int) -> None:
+    """How far volumes are covered."""
+    for each in found:
+        uncovered = sum(each.uncovered.values())
+        files = {
+            "covered": each.covered,
+            "uncovered": uncovered,
+            "left_out": sum(each.left_out.values()),
+        }
+        metrics.coverage(each.volume, each.share, files, each.directories_unknown)
+        never = math.inf if each.state is State.NEVER else 0.0
+        age = never if each.oldest_gap_ns is None else max((now_ns - each.oldest_gap_ns) / 1e9, 0.0)
+        metrics.uncovered(each.volume, each.uncovered, age)
+        running = each.running
+        eta = each.next_end_ns if running is None else running.eta_ns
+        metrics.scan_times(each.volume, each.walked_ns, (running and running.share) or 0.0, eta)
 
 
 def note_lists(metrics: Metrics, lists: Lists, keeper: ListKeeper, configured: tuple[str, ...]) -> None:

@@ -226,7 +226,7 @@ class Importer:
             feed.max_bytes,
             feed.max_malformed,
             polarity=feed.polarity,
-            kinds=tuple(plugged_kinds(self._config.hashing.perceptual).values()),
+            kinds=tuple(plugged_kinds(self._config.hashing.named).values()),
         )
 
     def _accept(self, feed: str, judged: Judged) -> dict[str, Any]:

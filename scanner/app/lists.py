@@ -181,7 +181,7 @@ class ListKeeper:
         """As configured, and of kinds in the lists that are plug-ins', as these say. A package that is gone
         hashes nothing more: its values stay in the list, and are compared with no file
         (`scanner.app.unhashed` tells)."""
-        plugged = plugged_kinds(self._config.hashing.perceptual)
+        plugged = plugged_kinds(self._config.hashing.named)
         found = {
             kind: Threshold(limit.max_distance, limit.min_quality)
             for kind, limit in self._config.matching.by_kind().items()

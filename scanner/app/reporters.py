@@ -57,6 +57,8 @@ class LogReporter:
             feed=match.feed,
             kind=match.kind,
             distance=match.distance,
+            **({} if match.exact else {"view": match.view, "quality": match.quality}),
+            perceptual_only=case.perceptual_only,
             action=str(case.action),
             reason=case.reason,
             quarantine_id=case.quarantine_id or None,

@@ -83,7 +83,7 @@ class Requests:
 
     def origin(self, feed: FeedConfig) -> str:
         """Where a feed comes from and how it is read, as a digest."""
-        return _origin(feed, plugged_kinds(self._config.hashing.perceptual))
+        return _origin(feed, plugged_kinds(self._config.hashing.named))
 
     def _have_list(self, state: FeedState, feed: FeedConfig) -> bool:
         if state.origin != self.origin(feed):

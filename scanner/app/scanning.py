@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from scanner.app.gapkeeping import GapKeeper, note_matched
+from scanner.app.kinds import grown
 from scanner.app.lists import Lists
 from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.recovering import retry_steps
@@ -27,7 +29,7 @@ from scanner.pipeline.lacking import LackingKinds
 from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import News, as_walked, mark_listed
-from scanner.pipeline.reporting import Reporter
+from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.retrying import events_of, let_go_of_unlisted, unsecured_paths
 from scanner.pipeline.scan import Hashers, VolumeScan
 from scanner.pipeline.volume import Volume
@@ -82,7 +84,8 @@ class Scanner:
         quarantine: bool,
         full: bool = False,
     ) -> None:
-        self._tools = tools
+        config = grown(tools.config, tools.state, lists, reporter)
+        self._tools = replace(tools, config=config)
         self._lists = lists
         self._reporter = reporter
         self._stop = stop
@@ -149,6 +152,8 @@ class Scanner:
             device = os.fstat(root_fd).st_dev
             known = self._known(catalog, volume, device)
             keys = self._rematch(known, news)
+            if known.matched_with == self._lists.index.id:
+                note_matched(self._tools, volume)
             if not keys or self._stop.is_set():
                 return ScanCounts(interrupted=self._stop.is_set())
             walker = WalkedAlready(as_walked(known, keys))
@@ -228,16 +233,19 @@ class Scanner:
         if not volume.only:
             known = self._known(catalog, volume)
             self._rematch(known, None)
-        walker = walker_for(self._tools, volume, root_fd, full=self._full)
-        scan = self._run(volume, root_fd, ledger, known, walker, pool)
-        counts = scan.counts
-        if known is not None and not counts.interrupted:
-            self._hash_lacking(volume, root_fd, ledger, known, scan, pool)
-        if known is not None and counts.directories_failed == 0 and not counts.interrupted:
-            known.forget_directories_not_seen(scan.met_directories)
-        ledger.scan_finished(
-            scan_id, _as_dict(counts), complete=counts.complete, now_ns=self._tools.clock.now_ns()
-        )
+        with GapKeeper(self._tools, volume, scan_id, self._reporter) as keeper:
+            walker = walker_for(self._tools, volume, root_fd, full=self._full)
+            scan = self._run(volume, root_fd, ledger, known, walker, pool, also=keeper)
+            counts = scan.counts
+            if known is not None and not counts.interrupted:
+                self._hash_lacking(volume, root_fd, ledger, known, scan, pool, keeper)
+            if known is not None and counts.directories_failed == 0 and not counts.interrupted:
+                known.forget_directories_not_seen(scan.met_directories)
+            ledger.scan_finished(
+                scan_id, _as_dict(counts), complete=counts.complete, now_ns=self._tools.clock.now_ns()
+            )
+            if not counts.interrupted:
+                keeper.walked_all(matched=known is not None and known.matched_with == self._lists.index.id)
         return counts
 
     def _hash_lacking(
@@ -248,6 +256,7 @@ class Scanner:
         known: VolumeCatalog,
         scan: VolumeScan,
         pool: Hashers,
+        also: Reporter,
     ) -> None:
         """Read again what lacks a kind of hash that was not computed before: a walk takes it for
         unchanged."""
@@ -256,7 +265,8 @@ class Scanner:
         first = next(events, None)
         if first is not None:
             walker = WalkedAlready(chain((first,), events))
-            lacking.settle(scan.counts, self._run(volume, root_fd, ledger, known, walker, pool).counts)
+            again = self._run(volume, root_fd, ledger, known, walker, pool, also=also)
+            lacking.settle(scan.counts, again.counts)
 
     def _run(
         self,
@@ -268,10 +278,12 @@ class Scanner:
         pool: Hashers,
         *,
         only_hits: bool = False,
+        also: Reporter | None = None,
     ) -> VolumeScan:
         """One run over what a walker tells of.
 
         Args:
+            also: is told of files, too.
             only_hits: every file told of was a hit before, so their share says nothing to the brake.
         """
         judge = self._judge(volume, root_fd, ledger, only_hits=only_hits)
@@ -283,7 +295,7 @@ class Scanner:
             pool=pool,
             judge=judge,
             book=CatalogBook(known, one_mount=volume.one_filesystem),
-            reporter=self._reporter,
+            reporter=self._reporter if also is None else Reporters([self._reporter, also]),
             clock=self._tools.clock,
             limits=ScanLimits(hashing.select == "media", hashing.max_file_size),
             stop=self._stop,
@@ -366,6 +378,9 @@ def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
         "clean": counts.clean,
         "unchanged": counts.unchanged,
         "errors": counts.errors,
+        "directories": counts.directories,
+        "directories_failed": counts.directories_failed,
+        "other": dict(counts.other),
         "skipped": dict(counts.skipped),
         "failed": dict(counts.failed),
         "secured": counts.secured,

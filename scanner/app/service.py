@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scanner.app.app import App
+from scanner.app.coverage import note_now
 from scanner.app.figures import note_lists, note_overdue, note_quality
 from scanner.app.freshness import OverdueLog, all_fresh
 from scanner.app.importing import FeedChange
@@ -148,9 +149,7 @@ class Service:
                 return scans.finished_ns if scans else 0
 
         finished = await asyncio.to_thread(last)
-        every = next(
-            v.every or self.app.config.schedule.scan_every for v in self.app.config.volumes if v.name == name
-        )
+        every = self.app.scan_every(name)
         return every - (self.app.clock.now_ns() - finished) / 1e9 if finished else 0.0
 
     async def scan_volume(self, name: str, stop: threading.Event) -> ScanCounts:
@@ -189,6 +188,7 @@ class Service:
         await asyncio.to_thread(app.note_vault)
         feeds = await asyncio.to_thread(all_fresh, app.keeper, app.config, app.clock.now_ns())
         note_overdue(app.metrics, feeds)
+        await asyncio.to_thread(note_now, app, [v.name for v in app.volumes], self.index_id)
         self._overdue.look(feeds)
 
     @property

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from scanner.model.errors import StorageError
@@ -47,6 +48,16 @@ class StateDirectory:
     def catalog(self) -> Path:
         return self.path / "catalog.sqlite"
 
+    def inode_map(self, name: str, root: bytes) -> Path:
+        """Where the last walk of a volume is kept by inode."""
+        which = sha256(name.encode() + b"\0" + root).hexdigest()[:32]
+        return self.path / "walks" / which
+
+    @property
+    def gaps(self) -> Path:
+        """What scans could not look at, and since when."""
+        return self.path / "gaps.sqlite"
+
     @property
     def feeds(self) -> Path:
         """The configured feeds."""
@@ -66,6 +77,11 @@ class StateDirectory:
     def suppressions(self) -> Path:
         """Entries of lists that don't act for a while, by a person's decision."""
         return self.path / "suppressions.json"
+
+    @property
+    def kinds(self) -> Path:
+        """Perceptual kinds that lists have brought, where these are computed by themselves."""
+        return self.path / "kinds.json"
 
     @property
     def owners(self) -> Path:

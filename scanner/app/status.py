@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from scanner.app.app import App
+from scanner.app.coverage import coverage, index_of_now
+from scanner.app.covered import Coverage, to_json
 from scanner.app.freshness import freshness
+from scanner.app.kinds import settled
 from scanner.app.trusting import is_signed
 from scanner.app.unhashed import of_feed
 from scanner.config import FeedConfig
@@ -15,7 +17,6 @@ from scanner.feeds.exchanges.tuf import NAME as TUF
 from scanner.ledger import VolumeScans
 from scanner.model.errors import SecurerError
 from scanner.model.names import display
-from scanner.model.outcomes import SKIPPED_BY_CHOICE
 
 
 def feed_status(app: App, name: str) -> dict[str, Any]:
@@ -88,43 +89,26 @@ def unconfigured_feeds(app: App) -> list[dict[str, Any]]:
     return found
 
 
-def volume_status(name: str, path: str | None, scans: VolumeScans | None) -> dict[str, Any]:
-    """A volume's last scans; `path` is None for one that is not configured.
-
-    `covered` is the share of its files that were compared or left out by choice.
-    """
-    if scans is None:
-        return {
-            "name": name,
-            "path": path,
-            "last_scan_ns": None,
-            "last_complete_ns": None,
-            "complete": False,
-            "counts": {},
-        }
-    whole = scans.last_complete
+def volume_status(name: str, path: str | None, scans: VolumeScans | None, found: Coverage) -> dict[str, Any]:
+    """A volume's last scans and how far it is covered; `path` is None for one that is not configured."""
+    whole = scans.last_complete if scans else None
     return {
         "name": name,
         "path": path,
-        "last_scan_ns": scans.last.finished_ns,
+        "last_scan_ns": scans.last.finished_ns if scans else None,
         "last_complete_ns": whole.finished_ns if whole else None,
-        "complete": scans.last.complete,
-        "covered": covered(scans.last.counts),
-        "counts": dict(scans.last.counts),
+        "complete": scans is not None and scans.last.complete,
+        "covered": found.share,
+        "counts": dict(scans.last.counts) if scans else {},
+        "coverage": to_json(found),
     }
 
 
-def covered(counts: Mapping[str, Any]) -> float:
-    """Share of the files, 0-1, that were compared with the lists or left out by choice."""
-    files = counts.get("files", 0)
-    if not files:
-        return 1.0
-    limited = sum(n for reason, n in counts.get("skipped", {}).items() if reason not in SKIPPED_BY_CHOICE)
-    return float(files - limited - counts.get("errors", 0)) / float(files)
-
-
-def status(app: App) -> dict[str, Any]:
+def status(app: App, index_id: str | None = None) -> dict[str, Any]:
     """Volumes, coverage, feeds, cases, vault and brake.
+
+    Args:
+        index_id: of the lists in use; None opens them.
 
     Raises:
         StorageError: a store can't be read.
@@ -132,11 +116,19 @@ def status(app: App) -> dict[str, Any]:
     with app.ledger(read_only=True) as ledger:
         scans, brake = ledger.last_scans(), ledger.brake()
         cases, unsecured = sum(ledger.counts().values()), ledger.count_unsecured()
+    hashing = settled(app.config, app.state).hashing
     items, size, free, securer = _vault(app)
     paths = {v.name: display(v.shown(b"")) for v in app.volumes}
+    names = list({**paths, **scans})
+    found = coverage(app, names, index_of_now(app) if index_id is None else index_id)
     return {
-        "volumes": [volume_status(n, paths.get(n), scans.get(n)) for n in {**paths, **scans}],
+        "volumes": [volume_status(n, paths.get(n), scans.get(n), found[n]) for n in names],
         "feeds": [feed_status(app, name) for name in app.feed_names],
+        "hashing": {
+            "exact": list(hashing.exact),
+            "perceptual": list(hashing.perceptual),
+            "auto": app.config.hashing.auto,
+        },
         "cases": {"total": cases, "unsecured": unsecured},
         "quarantine": {"items": items, "bytes": size, "free_bytes": free, "problem": securer},
         "brake": {

@@ -63,4 +63,6 @@ class Surface:
     async def _status(self) -> dict[str, Any]:
         from scanner.app.status import status
 
-        return dict(with_times(await asyncio.to_thread(status, self.service.app)))
+        service = self.service
+        index_id = service.index_id or None
+        return dict(with_times(await asyncio.to_thread(status, service.app, index_id)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scanner.config import FeedConfig
-from scanner.model.feeds import FeedTerms, Polarity
+from scanner.config import BandConfig, FeedConfig
+from scanner.model.feeds import Band, FeedTerms, Polarity
 
 
 def terms_of(feed: FeedConfig) -> FeedTerms:
@@ -13,5 +13,15 @@ def terms_of(feed: FeedConfig) -> FeedTerms:
         polarity=Polarity(feed.polarity),
         categories=None if feed.categories is None else frozenset(feed.categories),
         quarantine_exact=feed.on_match.exact == "quarantine",
-        quarantine_perceptual=feed.on_match.perceptual == "quarantine",
+        bands=tuple(_band(band) for band in feed.on_match.perceptual),
+    )
+
+
+def _band(band: BandConfig) -> Band:
+    return Band(
+        secure=band.action == "quarantine",
+        max_distance=band.max_distance,
+        kind=band.kind or "",
+        min_quality=band.min_quality,
+        views=None if band.views is None else frozenset(band.views),
     )

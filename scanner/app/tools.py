@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config
+from scanner.hashing import extra_formats
 from scanner.model.ports import Clock, Ids
 from scanner.model.profiles import profile_of
 from scanner.pipeline.stalling import Stuck
@@ -29,11 +30,14 @@ class Tools:
     in_hand: InHand
 
 
-_MADE = "1"  # goes up whenever the same kinds come to be computed otherwise
+# Goes up whenever the same kinds come to be computed otherwise.
+# 2: more than the first picture of a file is hashed.
+_MADE = "2"
 
 
 def profile(config: Config) -> bytes:
     """What is done with a file: what the catalog knows of files that were chosen or hashed otherwise is not
     believed, and files that lack a kind are read again."""
     hashing = config.hashing
-    return profile_of(f"{_MADE}|{hashing.select}", (*hashing.exact, *hashing.perceptual))
+    ground = "|".join([_MADE, hashing.select, *extra_formats()])
+    return profile_of(ground, (*hashing.exact, *hashing.perceptual))

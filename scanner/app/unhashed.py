@@ -10,7 +10,7 @@ import structlog
 from scanner.config import Config, FeedConfig
 from scanner.model.errors import ScannerError
 from scanner.model.feeds import Polarity
-from scanner.model.hashes import EXACT_KINDS
+from scanner.model.hashes import EXACT_KINDS, PERCEPTUAL_KINDS
 from scanner.pipeline.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def not_hashed(config: Config, polarity: str, hashes: Mapping[str, int]) -> dict
     computed = set(config.hashing.exact)
     if polarity != Polarity.BENIGN:
         computed |= set(config.hashing.perceptual)
+        computed |= set(PERCEPTUAL_KINDS) if config.hashing.auto else set()
     return {kind: n for kind, n in hashes.items() if n and kind not in computed}
 
 
@@ -43,7 +44,7 @@ def sentence(name: str, polarity: str, missing: Mapping[str, int], hashes: Mappi
     text = f"feed {name}: {values} values are compared with no file"
     if polarity == Polarity.BENIGN and not set(missing) <= set(EXACT_KINDS):
         return f"{text}: a benign list vetoes by exact hashes that hashing.exact names"
-    text += "; name their kinds in hashing.exact or hashing.perceptual"
+    text += "; name their kinds in hashing.exact or hashing.perceptual (or say auto there)"
     return f"{text}, or this list finds nothing at all" if set(missing) >= set(hashes) else text
 
 

@@ -50,11 +50,16 @@ def _volume_for(path: bytes, configured: Sequence[Volume], taken: Collection[str
             return volume
     root, only = (path, b"") if os.path.isdir(path) else os.path.split(path)
     name = unused_name(display(os.path.basename(root)) or "root", taken)
+    return replace(volume_at(root, configured), name=name, only=only)
+
+
+def volume_at(root: bytes, configured: Sequence[Volume]) -> Volume:
+    """A volume of any root, yet without a name: below a configured one by its rules."""
     above = next((v for v in configured if root.startswith(v.root.rstrip(b"/") + b"/")), None)
     if above is None:
-        return Volume(name=name, root=root, only=only)
+        return Volume(name="", root=root)
     below = root[len(above.root.rstrip(b"/")) + 1 :]
-    return replace(above, name=name, root=root, shown_as=above.shown(below), only=only)
+    return replace(above, root=root, shown_as=above.shown(below))
 
 
 @contextmanager

@@ -37,6 +37,8 @@ def order_of(tools: Tools, volume: Volume, *, full: bool) -> WalkOrder:
         own=_own(tools.state),
         own_name=STAGING_NAME.encode(),
         own_owners=(0, os.geteuid()),
+        inode_map=str(tools.state.inode_map(volume.name, volume.root)),
+        plain_every=tools.config.schedule.plain_walk_every,
     )
 
 

@@ -139,9 +139,9 @@ class LackingFiles:
     def _lacks_views(self, row: Row, kinds: Collection[str]) -> bool:
         """Of a picture. What else is computed of pictures than values of a kind is not to be seen in a row,
         so it is lacking until the directory's profile says that it is not."""
-        if row[_STATE] != FileState.CLEAN or not self._packer.is_picture(row):
-            return False
         have = self._packer.kinds_in(row)
+        if not have and (row[_STATE] != FileState.CLEAN or not self._packer.is_picture(row)):
+            return False
         return any(kind not in have for kind in kinds)
 
     def _directory(self, directory_id: int, device: int) -> Iterator[Lacking]:

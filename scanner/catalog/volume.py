@@ -165,6 +165,21 @@ class VolumeCatalog:
         """
         return self._lacking.newest_first(self._device)
 
+    def lacks(self, path: bytes) -> bool:
+        """Whether the file at a path below the root lacks such a kind.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        directory, _, name = path.rpartition(b"/")
+        volume_id = self._volume_id or self._find_volume()
+        found = self._database.row(queries.DIRECTORY_TO_WRITE, (volume_id, directory))
+        if found is None:
+            return False
+        missing = self._profiles.missing(found[1])
+        rows = list(self._files.some(found[0], (name,)).values()) if missing else []
+        return bool(self._lacking.among(rows, missing))
+
     # --- known files and new lists
 
     def iterate(self, batch: int = _ITERATE_AT_ONCE) -> Iterator[list[tuple[RowKey, Digests]]]:

@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
+from scanner.cli.matches import how, match_json
 from scanner.cli.output import console, print_json, table
 from scanner.cli.paths import PATH
 from scanner.model.errors import ConfigError
@@ -64,17 +65,8 @@ def _json(name: str, digests: Digests, matches: tuple[Match, ...]) -> dict[str, 
         ],
         "problem": digests.problem or None,
         "listed": bool(matches),
-        "matches": [
-            {
-                "kind": m.kind,
-                "feed": m.feed,
-                "entry": m.entry,
-                "distance": m.distance,
-                "category": m.category,
-                **m.told(),
-            }
-            for m in matches
-        ],
+        "matches": [match_json(m) for m in matches],
+        "perceptual_only": bool(matches) and not any(m.exact for m in matches),
     }
 
 
@@ -86,7 +78,7 @@ def _print(name: str, digests: Digests, matches: tuple[Match, ...]) -> None:
     rows += [(f"{p.kind} ({p.view}, quality {p.quality})", p.value.hex()) for p in digests.perceptual]
     if digests.problem:
         rows.append(("problem", digests.problem))
-    rows += [("listed by", f"{m.feed}, entry {m.entry}, {m.kind}, distance {m.distance}") for m in matches]
+    rows += [("listed by", f"{m.feed}, entry {m.entry}, {how(m)}") for m in matches]
     if not matches:
         rows.append(("listed by", "none of the lists in use"))
     console().print(table("", ("", ""), rows))

@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 from scanner.cli.context import Context, pass_context
+from scanner.cli.matches import ALONE, evidence, how, match_json
 from scanner.cli.output import bytes_text, console, print_json, table, time_text
 from scanner.cli.reporters import case_json
 from scanner.model.errors import ScannerError
@@ -26,17 +27,6 @@ def case_path(case: Case) -> bytes:
 
 def full_json(case: Case) -> dict[str, object]:
     """Everything about a case."""
-    others = [
-        {
-            "kind": m.kind,
-            "feed": m.feed,
-            "entry": m.entry,
-            "distance": m.distance,
-            "category": m.category,
-            **m.told(),
-        }
-        for m in case.others
-    ]
     return {
         **case_json(case, case_path(case)),
         "state": str(case.state),
@@ -44,19 +34,18 @@ def full_json(case: Case) -> dict[str, object]:
         "updated": iso(case.updated_ns),
         "modified": iso(case.mtime_ns),
         "customer": case.customer or None,
-        "others": others,
+        "others": [match_json(m) for m in case.others],
         "note": case.note,
     }
 
 
 def _row(case: Case) -> tuple[object, ...]:
-    match = f"{case.match.feed} {case.match.kind}"
     return (
         case.id,
         time_text(case.opened_ns),
         case.state,
         case.action,
-        match,
+        f"{case.match.feed} {how(case.match)}",
         Text(display(case_path(case))),
     )
 
@@ -110,11 +99,6 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
         print_json({**full_json(case), "supported_by": None if feeds is None else list(feeds)})
         return 0
     match = case.match
-    near = (
-        "equal digest"
-        if match.exact
-        else f"distance {match.distance} bits, view {match.view}, quality {match.quality}"
-    )
     rows: list[tuple[object, object]] = [
         ("case", case.id),
         ("state", case.state),
@@ -124,7 +108,8 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
         ("customer", case.customer or "unknown"),
         ("size", f"{bytes_text(case.size)}, {case.digests.media_type or 'unknown type'}"),
         ("last modified", f"{time_text(case.mtime_ns)} (the customer can set this)"),
-        ("match", f"{match.kind}: {near}"),
+        ("match", evidence(case)),
+        *([("by", ALONE)] if case.perceptual_only else []),
         ("listed by", f"{match.feed}, entry {match.entry}, category {match.category or 'none'}"),
         ("action", f"{case.action} ({case.reason})"),
     ]
@@ -133,8 +118,10 @@ def show(context: Context, case_id: str, as_json: bool) -> int:
         for name, told in match.told().items()
     ]
     rows.append(("listed today by", _today(feeds)))
-    rows += [("also listed by", f"{m.feed}, entry {m.entry}, {m.kind}") for m in case.others]
+    rows += [("also listed by", f"{m.feed}, entry {m.entry}, {how(m)}") for m in case.others]
     rows += [(kind, value.hex()) for kind, value in sorted(case.digests.exact.items())]
+    if match.value:
+        rows.append((f"{match.kind}, {match.view}", match.value.hex()))
     if case.quarantine_id:
         rows.append(("quarantine", case.quarantine_id))
     if case.note:

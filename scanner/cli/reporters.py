@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
+from scanner.cli.matches import how, match_json
 from scanner.cli.output import bytes_text, print_json
 from scanner.model.matches import Action, Case
 from scanner.model.names import display, json_fields
@@ -20,7 +21,7 @@ _STYLES = {Action.QUARANTINED: "green", Action.REPORTED: "yellow", Action.FAILED
 
 def case_json(case: Case, path: bytes) -> dict[str, Any]:
     """A hit as the contract has it."""
-    match, digests = case.match, case.digests
+    digests = case.digests
     hashes = {kind: value.hex() for kind, value in digests.exact.items()}
     for p in digests.perceptual:
         hashes.setdefault(p.kind, p.value.hex())
@@ -31,16 +32,8 @@ def case_json(case: Case, path: bytes) -> dict[str, Any]:
         "size": case.size,
         "media_type": digests.media_type,
         "digests": hashes,
-        "match": {
-            "kind": match.kind,
-            "feed": match.feed,
-            "entry": match.entry,
-            "distance": match.distance,
-            "category": match.category,
-            "view": match.view,
-            "quality": match.quality,
-            **match.told(),
-        },
+        "match": match_json(case.match),
+        "perceptual_only": case.perceptual_only,
         "action": str(case.action),
         "reason": case.reason,
         "quarantine_id": case.quarantine_id or None,
@@ -106,9 +99,9 @@ class ConsoleReporter:
         line = Text()
         line.append(f"{case.action:<11} ", style=_STYLES[case.action])
         line.append(display(path))
-        how = match.kind if match.exact else f"{match.kind}, distance {match.distance}, {match.view}"
         listed = match.category if match.category else "uncategorised"
-        line.append(f"  [{match.feed} {match.entry}, {listed}; {how}] case {case.id}", style="dim")
+        by = how(match) + "; no digest is listed" * case.perceptual_only
+        line.append(f"  [{match.feed} {match.entry}, {listed}; {by}] case {case.id}", style="dim")
         if case.action is Action.FAILED:
             line.append(f"  {case.reason}", style="red")
         self._out.print(line)

@@ -68,6 +68,9 @@ def command(
             _scan(app, paths, feeds, Reporters(reporters), stop, quarantine=quarantine, full=full)
         )
     if metrics_file is not None:
+        from scanner.app.coverage import note_now
+
+        note_now(app, outcome.volumes, outcome.index_id)
         try:
             outcome.metrics.write_textfile(metrics_file)
         except OSError as e:

@@ -5,12 +5,13 @@
 
 from scanner.config.checking import check_feeds, check_files, vault_in_reach
 from scanner.config.loading import load
-from scanner.config.models import Config, FeedConfig, Hashing, Matching, Origin, VolumeConfig
+from scanner.config.models import BandConfig, Config, FeedConfig, Hashing, Matching, Origin, VolumeConfig
 from scanner.config.secrets import Secret, read_private, read_secret, read_token
 from scanner.config.showing import effective, mask_url, to_yaml
 from scanner.config.units import Listen, parse_duration, parse_listen, parse_size
 
 __all__ = [
+    "BandConfig",
     "Config",
     "FeedConfig",
     "Hashing",

@@ -21,6 +21,7 @@ from scanner.config.units import (
     parse_size,
 )
 from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS
+from scanner.model.views import WORDS
 
 # Names become labels of metrics and parts of file names, so they are short and plain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -37,6 +38,8 @@ _OWN_HEADERS = frozenset({
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _PHOTODNA = "photodna"
+AUTO = "auto"
+"""In the place of perceptual kinds: those that lists bring."""
 # What a column of a CSV list can be.
 _COLUMNS = (
     *(*EXACT_KINDS, *PERCEPTUAL_KINDS, _PHOTODNA, "type", "hash"),
@@ -158,6 +161,19 @@ def _perceptual_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
 
+def _perceptual_or_auto(value: str, info: ValidationInfo) -> str:
+    return value if value == AUTO else _perceptual_kind(value, info)
+
+
+def _listed(value: object) -> object:
+    """`auto` by itself stands for a list of it."""
+    return (value,) if value == AUTO else value
+
+
+def _shown_kinds(kinds: tuple[str, ...]) -> object:
+    return AUTO if kinds == (AUTO,) else list(kinds)
+
+
 def _any_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*EXACT_KINDS, *PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
@@ -193,6 +209,12 @@ def _kind(value: str, known: tuple[str, ...]) -> str:
             "PhotoDNA is licensed software and not part of hostsweep; a licensee adds it as a plug-in"
         )
     raise Expected(f"expected one of {', '.join(known)}")
+
+
+def _view_word(value: str) -> str:
+    if value not in WORDS:
+        raise Expected(f"expected one of {', '.join(WORDS)}")
+    return value
 
 
 def _encoding(value: str) -> str:
@@ -236,7 +258,13 @@ Header = Annotated[str, AfterValidator(_header)]
 Category = Annotated[str, BeforeValidator(_category)]
 ExactKind = Annotated[str, AfterValidator(_exact_kind)]
 PerceptualKind = Annotated[str, AfterValidator(_perceptual_kind)]
+PerceptualKinds = Annotated[
+    tuple[Annotated[str, AfterValidator(_perceptual_or_auto)], ...],
+    BeforeValidator(_listed),
+    PlainSerializer(_shown_kinds),
+]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
+ViewWord = Annotated[str, AfterValidator(_view_word)]
 Column = Annotated[str, AfterValidator(_column)]
 Meaning = Annotated[str, BeforeValidator(_meaning)]
 Canary = Annotated[Mapping[str, str], AfterValidator(_canary)]

@@ -11,11 +11,12 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
 
 from scanner.config.fields import (
+    AUTO,
     AbsolutePath,
     AnyKind,
     Canary,
@@ -31,6 +32,7 @@ from scanner.config.fields import (
     Meaning,
     Name,
     PerceptualKind,
+    PerceptualKinds,
     Seconds,
     SecretFile,
     ServerUrl,
@@ -38,9 +40,10 @@ from scanner.config.fields import (
     Text,
     Url,
     User,
+    ViewWord,
     Workers,
 )
-from scanner.config.units import Listen
+from scanner.config.units import Expected, Listen
 from scanner.model.errors import ConfigError
 from scanner.model.hashes import DEFAULT_EXACT, DHASH, PDQ, PHASH, PHASH256
 
@@ -97,11 +100,38 @@ class VolumeConfig(_Part):
     stall_limit: Seconds = 300.0  # NFS's own retries of a server that restarts take one to three minutes
 
 
+class BandConfig(_Part):
+    """What a match by a perceptual hash does that is no further than this."""
+
+    max_distance: int | None = Field(default=None, ge=0)  # as far as matching goes
+    action: OnHit
+    kind: PerceptualKind | None = None  # any
+    min_quality: int = Field(default=0, ge=0, le=100)
+    views: tuple[ViewWord, ...] | None = None  # any
+
+
+def _as_bands(value: object) -> object:
+    """One word stands for one band without limits."""
+    if value in ("quarantine", "report"):
+        return ({"action": value},)
+    if isinstance(value, tuple) and value:
+        return value
+    raise Expected("expected quarantine, report or a list of bands")
+
+
+def _shown_bands(bands: tuple[BandConfig, ...]) -> object:
+    if len(bands) == 1 and bands[0] == BandConfig(action=bands[0].action):
+        return bands[0].action
+    return [band.model_dump(mode="json", exclude_defaults=True) for band in bands]
+
+
 class OnMatch(_Part):
     """What a match does, by the sort of hash."""
 
     exact: OnHit = "quarantine"
-    perceptual: OnHit = "quarantine"
+    perceptual: Annotated[
+        tuple[BandConfig, ...], BeforeValidator(_as_bands), PlainSerializer(_shown_bands)
+    ] = (BandConfig(action="quarantine"),)
 
 
 class S3(_Part):
@@ -189,6 +219,7 @@ class Schedule(_Part):
     """When things happen by themselves."""
 
     scan_every: Seconds = _DAY
+    plain_walk_every: Seconds = 7 * _DAY
 
 
 def _user_numbers(user: str | int, where: str) -> tuple[int, int]:
@@ -210,13 +241,29 @@ class Hashing(_Part):
 
     workers: Workers = "auto"
     exact: tuple[ExactKind, ...] = Field(default=DEFAULT_EXACT, min_length=1)
-    perceptual: tuple[PerceptualKind, ...] = (PDQ.name,)
+    perceptual: PerceptualKinds = (PDQ.name,)
     select: Literal["media", "all"] = "media"
     max_file_size: Size = 256 * _GIB  # a sparse file may claim 8 EiB
     time_limit: Seconds = 30.0  # for any file; large ones get more in proportion to their size
     memory: Size = Field(default=2 * _GIB, ge=256 * _MIB)  # below, a worker can't even load its decoders
     user: User = "nobody"
     sandbox: Literal["preferred", "required"] = "preferred"  # what a missing layer of the workers' means
+
+    @property
+    def auto(self) -> bool:
+        """Whether the perceptual kinds that lists bring are computed, too."""
+        return AUTO in self.perceptual
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The perceptual kinds that are named."""
+        return tuple(kind for kind in self.perceptual if kind != AUTO)
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The perceptual kinds that are computed whatever lists bring; PDQ by `auto`, too: then a list that
+        has it, as most do that have any, meets known files at once."""
+        return tuple(dict.fromkeys((*self.named, PDQ.name))) if self.auto else self.perceptual
 
     @property
     def worker_count(self) -> int:

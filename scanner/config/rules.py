@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from scanner.config.bands import broken_bands
 from scanner.config.models import Config, FeedConfig, Place, SignatureConfig, VolumeConfig
 from scanner.config.problems import Problem
 from scanner.config.units import format_duration, is_loopback
@@ -32,6 +33,11 @@ def broken_rules(config: Config) -> list[Problem]:
         *_doubled(("feeds",), "name", [f.name for f in config.feeds]),
         *(problem for n, volume in enumerate(config.volumes) for problem in _volume(n, volume)),
         *(problem for n, feed in enumerate(config.feeds) for problem in _feed(n, feed)),
+        *(
+            problem
+            for n, feed in enumerate(config.feeds)
+            for problem in broken_bands(("feeds", n), feed, config)
+        ),
         *_own_ground(config),
         *_serve(config),
         *_sync(config),

@@ -4,7 +4,7 @@
 """
 
 from scanner.hashing.kinds import known_kinds, plugged_kinds
-from scanner.hashing.media import is_media, sniff
+from scanner.hashing.media import extra_formats, is_media, sniff
 from scanner.hashing.pool import WorkerPool
 from scanner.hashing.sandbox import absent as absent_layers
 from scanner.hashing.sandbox import expected as expected_layers
@@ -18,6 +18,7 @@ __all__ = [
     "WorkerSettings",
     "absent_layers",
     "expected_layers",
+    "extra_formats",
     "is_media",
     "known_kinds",
     "plugged_kinds",

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 import numpy as np
 import pi_heif
 from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
+from scanner.hashing import jxl
 from scanner.hashing.operators import GRID
 from scanner.hashing.pictures import SCALES, mark_original_size
 from scanner.hashing.samples import tiny_pictures
@@ -30,6 +33,7 @@ _FORMATS = {
     "image/tiff": ("TIFF",),
     "image/x-icon": ("ICO",),
     "image/jpx": ("JPEG2000",),
+    "image/jxl": (jxl.FORMAT,),
     "image/avif": ("AVIF",),
     "image/heic": ("HEIF",),
     "image/x-portable-anymap": ("PPM",),
@@ -52,6 +56,7 @@ def prepare(max_pixels: int) -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     # One file at a time in one thread: other cores are for other workers and for the customers.
     pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    jxl.register()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.init()
     for mime, data in tiny_pictures():
@@ -70,16 +75,46 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
     Raises:
         DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
     """
-    formats = _FORMATS.get(mime)
-    if formats is None:
-        raise DecodeProblem("unsupported_format")
-    try:
-        picture: Image.Image = Image.open(stream, formats=formats)
-        _check_size(picture, max_pixels)
+    picture = opened(stream, mime, max_pixels)
+    with _problems():
         full_size = _reduce(picture) if reduced else None
         picture.load()
         _check_size(picture, max_pixels)  # some plugins only learn the size while loading
-        plain = _eight_bits(picture)
+        ready = plain(picture)
+    if full_size is not None:
+        mark_original_size(ready, full_size)
+    return ready
+
+
+def opened(stream: IO[bytes], mime: str, max_pixels: int) -> Image.Image:
+    """A picture at its first frame, of which nothing but the header is read; a decoder of the type does it.
+
+    Raises:
+        DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
+    """
+    formats = _FORMATS.get(mime)
+    if formats is None or formats[0] not in Image.OPEN:
+        raise DecodeProblem("unsupported_format")
+    with _problems():
+        picture: Image.Image = Image.open(stream, formats=formats)
+        _check_size(picture, max_pixels)
+    return picture
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """A picture, loaded, in one of Pillow's modes of 8 bits or less, marked with its size."""
+    with _problems():
+        picture.load()
+        ready = _eight_bits(picture)
+    mark_original_size(ready, ready.size)
+    return ready
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    """Whatever decoders raise, as a DecodeProblem."""
+    try:
+        yield
     except DecodeProblem:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -88,8 +123,6 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
         raise DecodeProblem("out_of_memory") from None
     except Exception:  # noqa: BLE001 - decoders raise whatever a broken file makes them raise
         raise DecodeProblem("undecodable") from None
-    mark_original_size(plain, full_size or plain.size)
-    return plain
 
 
 def _check_size(picture: Image.Image, max_pixels: int) -> None:

@@ -8,7 +8,9 @@ that the peer chose.
     pool -> worker   JOBS    up to 32 jobs, with one descriptor each in the same message
     worker -> pool   READY   once, with the sandbox layers in force
                      EXACT   how a job's reading went, with the exact digests
-                     DONE    after EXACT where more was announced: perceptual hashes, or what was wrong
+                     DONE    after EXACT where more was announced: perceptual hashes, or what was wrong;
+                             twice where a file holds more than one picture, the first time to be kept
+                             should decoding the others cost the worker its life
 """
 
 from __future__ import annotations
@@ -28,8 +30,11 @@ MAX_VALUE = 144  # bytes of one perceptual hash: PDQ has 32, the licensed PhotoD
 MAX_VIEW = 32  # characters of a view's name
 MAX_LAYERS = 16
 
-# Why a file that was read has no perceptual hashes. The pool adds decoder_crashed and decoder_timeout.
-PROBLEMS = frozenset({"undecodable", "unsupported_format", "too_many_pixels", "out_of_memory"})
+# Why a file that was read has no perceptual hashes, or not all that it should; the pool adds decoder_crashed
+# and decoder_timeout. "truncated": decoded as far as it goes; "partial": more is in it than was looked at.
+PROBLEMS = frozenset(
+    {"undecodable", "unsupported_format", "too_many_pixels", "out_of_memory", "truncated", "partial"}
+)
 
 _MAGIC, _VERSION = 0x4853, 1  # "HS"; both sides are of one release, a mismatch means a mixed installation
 _JOBS, _READY, _EXACT, _DONE = 1, 2, 3, 4
@@ -39,7 +44,7 @@ _JOBS_HEAD = struct.Struct(_HEAD + "B")
 _JOB = struct.Struct("<QB")
 _READY_FRAME = struct.Struct(_HEAD + "B" + "24s" * MAX_LAYERS)
 _EXACT_FRAME = struct.Struct(_HEAD + "QBBQ80sB" + "".join(f"{n}s" for n in _SIZES))
-_DONE_HEAD = struct.Struct(_HEAD + "Q32sB")
+_DONE_HEAD = struct.Struct(_HEAD + "QB32sB")
 _HASH_HEAD = struct.Struct(f"<B{MAX_VIEW}sBB")  # the value follows
 
 REQUEST_SIZE = _JOBS_HEAD.size + MAX_JOBS * _JOB.size
@@ -99,11 +104,16 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The perceptual hashes of a file, and what was wrong where they are missing."""
+    """The perceptual hashes of a file, and what was wrong where they are missing.
+
+    Attributes:
+        more: another Done follows, with further hashes and the problem.
+    """
 
     id: int
     problem: str
     hashes: tuple[PerceptualHash, ...]
+    more: bool = False
 
 
 Reply = Ready | Exact | Done
@@ -164,7 +174,9 @@ def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
     if len(reply.hashes) > MAX_HASHES:
         raise ValueError(f"{len(reply.hashes)} hashes of one file")
     parts = [
-        _DONE_HEAD.pack(_MAGIC, _VERSION, _DONE, reply.id, reply.problem.encode("ascii"), len(reply.hashes))
+        _DONE_HEAD.pack(
+            _MAGIC, _VERSION, _DONE, reply.id, reply.more, reply.problem.encode("ascii"), len(reply.hashes)
+        )
     ]
     for h in reply.hashes:
         if not 0 < len(h.value) <= MAX_VALUE or not _NAME.fullmatch(h.view) or len(h.view) > MAX_VIEW:
@@ -235,10 +247,12 @@ def _parse_exact(message: bytes) -> Exact:
 
 
 def _parse_done(message: bytes, kinds: Sequence[str]) -> Done:
-    _, _, _, job, raw_problem, n = _DONE_HEAD.unpack_from(message)
+    _, _, _, job, more, raw_problem, n = _DONE_HEAD.unpack_from(message)
     problem = raw_problem.rstrip(b"\0").decode("ascii")
     if problem and problem not in PROBLEMS:
         raise ValueError("an unknown problem")
+    if more > 1 or (more and problem):
+        raise ValueError("an end that is none")
     if n > MAX_HASHES:
         raise ValueError("more hashes than a file may have")
     hashes, at = [], _DONE_HEAD.size
@@ -247,7 +261,7 @@ def _parse_done(message: bytes, kinds: Sequence[str]) -> Done:
         hashes.append(found)
     if at != len(message):
         raise ValueError("a list of hashes that does not fit its count")
-    return Done(job, problem, tuple(hashes))
+    return Done(job, problem, tuple(hashes), bool(more))
 
 
 def _parse_hash(message: bytes, at: int, kinds: Sequence[str]) -> tuple[PerceptualHash, int]:

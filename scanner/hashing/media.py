@@ -1,13 +1,15 @@
 """What a file is, by its first bytes; names are chosen by strangers and say nothing.
 
 The `filetype` library knows most signatures. What is checked here is what it misses (ISO media brands,
-transport streams, binary PNM, JPEG XL, old QuickTime) and what it believes too easily (any text that
-begins with "BM" or "GIF"), since a file taken for a picture that it isn't would count as undecodable.
+transport streams, binary PNM, JPEG XL, camera RAW, SVG, old QuickTime) and what it believes too easily (any
+text that begins with "BM" or "GIF"): a file taken for a picture that it isn't would count as undecodable.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
+from importlib.util import find_spec
 
 import filetype
 
@@ -37,13 +39,39 @@ _STARTS = (
     (b"II\x2b\x00\x08\x00\x00\x00", "image/tiff"),  # BigTIFF
     (b"MM\x00\x2b\x00\x08\x00\x00", "image/tiff"),
     (b".RMF\x00\x00\x00", "video/vnd.rn-realvideo"),
+    (b"FUJIFILMCCD-RAW ", "image/x-fuji-raf"),
+    (b"IIRO\x08\x00", "image/x-olympus-orf"),
+    (b"IIRS\x08\x00", "image/x-olympus-orf"),
+    (b"MMOR\x00\x00", "image/x-olympus-orf"),
+    (b"IIU\x00", "image/x-panasonic-rw2"),
+    (b"FOVb", "image/x-sigma-x3f"),
+    (b"\x00MRM", "image/x-minolta-mrw"),
 )
+# RAW pictures of cameras, beside those that say they are TIFF: their previews are looked for.
+RAW_TYPES = frozenset({mime for _, mime in _STARTS if mime.startswith("image/x-")}) | {
+    "image/x-canon-cr2",
+    "image/x-canon-cr3",
+}
+SVG, SVGZ = "image/svg+xml", "image/svg+xml-compressed"
+_XML_SPACE = b" \t\r\n"
+_SVG_ROOT = re.compile(rb"<(?:[A-Za-z_][\w.-]{0,40}:)?svg[\s/>]")
+_GZIP = b"\x1f\x8b\x08"
 _OLD_QUICKTIME = frozenset({b"moov", b"mdat", b"wide", b"pnot"})  # atoms a film without ftyp begins with
 
 
 def is_media(mime: str) -> bool:
     """Whether a MIME type is a picture's or a film's."""
     return mime.startswith(("image/", "video/")) and mime not in _NOT_PICTURES
+
+
+def is_picture(mime: str) -> bool:
+    """Whether a MIME type is a picture's."""
+    return mime.startswith("image/") and mime not in _NOT_PICTURES
+
+
+def extra_formats() -> tuple[str, ...]:
+    """Types that are decoded here because an extra is installed."""
+    return ("image/jxl",) if find_spec("imagecodecs") is not None else ()
 
 
 def sniff(header: bytes) -> str:
@@ -92,6 +120,10 @@ def _by_start(header: bytes) -> str:
     for start, mime in _STARTS:
         if header.startswith(start):
             return mime
+    if header.startswith(_GZIP):
+        return SVGZ if _is_svg(_inflated(header)) else ""
+    if header[:1] in b"<\xef\xff\xfe \t\r\n" and _is_svg(header):
+        return SVG
     if header.startswith(b"P") and _PNM.match(header):
         return "image/x-portable-anymap"
     if _is_transport_stream(header, 0, 188) or _is_transport_stream(header, 4, 192):
@@ -106,3 +138,38 @@ def _is_transport_stream(header: bytes, offset: int, packet: int) -> bool:
 
 def _is_bmp(header: bytes) -> bool:
     return int.from_bytes(header[14:18], "little") in _BMP_HEADER_SIZES
+
+
+def _inflated(header: bytes) -> bytes:
+    """The beginning of what a gzip file holds, as far as its first bytes go."""
+    try:
+        return zlib.decompressobj(31).decompress(header, HEADER_SIZE)
+    except zlib.error:
+        return b""
+
+
+def _is_svg(text: bytes) -> bool:
+    """Whether an XML document's root is `svg`: declaration, comments and document type go before it."""
+    # UTF-16 is read by leaving out its NULs: what is looked for is ASCII.
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = text[2:].replace(b"\0", b"")
+    at = 0
+    while True:
+        at = len(text) - len(text[at:].lstrip(_XML_SPACE))
+        if text.startswith(b"<!--", at):
+            at = text.find(b"-->", at + 4) + 3
+        elif text.startswith(b"<?", at):
+            at = text.find(b"?>", at + 2) + 2
+        elif text[at : at + 9].upper() == b"<!DOCTYPE":
+            return text[at + 9 : at + 80].split()[:1] in ([b"svg"], [b"svg>"]) or _svg_after(text, at)
+        else:
+            return _SVG_ROOT.match(text, at) is not None
+        if at < 4:  # what began does not end in what was read: no root to be seen
+            return False
+
+
+def _svg_after(text: bytes, at: int) -> bool:
+    """Whether a document type that names no `svg` is followed by one all the same."""
+    end = text.find(b">", at)
+    return end >= 0 and _SVG_ROOT.match(text[end + 1 :].lstrip(_XML_SPACE)) is not None

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from scanner.hashing import frames
 from scanner.hashing.frames import Done, Exact, ReadStatus
 from scanner.hashing.process import WorkerHandle
 from scanner.hashing.settings import WorkerSettings
@@ -83,6 +84,7 @@ class Slot:
         ready: it has given up its powers and takes tasks.
         deadline: when it must have become ready, or must be done with its current task; None: no task.
         read: the answer about the current task's reading, while its decoding is awaited.
+        found: the hashes of its first picture, while the others are awaited.
         proved: it has answered a canary right.
         held: answers since the last canary, which count when the next one is answered right.
         held_since: when the first of them came.
@@ -98,6 +100,7 @@ class Slot:
     tasks: deque[Task] = field(default_factory=deque)
     bytes: int = 0
     read: Exact | None = None
+    found: Done | None = None
     proved: bool = False
     held: list[tuple[HashJob, HashResult]] = field(default_factory=list)
     held_since: float = 0.0
@@ -142,8 +145,13 @@ class Slot:
             read, done = reply, None
         elif self.read is None:
             raise WorkerError("a worker answered about a picture it did not announce")
+        elif reply.more:
+            if self.found is not None:
+                raise WorkerError("a worker answered twice that there are more pictures")
+            self.found = reply
+            return None
         else:
-            read, done = self.read, reply
+            read, done = self.read, self._joined(reply)
         if task.canary is not None:
             if not task.canary.right(read, done, settings.perceptual):
                 raise Lied
@@ -151,6 +159,15 @@ class Slot:
             self._hold(task.job, read, done, now)
         self._next(now, settings)
         return task
+
+    def _joined(self, last: Done) -> Done:
+        """All that was said of a file's pictures."""
+        if self.found is None:
+            return last
+        hashes = (*self.found.hashes, *last.hashes)
+        if len(hashes) > frames.MAX_HASHES:
+            raise WorkerError("a worker answered with more hashes than a file may have")
+        return Done(last.id, last.problem, hashes)
 
     def _hold(self, job: HashJob, read: Exact, done: Done | None, now: float) -> None:
         if not self.held:
@@ -172,7 +189,8 @@ class Slot:
         if self.read is None:
             return HashResult(job.id, "failed", None, reason)
         problem = "decoder_timeout" if reason == "timeout" else "decoder_crashed"
-        return HashResult(job.id, "hashed", _digests(self.read, Done(job.id, problem, ())))
+        hashes = self.found.hashes if self.found is not None else ()
+        return HashResult(job.id, "hashed", _digests(self.read, Done(job.id, problem, hashes)))
 
     def _check(self, reply: Exact, settings: WorkerSettings) -> None:
         """An answer must fit the job, beyond having the right form."""
@@ -186,7 +204,7 @@ class Slot:
             raise WorkerError("a worker's answer does not fit the question")
 
     def _next(self, now: float, settings: WorkerSettings) -> None:
-        self.read = None
+        self.read = self.found = None
         task = self.tasks.popleft()
         self.bytes -= task.job.size
         self.canaries -= task.canary is not None

@@ -14,7 +14,7 @@ import stat
 import sys
 from collections.abc import Sequence
 
-from scanner.hashing import decode, exact, frames, kinds, media, samples, sandbox
+from scanner.hashing import decode, exact, frames, kinds, media, parts, samples, sandbox
 from scanner.hashing.frames import Done, Exact, JobFrame, ReadStatus
 from scanner.model.errors import ScannerError
 from scanner.model.hashes import PerceptualHash
@@ -89,33 +89,53 @@ class Worker:
             return _unread(job, ReadStatus.NOT_MEDIA, mime), None
         if before.st_size > self._max_bytes:
             return _unread(job, ReadStatus.TOO_LARGE, mime), None
-        picture = bool(self._hashers) and media.is_media(mime) and mime.startswith("image/")
+        looked_into = bool(self._hashers) and parts.may_hold_pictures(mime)
+        kept = looked_into and not mime.startswith("video/")  # of a film a few numbers are read again
         content = exact.read_and_hash(
             self._reader, fd, self._exact_kinds, header, len(header) < wanted,
             device=before.st_dev, size_hint=before.st_size,
-            budget=self._max_bytes, keep=exact.KEEP if picture else 0,
+            budget=self._max_bytes, keep=exact.KEEP if kept else 0,
         )  # fmt: skip
         changed = _moved(before, os.fstat(fd))
-        more = picture and not changed
+        more = looked_into and not changed
         return Exact(job.id, ReadStatus.HASHED, more, changed, content.size, mime, content.digests), content
 
     def _perceptual(self, job: int, content: exact.Content, mime: str, fd: int = -1) -> bytes:
-        """The DONE message of a picture."""
+        """The last DONE message of a file; one before it is sent if the file holds more than one picture."""
         hashes: list[PerceptualHash] = []
-        problem = ""
+        sent = 0
+
+        def say() -> None:
+            nonlocal sent
+            if hashes and fd >= 0:
+                self._sock.send(frames.encode_done(Done(job, "", tuple(hashes), more=True), self._kinds))
+                sent = len(hashes)
+
         try:
             stream = exact.open_for_decoding(self._reader, fd, content)
-            picture = decode.open_picture(stream, mime, self._max_pixels, reduced=self._reduced)
-            for hasher in self._hashers:
-                hashes += [PerceptualHash(hasher.kind, *found) for found in hasher.hashes(picture)]
-            return frames.encode_done(Done(job, "", tuple(hashes)), self._kinds)
-        except decode.DecodeProblem as e:
-            problem = e.code
+            pictures = parts.Parts(
+                stream, content.data, mime, self._max_pixels, reduced=self._reduced, before_more=say
+            )
+            for part in pictures:
+                found = self._hashes(part)
+                if len(hashes) + len(found) > frames.MAX_HASHES:
+                    pictures.incomplete()
+                    break
+                hashes += found
+            problem = pictures.problem
         except MemoryError:
             problem = "out_of_memory"
         except Exception:  # noqa: BLE001 - a hasher may be somebody else's: its failure is this file's alone
             problem = "undecodable"
-        return frames.encode_done(Done(job, problem, ()), self._kinds)
+        return frames.encode_done(Done(job, problem, tuple(hashes[sent:])), self._kinds)
+
+    def _hashes(self, part: parts.Part) -> list[PerceptualHash]:
+        before = f"{part.name}." if part.name else ""
+        return [
+            PerceptualHash(hasher.kind, before + view, value, quality)
+            for hasher in self._hashers
+            for view, value, quality in hasher.hashes(part.picture)
+        ]
 
 
 def _unread(job: JobFrame, status: ReadStatus, mime: str = "") -> Exact:

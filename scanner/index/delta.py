@@ -33,9 +33,8 @@ class _Near:
         if self.table is None or not self.table.has_tables or max_distance > TABLES_DISTANCE:
             return any_within(values, self.hashes, max_distance)
         found = np.zeros(len(values), dtype=np.bool_)
-        for i, value in enumerate(values):
-            _, rows = self.table.near(value.tobytes(), max_distance)
-            found[i] = len(rows) > 0 if self.rows is None else self.rows[rows].any()
+        for near in self.table.near_many(values, max_distance):
+            found[near.asked if self.rows is None else near.asked[self.rows[near.rows]]] = True
         return found
 
 

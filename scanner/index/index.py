@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from typing import TypedDict
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_count, complete_thresholds
@@ -13,9 +15,10 @@ from scanner.index.keyed import ListKey
 from scanner.index.snapshot import EntryInfo
 from scanner.index.uniform import value_shows_nothing
 from scanner.model.feeds import About
-from scanner.model.hashes import KINDS, Digests
-from scanner.model.matches import Match
+from scanner.model.hashes import KINDS, Digests, PerceptualHash
+from scanner.model.matches import Match, Sighting
 from scanner.model.ports import Clock, SystemClock
+from scanner.model.views import rank
 
 # The strongest matches that are reported of one feed and kind. A list of look-alikes or of one digest a
 # million times would otherwise make a hit as large as the list. The hit itself is never lost by it.
@@ -24,6 +27,7 @@ MAX_MATCHES = 100
 _NOTHING = About()
 _NONE: frozenset[str] = frozenset()
 
+_View = tuple[bytes, PerceptualHash]
 _Ranked = tuple[tuple[float, ...], Match]
 
 
@@ -138,30 +142,53 @@ class Index:
             seen.update(e.number for e in entries)
 
     def _perceptual(self, order: int, asked: _Asked) -> Iterator[_Ranked]:
-        feed = self.feeds[order]
-        best: dict[tuple[str, int], _Ranked] = {}
-        for seen in asked.digests.perceptual:
-            if not self._counts[order].get(seen.kind):
+        name = self.feeds[order].terms.name
+        for kind, views in asked.perceptual(self.thresholds).items():
+            if not self._counts[order].get(kind):
                 continue
-            threshold = self.thresholds[seen.kind]
-            if seen.quality < threshold.min_quality:
+            nearest = self._nearest(order, kind, views, asked).values()
+            named = heapq.nsmallest(MAX_MATCHES, nearest, itemgetter(0, 1))
+            by_views = self._sightings(order, kind, views, {number for _, number, _, _ in named})
+            for _, number, _, entry in named:
+                told = Match(kind, name, entry.id, entry.category, exact=False, **_told(entry))
+                match = told.seen(by_views[number])
+                yield (1, match.distance / (8 * len(match.value)), order, number), match
+
+    def _nearest(
+        self, order: int, kind: str, views: Sequence[_View], asked: _Asked
+    ) -> Mapping[int, tuple[int, int, int, EntryInfo]]:
+        """For each acting entry near some view the distance, its number and the view's place: of the nearest
+        view, of several as near the first."""
+        best: dict[int, tuple[int, int, int, EntryInfo]] = {}
+        nothing: dict[int, bool] = {}
+        values = [value for value, _ in views]
+        # All views at once: most pictures are near nothing, and then asking is all that costs.
+        near = self.feeds[order].snapshot.near_many(kind, values, self.thresholds[kind].max_distance)
+        for place, distance, entry in near:
+            if place not in nothing:
+                # Any picture of such a form would be a hit, whatever the entry was made of.
+                nothing[place] = value_shows_nothing(kind, values[place])
+            known = best.get(entry.number)
+            if nothing[place] or (known and known[::2] <= (distance, place)):
                 continue
-            near = feed.snapshot.near(seen.kind, seen.value, threshold.max_distance)
-            if near and value_shows_nothing(seen.kind, seen.value):
-                continue  # any picture of this form would be a hit, whatever the entry was made of
-            for distance, entry in near:
-                known = best.get((seen.kind, entry.number))
-                if (known and known[1].distance <= distance) or not self._acts(order, entry, asked):
-                    continue
-                share = distance / (8 * len(seen.value))
-                match = Match(
-                    seen.kind, feed.terms.name, entry.id, entry.category,
-                    distance, seen.view, seen.quality, exact=False, **_told(entry),
-                )  # fmt: skip
-                best[seen.kind, entry.number] = (1, share, order, entry.number), match
-        for kind in {kind for kind, _ in best}:
-            of_kind = [ranked for (k, _), ranked in best.items() if k == kind]
-            yield from sorted(of_kind, key=lambda pair: pair[0])[:MAX_MATCHES]
+            if self._acts(order, entry, asked):
+                best[entry.number] = (distance, entry.number, place, entry)
+        return best
+
+    def _sightings(
+        self, order: int, kind: str, views: Sequence[_View], numbers: AbstractSet[int]
+    ) -> Mapping[int, Sequence[Sighting]]:
+        """All views that lie near each of these entries. Asked once more, which only hits pay for: to keep
+        every pair in the first place would cost memory where a list is full of look-alikes."""
+        found: dict[int, list[Sighting]] = {number: [] for number in numbers}
+        shown = [(v, seen) for v, seen in views if not value_shows_nothing(kind, v)] if numbers else []
+        values = [value for value, _ in shown]
+        snapshot, limit = self.feeds[order].snapshot, self.thresholds[kind].max_distance
+        for place, distance, entry in snapshot.near_many(kind, values, limit):
+            if entry.number in found:
+                value, seen = shown[place]
+                found[entry.number].append(Sighting(distance, seen.view, seen.quality, value))
+        return found
 
     def _vetoed(self, asked: _Asked) -> bool:
         for order, feed in enumerate(self.feeds):
@@ -175,7 +202,7 @@ class Index:
 class _Asked:
     """A question about one file: what is computed for it, once for all feeds."""
 
-    __slots__ = ("_clock", "_now_ns", "_stored", "digests", "held")
+    __slots__ = ("_clock", "_now_ns", "_perceptual", "_stored", "digests", "held")
 
     def __init__(self, digests: Digests, clock: Clock) -> None:
         self.digests = digests
@@ -183,6 +210,7 @@ class _Asked:
         self._clock = clock
         self._now_ns: int | None = None
         self._stored: dict[ListKey | None, list[tuple[str, bytes]]] = {}
+        self._perceptual: Mapping[str, Sequence[_View]] | None = None
 
     @property
     def now_ns(self) -> int:
@@ -198,6 +226,17 @@ class _Asked:
             stored = [(kind, key.digest(kind, v) if key else v) for kind, v in longest_first]
             self._stored[key] = stored
         return stored
+
+    def perceptual(self, thresholds: Mapping[str, Threshold]) -> Mapping[str, Sequence[_View]]:
+        """The values that are good enough to be compared, by kind; of equal ones the plainest view."""
+        if self._perceptual is None:
+            views: dict[str, dict[bytes, PerceptualHash]] = {}
+            for seen in sorted(self.digests.perceptual, key=lambda p: rank(p.view)):
+                threshold = thresholds.get(seen.kind)
+                if threshold is not None and seen.quality >= threshold.min_quality:
+                    views.setdefault(seen.kind, {}).setdefault(seen.value, seen)
+            self._perceptual = {kind: list(of_kind.items()) for kind, of_kind in views.items()}
+        return self._perceptual
 
 
 class _Told(TypedDict):

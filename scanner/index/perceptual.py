@@ -8,6 +8,8 @@ look into the 17 buckets of each slot and to measure what lies there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from scanner.index.layout import SLOT_BITS, STARTS, DamagedLayout
 
 Hashes = npt.NDArray[np.uint8]  # (N, bytes of a hash)
 Words = npt.NDArray[Any]  # (N, words of a hash), unsigned
+Rows = npt.NDArray[np.intp]
 Strategy = Literal["auto", "scan", "tables"]
 
 TABLES_SIZE = 32  # bytes of a hash that gets tables: 16 slots
@@ -26,8 +29,10 @@ TABLES_DISTANCE = 31  # bits: beyond it two bits of a slot would have to be trie
 TABLES_FROM = 16384
 # If more than this share of all rows would be candidates (a list of look-alikes), a scan costs less memory.
 _MOST_CANDIDATES = 0.25
-_SCAN_CHUNK = 32768  # rows at a time: 1 MB of hashes, so temporaries stay in the processor's cache
-_PAIRS_CHUNK = 1 << 18  # pairs at a time: 2 MB of XORed words
+_PAIRS_CHUNK = 1 << 17  # pairs at a time: 1 MB of XORed words, so temporaries stay in the processor's cache
+_SCANNED = 64  # values measured at a time
+_PROBED = 16  # values looked up at a time: 4352 buckets
+_CANDIDATES = 1 << 15  # rows measured at a time: 1 MB
 
 
 def as_words(hashes: Hashes) -> Words:
@@ -36,7 +41,7 @@ def as_words(hashes: Hashes) -> Words:
 
 
 def distances(words: Words, value: Words) -> npt.NDArray[np.uint16]:
-    """Hamming distance in bits of each row from one value."""
+    """Hamming distance in bits of each row from one value, or from its own."""
     bits: npt.NDArray[np.uint16] = np.bitwise_count(words ^ value).sum(axis=1, dtype=np.uint16)
     return bits
 
@@ -44,6 +49,42 @@ def distances(words: Words, value: Words) -> npt.NDArray[np.uint16]:
 def slots(hashes: Hashes) -> npt.NDArray[np.uint16]:
     """Hashes cut into 16-bit slots: (N, slots)."""
     return hashes.view("<u2")
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Pairs of a value that was asked for and a row within the distance, each once, in no order.
+
+    Attributes:
+        asked: places of the values.
+        bits: distances in bits.
+        rows: numbers of the rows.
+    """
+
+    asked: Rows
+    bits: npt.NDArray[np.uint16]
+    rows: Rows
+
+    def once(self) -> Near:
+        """Without repeated pairs: a row turns up once for each slot that it shares with the value."""
+        if len(self.rows) < 2:
+            return self
+        order = np.lexsort((self.rows, self.asked))
+        asked, rows = self.asked[order], self.rows[order]
+        first = np.ones(len(order), dtype=np.bool_)
+        first[1:] = (asked[1:] != asked[:-1]) | (rows[1:] != rows[:-1])
+        return Near(asked[first], self.bits[order][first], rows[first])
+
+
+def joined(found: Sequence[Near]) -> Near:
+    """Several answers as one."""
+    if len(found) == 1:
+        return found[0]
+    return Near(
+        np.concatenate([np.empty(0, dtype=np.intp), *(near.asked for near in found)]),
+        np.concatenate([np.empty(0, dtype=np.uint16), *(near.bits for near in found)]),
+        np.concatenate([np.empty(0, dtype=np.intp), *(near.rows for near in found)]),
+    )
 
 
 class PerceptualTable:
@@ -85,50 +126,91 @@ class PerceptualTable:
             RuntimeError: "tables" was demanded and can't serve this.
             IndexError: a damaged table names a row that isn't there.
         """
-        wanted = as_words(np.frombuffer(value, dtype=np.uint8).reshape(1, -1))[0]
+        hashes = np.frombuffer(value, dtype=np.uint8).reshape(1, -1)
+        found = joined(list(self.near_many(hashes, max_distance, strategy)))
+        return found.bits, found.rows
+
+    def near_many(self, values: Hashes, max_distance: int, strategy: Strategy = "auto") -> Iterator[Near]:
+        """The same for many values at once, which takes less time than asking for each.
+
+        Args:
+            values: (M, bytes).
+
+        Returns:
+            pairs of a value and a row, each once, in parts of bounded size and no order.
+
+        Raises:
+            RuntimeError, IndexError: as `near`.
+        """
+        wanted = as_words(np.ascontiguousarray(values))
+        every = np.arange(len(wanted))
         if strategy == "scan" or not (self.has_tables and max_distance <= TABLES_DISTANCE):
             if strategy == "tables":
                 raise RuntimeError("there are no tables for this kind, number of hashes or distance")
-            return self._scan(wanted, max_distance)
-        rows = self._candidates(np.frombuffer(value, dtype="<u2"), demanded=strategy == "tables")
-        if rows is None:
-            return self._scan(wanted, max_distance)
-        bits = distances(self._words[rows], wanted)
-        within = bits <= max_distance
-        # A row turns up once for each slot it shares with the value.
-        near, first = np.unique(rows[within], return_index=True)
-        return bits[within][first], near
+            for first in range(0, len(wanted), _SCANNED):
+                yield from self._scan(wanted, every[first : first + _SCANNED], max_distance)
+        else:
+            for first in range(0, len(wanted), _PROBED):
+                yield from self._probed(wanted, every[first : first + _PROBED], max_distance, strategy)
 
-    def _scan(self, wanted: Words, max_distance: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.intp]]:
-        found = [np.empty(0, dtype=np.intp)]
-        for start in range(0, len(self._words), _SCAN_CHUNK):
-            counts = np.bitwise_count(self._words[start : start + _SCAN_CHUNK] ^ wanted)
+    def _scan(self, wanted: Words, asked: Rows, max_distance: int) -> Iterator[Near]:
+        """Measures every row against some of the values, at least one."""
+        chosen = wanted[asked]
+        step = max(1, _PAIRS_CHUNK // len(chosen))
+        for start in range(0, len(self._words), step):
+            # Word by word, so that rows lie one after another: half the time.
+            columns = np.ascontiguousarray(self._words[start : start + step].T)
             # Adding bytes wraps at 256, so this may let far rows through and never drops a near one:
             # what is left is measured again below. Wider sums take twice as long.
-            bits = counts[:, 0].copy()
-            for word in range(1, counts.shape[1]):
-                bits += counts[:, word]
-            found.append(np.flatnonzero(bits <= max_distance) + start)
-        rows = np.concatenate(found)
-        exact = distances(self._words[rows], wanted)
-        within = exact <= max_distance
-        return exact[within], rows[within]
+            bits = np.bitwise_count(chosen[:, 0, None] ^ columns[0])
+            for word in range(1, len(columns)):
+                bits += np.bitwise_count(chosen[:, word, None] ^ columns[word])
+            if bits.min() <= max_distance:
+                at, rows = np.nonzero(bits <= max_distance)
+                yield self._measured(wanted, asked[at], rows + start, max_distance)
 
-    def _candidates(self, wanted: npt.NDArray[np.uint16], *, demanded: bool) -> npt.NDArray[np.intp] | None:
-        """Rows in the 17 buckets of every slot; None where these are too many to be worth it."""
+    def _measured(self, wanted: Words, asked: Rows, rows: Rows, max_distance: int) -> Near:
+        """Those of the pairs of a value and a row that are within the distance."""
+        bits = distances(self._words[rows], wanted[asked])
+        within = bits <= max_distance
+        return Near(asked[within], bits[within], rows[within])
+
+    def _probed(self, wanted: Words, asked: Rows, max_distance: int, strategy: Strategy) -> Iterator[Near]:
+        """Measures the rows in the 17 buckets of every slot, or all rows where these are too many."""
         assert self._order is not None and self._starts is not None
         total = len(self._words)
-        buckets = (wanted[:, None] ^ self._flips[None, :]).astype(np.intp)
-        slot = np.arange(len(wanted))[:, None]
+        slot = np.arange(self._starts.shape[0])[:, None]
+        buckets = wanted[asked].view("<u2")[:, :, None] ^ self._flips
         low = self._starts[slot, buckets].astype(np.intp)
-        lengths = (self._starts[slot, buckets + 1] - low).ravel()
-        low = (low + slot * total).ravel()
-        ends = np.cumsum(lengths)
-        if ends[-1] > total * _MOST_CANDIDATES and not demanded:
-            return None
-        at = np.repeat(low - (ends - lengths), lengths) + np.arange(ends[-1])
-        rows: npt.NDArray[np.intp] = self._order[at].astype(np.intp)
-        return rows
+        lengths = (self._starts[slot, buckets.astype(np.intp) + 1] - low).reshape(len(asked), -1)
+        low = (low + slot * total).reshape(len(asked), -1)
+        candidates = lengths.sum(axis=1)
+        if strategy != "tables":
+            many = candidates > total * _MOST_CANDIDATES
+            if many.any():
+                yield from self._scan(wanted, asked[many], max_distance)
+                asked, low, lengths, candidates = (
+                    part[~many] for part in (asked, low, lengths, candidates)
+                )  # fmt: skip
+        for some in _in_runs(candidates, _CANDIDATES):
+            of_run = lengths[some].ravel()
+            ends = np.cumsum(of_run)
+            at = np.repeat(low[some].ravel() - (ends - of_run), of_run) + np.arange(ends[-1])
+            rows = self._order[at].astype(np.intp)
+            near = self._measured(wanted, np.repeat(asked[some], candidates[some]), rows, max_distance)
+            yield near.once()
+
+
+def _in_runs(numbers: Rows, most: int) -> Iterator[slice]:
+    """Cuts numbers into runs with a sum of at most so much; a number that is larger has one of its own."""
+    first = total = 0
+    for i, number in enumerate(numbers.tolist()):
+        if i > first and total + number > most:
+            yield slice(first, i)
+            first, total = i, 0
+        total += number
+    if len(numbers) > first:
+        yield slice(first, len(numbers))
 
 
 def tables_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,6 +195,30 @@ class Snapshot:
             entries = table.entries
             found = sorted((d, entries[row]) for d, row in zip(bits.tolist(), rows.tolist(), strict=True))
             return [(d, self._info(number)) for d, number in found]
+
+    def near_many(
+        self, kind: str, values: Sequence[bytes], max_distance: int
+    ) -> Iterator[tuple[int, int, EntryInfo]]:
+        """The same for many values at once, in no order: all views of a picture cost little more than a few.
+
+        Returns:
+            the value's place, the distance in bits, the entry.
+
+        Raises:
+            SnapshotError: the file is damaged (only if it was opened without verifying).
+        """
+        self._ask()
+        for value in values:
+            self._check(kind, value, exact=False)
+        table = self._kinds.get(kind)
+        if table is None or table.perceptual is None or not values:
+            return
+        hashes = np.frombuffer(b"".join(values), dtype=np.uint8).reshape(len(values), -1)
+        with as_snapshot_error(self._path):
+            for near in table.perceptual.near_many(hashes, max_distance):
+                columns = (column.tolist() for column in (near.asked, near.bits, near.rows))
+                for place, distance, row in zip(*columns, strict=True):
+                    yield place, distance, self._info(table.entries[row])
 
     def keys(self, kind: str) -> Keys:
         """All values of a kind in ascending order, as a view of the file."""

@@ -96,6 +96,8 @@ def match_json(match: Match) -> Object:
         "view": match.view,
         "quality": match.quality,
         "exact": match.exact,
+        **({"value": match.value.hex()} if match.value else {}),
+        **({"views": match.views} if match.views else {}),
         **match.told(),
     }
 
@@ -164,12 +166,15 @@ def _match(found: Any) -> Match:
     labels = found.get("labels", [])
     if type(labels) is not list:
         raise TypeError("a match has a value of the wrong type")
-    match = Match(**{**found, "labels": tuple(labels)})
+    if "further" in found:
+        raise TypeError("a match has a field that no record has")
+    value = bytes.fromhex(found.get("value", ""))
+    match = Match(**{**found, "labels": tuple(labels), "value": value})
     texts = (match.kind, match.feed, match.entry, match.category, match.view)
     texts += (match.severity, match.source, *labels)
     if not all(type(t) is str for t in texts) or type(match.exact) is not bool:
         raise TypeError("a match has a value of the wrong type")
-    if type(match.distance) is not int or type(match.quality) is not int:
+    if not all(type(n) is int for n in (match.distance, match.quality, match.views)):
         raise TypeError("a match has a value of the wrong type")
     return match
 

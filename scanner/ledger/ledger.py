@@ -214,6 +214,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         values = {"state": None if state is None else str(state), "limit": limit, "offset": offset}
         return tuple(codec.read_case(row[0]) for row in self._db.execute(statement, values))
 
+    def cases_of(self, volume: str, path: bytes, limit: int = 100) -> tuple[Case, ...]:
+        """Cases of a path below a volume's root, newest first: one for each content that was found there."""
+        rows = self._db.execute(sql.CASES_OF_PATH, (codec.text_key(volume), path, limit))
+        return tuple(codec.read_case(row[0]) for row in rows)
+
     def secured_saying(self, text: str) -> tuple[Case, ...]:
         """Cases with a file in the vault whose reason has a text (plain ASCII, no quotes), oldest first."""
         rows = self._db.execute(sql.SECURED_SAYING, {"text": text})
@@ -381,6 +386,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         """Of each volume that was ever scanned: its last scan, and the last complete one."""
         complete = {s.volume: s for s in self._scans(sql.LAST_COMPLETE_SCANS)}
         return {s.volume: VolumeScans(s, complete.get(s.volume)) for s in self._scans(sql.LAST_SCANS)}
+
+    def scans_of(self, volume: str, limit: int = 100) -> tuple[ScanRecord, ...]:
+        """Scans of a volume, the last one first: finished, running, and those whose process died."""
+        rows = self._db.execute(sql.SCANS_OF_VOLUME, (codec.text_key(volume), limit))
+        return tuple(read_scan(row) for row in rows)
 
     def _scans(self, statement: str) -> builtins.list[ScanRecord]:
         return [read_scan(row) for row in self._db.execute(statement)]

@@ -63,6 +63,10 @@ CASE_OF_CONTENT = """
     SELECT body FROM cases
     WHERE volume = :volume AND path = :path AND digest_kind = :digest_kind AND digest = :digest
 """
+# The cases of a path, the last one first.
+CASES_OF_PATH = """
+    SELECT body FROM cases WHERE volume = ? AND path = ? ORDER BY opened_ns DESC, id DESC LIMIT ?
+"""
 # Ids that begin so, by the order of text: from the prefix up to the last text that begins with it.
 CASES_BY_PREFIX = "SELECT id FROM cases WHERE id >= :prefix AND id < :prefix || char(1114111) LIMIT :limit"
 # Newest first. "Unsecured" stands in the same words as the partial index, so that it is used.
@@ -121,6 +125,11 @@ LAST_SCANS = """
     SELECT s.id, s.started_ns, s.finished_ns, s.complete, s.body
     FROM (SELECT DISTINCT volume FROM scans) AS v JOIN scans AS s ON s.id = (
         SELECT id FROM scans WHERE volume = v.volume ORDER BY started_ns DESC, id DESC LIMIT 1)
+"""
+# Scans of one volume, the last one first.
+SCANS_OF_VOLUME = """
+    SELECT id, started_ns, finished_ns, complete, body FROM scans
+    WHERE volume = ? ORDER BY started_ns DESC, id DESC LIMIT ?
 """
 # The last complete scan of each volume that has one.
 LAST_COMPLETE_SCANS = """

@@ -156,6 +156,38 @@ class ImportCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """What is done with a match by a perceptual hash that is no further than this.
+
+    Attributes:
+        secure: secure the file; else only report it.
+        max_distance: bits, inclusive; None: as far as matching goes.
+        kind: the hash kind it speaks of, "" for any: `max_distance` is in bits of 256 then, and of a hash of
+            another length it is as large a share.
+        min_quality: 0-100; the file's hash has at least this.
+        views: what may be said of the view (`scanner.model.views.words`), None for anything. Of a turned box
+            both have to be named.
+    """
+
+    secure: bool
+    max_distance: int | None = None
+    kind: str = ""
+    min_quality: int = 0
+    views: frozenset[str] | None = None
+
+    def limit(self, bits: int) -> int:
+        """The largest distance for a hash of so many bits."""
+        if self.max_distance is None:
+            return bits
+        return self.max_distance if self.kind else self.max_distance * bits // BAND_BITS
+
+
+# What the distance of a band without a kind is measured against: the length of PDQ.
+BAND_BITS = 256
+ALL_SECURED, ALL_REPORTED = (Band(secure=True),), (Band(secure=False),)
+
+
+@dataclass(frozen=True, slots=True)
 class FeedTerms:
     """What the operator says a feed means; never guessed from its content.
 
@@ -163,11 +195,13 @@ class FeedTerms:
         name: the feed's name.
         polarity: illegal, or benign (its entries never count as hits and veto others).
         categories: the publisher's values that act; None: the format's default.
-        quarantine_exact, quarantine_perceptual: secure a match of that sort; else only report it.
+        quarantine_exact: secure a match by an exact hash; else only report it.
+        bands: what is done with one by a perceptual hash: the first that holds decides, and beyond all of
+            them it is only reported.
     """
 
     name: str
     polarity: Polarity = Polarity.ILLEGAL
     categories: frozenset[str] | None = None
     quarantine_exact: bool = True
-    quarantine_perceptual: bool = True
+    bands: tuple[Band, ...] = ALL_SECURED

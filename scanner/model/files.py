@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 from scanner.model.hashes import Digests
+
+
+class Stat(Protocol):
+    """What is needed of an os.stat_result."""
+
+    @property
+    def st_dev(self) -> int: ...
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+    @property
+    def st_nlink(self) -> int: ...
+    @property
+    def st_blocks(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +44,7 @@ class FileStat:
     blocks: int  # of 512 bytes: far fewer than the size needs means a sparse file
 
     @classmethod
-    def of(cls, name: bytes, st: os.stat_result) -> FileStat:
+    def of(cls, name: bytes, st: Stat) -> FileStat:
         return cls(
             name, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_nlink, st.st_blocks
         )
@@ -68,7 +89,7 @@ class FileState(IntEnum):
 
     CLEAN = 0
     NOT_MEDIA = 1  # not hashed, by choice
-    UNDECODABLE = 2  # exact digests only: counted as failed each time, without reading it again
+    UNDECODABLE = 2  # not all hashes: counted as failed each time, without reading it again
     LISTED = 3  # matched, or a new list has it: matched again from its digests at every scan
 
 

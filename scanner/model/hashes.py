@@ -31,13 +31,16 @@ SHA256 = HashKind("sha256", 32, exact=True)
 SHA512 = HashKind("sha512", 64, exact=True)
 # 31 and 50: the reference's own "confident match" and quality floor (pdq/README.md).
 PDQ = HashKind("pdq", 32, exact=False, max_distance=31, min_quality=50)
+# Of kinds that know no quality of their own it is the picture's. Flat pictures and blank pages have less than
+# 20 and are near each other by each of them (docs/false-positives.md).
+_SHOWS_SOMETHING = 20
 # 64 bits; unrelated photographs come as near as 16, a stereo pair 4 (our measurement).
-PHASH = HashKind("phash", 8, exact=False, max_distance=6)
-DHASH = HashKind("dhash", 8, exact=False, max_distance=4)
+PHASH = HashKind("phash", 8, exact=False, max_distance=6, min_quality=_SHOWS_SOMETHING)
+DHASH = HashKind("dhash", 8, exact=False, max_distance=4, min_quality=_SHOWS_SOMETHING)
 # 256 bits. Our measurement with ImageHash on 26 photographs: unrelated ones are 104 and more apart, a stereo
 # pair 76; copies in JPEG down to quality 20, or smaller ones, 2 in the median and nine of ten within 22.
 # 24 is the same share of the bits as phash's 6, and within what the search tables serve (31).
-PHASH256 = HashKind("phash256", 32, exact=False, max_distance=24)
+PHASH256 = HashKind("phash256", 32, exact=False, max_distance=24, min_quality=_SHOWS_SOMETHING)
 
 
 class Kinds(Mapping[str, HashKind]):
@@ -102,8 +105,8 @@ class Digests:
         media_type: MIME type by content, "" where it is not recognised.
         exact: kind to digest (raw bytes).
         perceptual: one or more views for each perceptual kind; empty if there is none.
-        problem: why the perceptual hashes are missing ("undecodable", "too_many_pixels", …), "" if
-            they are not missing or weren't asked for.
+        problem: why perceptual hashes are missing, or some of them ("undecodable", "too_many_pixels",
+            "truncated", …), "" if none are missing or they weren't asked for.
     """
 
     size: int

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scanner.model.hashes import Digests
+from scanner.model.views import rank
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One view of a picture that lies near an entry.
+
+    Attributes:
+        distance: Hamming distance in bits.
+        view: name of the view.
+        quality: quality of the file's hash in this view, 0-100.
+        value: that hash.
+    """
+
+    distance: int
+    view: str
+    quality: int
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +37,15 @@ class Match:
         entry: the feed's own id of the entry, or ``#N`` (its place in the list) where it has none.
         category: the publisher's value as text; "" where the format knows no categories.
         distance: Hamming distance in bits; 0 for exact kinds.
-        view: the view of the picture that matched; "" for exact kinds.
+        view: the view of the picture that matched, the best of them; "" for exact kinds.
         quality: quality of the file's perceptual hash, 0-100; 100 for exact kinds.
         exact: the kind is an exact one.
         severity, labels, source: what the publisher tells of the entry besides, as it writes it; "" and ()
             where it says nothing.
+        value: the file's own hash in this view; empty for exact kinds, whose digests are told anyway.
+        views: how many views of the file lie near the entry; 0 for exact kinds, and in old records.
+        further: those of them that are not told here, the best first. Of use while a file is judged, and no
+            part of any record.
     """
 
     kind: str
@@ -36,6 +59,35 @@ class Match:
     severity: str = ""
     labels: tuple[str, ...] = ()
     source: str = ""
+    value: bytes = b""
+    views: int = 0
+    further: tuple[Sighting, ...] = ()
+
+    def seen(self, sightings: Iterable[Sighting]) -> Match:
+        """The same by these views, of which the best is told: the nearest, and of equal ones the plainest.
+
+        An entry may have several hashes of a kind: a view counts once, by the nearest of them.
+        """
+        by_view: dict[str, Sighting] = {}
+        for sighting in sorted(sightings, key=lambda s: (s.distance, *rank(s.view), -s.quality)):
+            by_view.setdefault(sighting.view, sighting)
+        best, *rest = by_view.values()
+        return replace(
+            self,
+            distance=best.distance,
+            view=best.view,
+            quality=best.quality,
+            value=best.value,
+            views=1 + len(rest),
+            further=tuple(rest),
+        )
+
+    def each_view(self) -> Iterator[Match]:
+        """One match for each of the views, the best first; itself where there is none."""
+        alone = replace(self, further=()) if self.further else self
+        yield alone
+        for s in self.further:
+            yield replace(alone, distance=s.distance, view=s.view, quality=s.quality, value=s.value)
 
     def told(self) -> dict[str, object]:
         """Those of `severity`, `labels` and `source` that say something, as JSON has them."""
@@ -102,3 +154,8 @@ class Case:
     state: CaseState
     quarantine_id: str = ""
     note: str = ""
+
+    @property
+    def perceptual_only(self) -> bool:
+        """No list has a digest of the file: it looks like a listed picture, and may be another one."""
+        return not any(match.exact for match in (self.match, *self.others))

@@ -37,6 +37,7 @@ class Metrics:
         self._names: dict[str, tuple[str, ...]] = {}
         self._define_scans()
         self._define_feeds()
+        self._define_coverage()
         self._define_state()
         self._build_info.labels(version).set(1)
 
@@ -73,6 +74,30 @@ class Metrics:
         )
         self._exposure = self._histogram(
             "exposure_seconds", "From a file's last change to its securing.", _EXPOSURE_BUCKETS
+        )
+
+    def _define_coverage(self) -> None:
+        self._covered = self._gauge("coverage_ratio", "Share of a volume's files that is covered.", "volume")
+        self._covered_files = self._gauge(
+            "coverage_files", "Files of a volume: covered, uncovered, left_out.", "volume", "state"
+        )
+        self._uncovered = self._gauge(
+            "uncovered_files", "Files of a volume that are not covered, by reason.", "volume", "reason"
+        )
+        self._unknown = self._gauge(
+            "uncovered_directories", "Directories of a volume whose files are not even counted.", "volume"
+        )
+        self._oldest_gap = self._gauge(
+            "coverage_oldest_gap_seconds", "Since when some file is not covered: 0 if none is.", "volume"
+        )
+        self._walked = self._gauge(
+            "coverage_walk_timestamp_seconds", "Begin of the last walk that came to its end.", "volume"
+        )
+        self._progress = self._gauge(
+            "scan_progress_ratio", "How far the running scan is; 0 while none runs.", "volume"
+        )
+        self._eta = self._gauge(
+            "scan_eta_timestamp_seconds", "When the running or the next scan will have ended.", "volume"
         )
 
     def _define_feeds(self) -> None:
@@ -149,6 +174,30 @@ class Metrics:
         self._duration.labels(*labels).set(seconds)
         if complete:
             self._complete.labels(*labels).set(now_ns / 1e9)
+
+    def coverage(self, volume: str, share: float, files: Mapping[str, int], directories_unknown: int) -> None:
+        """How far a volume is covered, in place of what was said before; files by `state`."""
+        labels = self._safe(volume=volume)
+        self._covered.labels(*labels).set(share)
+        self._unknown.labels(*labels).set(directories_unknown)
+        for state, number in files.items():
+            self._covered_files.labels(*labels, state).set(number)
+
+    def uncovered(self, volume: str, reasons: Mapping[str, int], oldest_seconds: float) -> None:
+        """What of a volume is not covered, by reason, and for how long; infinite if it never was scanned."""
+        labels = self._safe(volume=volume)
+        for old in self._children(self._uncovered, volume=labels[0]):
+            self._uncovered.remove(*old)
+        for reason, number in reasons.items():
+            self._uncovered.labels(*self._safe(volume=volume, reason=reason)).set(number)
+        self._oldest_gap.labels(*labels).set(oldest_seconds)
+
+    def scan_times(self, volume: str, walked_ns: int | None, progress: float, eta_ns: int | None) -> None:
+        """When a volume was walked last, how far its running scan is, and when it will have ended."""
+        labels = self._safe(volume=volume)
+        self._walked.labels(*labels).set((walked_ns or 0) / 1e9)
+        self._progress.labels(*labels).set(progress)
+        self._eta.labels(*labels).set((eta_ns or 0) / 1e9)
 
     def hit(self, feed: str, kind: str, action: str) -> None:
         self._hits.labels(*self._safe(feed=feed, kind=kind, action=action)).inc()

@@ -145,8 +145,8 @@ class Judge:
                 "exception_applied", volume=self._volume.name, path=self._volume.shown(file.path)
             )
             return CLEAN
-        match, wanted = self._decide(matches, counts)
-        case = self._case(file, digests, match, matches, wanted)
+        match, others, wanted = self._decide(matches, counts)
+        case = self._case(file, digests, match, others, wanted)
         if not wanted.secure:
             counts.unsecured += 1
             return self._tell(case, Judgement(matched=True))
@@ -179,17 +179,28 @@ class Judge:
             reason=result.text or result.kind,
         )
 
-    def _decide(self, matches: tuple[Match, ...], counts: ScanCounts) -> tuple[Match, Verdict]:
-        """The strongest match that wants the file secured, else the strongest."""
-        decided = [(m, self._verdict(m, braked=False)) for m in matches]
-        match, wanted = next((d for d in decided if d[1].secure), decided[0])
+    def _decide(
+        self, matches: tuple[Match, ...], counts: ScanCounts
+    ) -> tuple[Match, tuple[Match, ...], Verdict]:
+        """The strongest match that wants the file secured, else the strongest; and the rest.
+
+        It is told in the view that decided: a nearer one that may only be reported doesn't hide one that may
+        be acted on.
+        """
+        decided = (
+            (n, view, self._verdict(view, braked=False))
+            for n, match in enumerate(matches)
+            for view in match.each_view()
+        )
+        first = next(decided)
+        n, match, wanted = first if first[2].secure else next((d for d in decided if d[2].secure), first)
         if wanted.secure:
             if not self._brake.engaged and self._brake.hit(counts.files):
                 self._engage_brake(counts)
             if self._brake.engaged:
                 counts.braked = True
                 wanted = self._verdict(match, braked=True)
-        return match, wanted
+        return match, tuple(next(m.each_view()) for i, m in enumerate(matches) if i != n), wanted
 
     def _verdict(self, match: Match, *, braked: bool) -> Verdict:
         return verdict(
@@ -206,7 +217,7 @@ class Judge:
         self._reporter.note("brake_engaged", volume=self._volume.name, reason=reason)
 
     def _case(
-        self, file: FileRef, digests: Digests, match: Match, matches: tuple[Match, ...], wanted: Verdict
+        self, file: FileRef, digests: Digests, match: Match, others: tuple[Match, ...], wanted: Verdict
     ) -> Case:
         now = self._clock.now_ns()
         shown = self._volume.shown(file.path)
@@ -224,7 +235,7 @@ class Judge:
                 mtime_ns=file.stat.mtime_ns,
                 digests=digests,
                 match=match,
-                others=tuple(m for m in matches if m is not match),
+                others=others,
                 # A case that is to be secured is not yet: should we die here, it says so.
                 action=Action.FAILED if wanted.secure else Action.REPORTED,
                 reason="securing" if wanted.secure else wanted.reason,

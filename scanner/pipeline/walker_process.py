@@ -23,7 +23,7 @@ from scanner.model.errors import ScannerError
 from scanner.model.files import DirectoryMet
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded, encode
 from scanner.pipeline.walking import WalkOrder
-from scanner.sources import walk
+from scanner.sources import walk, walk_volume
 from scanner.system.power import die_with_parent, raise_descriptor_limit
 
 # Directories in one message: enough that the cost of a message is spread, few enough that progress moves.
@@ -58,7 +58,8 @@ def _frames(order: WalkOrder, root_fd: int) -> Iterator[Frame]:
         return
     with closing(Catalog.open(Path(order.catalog), read_only=True)) as catalog:
         known = catalog.volume(order.volume, order.root, order.profile)
-        yield from _together(walk(root_fd, policy, known, time.time_ns))
+        events = walk_volume(root_fd, order.root, policy, known, time.time_ns, order.shortcut())
+        yield from _together(events)
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 from scanner.model.profiles import ground_of
 from scanner.pipeline.frames import Frame, FrameStream, WalkBroken, WalkEnded
 from scanner.pipeline.stalling import Stuck
-from scanner.sources import WalkPolicy, compile_excludes
+from scanner.sources import Shortcut, WalkPolicy, compile_excludes
 
 _READ_SIZE = 1 << 18  # bytes taken from the socket at a time
 _STOP_SECONDS = 3.0  # a walker may be in the middle of a system call on a slow disk
@@ -34,6 +35,8 @@ class WalkOrder:
         exclude, one_filesystem, mail_ground, snapshots: the operator's wishes.
         own: (device, inode) of directories of ours.
         own_name, own_owners: see WalkPolicy.
+        inode_map: file in which a walk may be kept by inode, "" for none.
+        plain_every: seconds after which a walk has to be a plain one again; 0 for always.
     """
 
     volume: str
@@ -47,6 +50,8 @@ class WalkOrder:
     own: tuple[tuple[int, int], ...] = ()
     own_name: bytes = b""
     own_owners: tuple[int, ...] = ()
+    inode_map: str = ""
+    plain_every: float = 0
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able, with bytes as base64."""
@@ -67,7 +72,15 @@ class WalkOrder:
             own=tuple((int(d), int(i)) for d, i in data["own"]),
             own_name=base64.b64decode(data["own_name"]),
             own_owners=tuple(int(uid) for uid in data["own_owners"]),
+            inode_map=data["inode_map"],
+            plain_every=float(data["plain_every"]),
         )
+
+    def shortcut(self) -> Shortcut:
+        """How the walk may be shortened."""
+        decides = replace(self, catalog="", inode_map="", plain_every=0, profile=ground_of(self.profile))
+        made_with = sha256(json.dumps(decides.to_json(), sort_keys=True).encode()).hexdigest()
+        return Shortcut(Path(self.inode_map), made_with, int(self.plain_every * 1e9) if self.inode_map else 0)
 
     def policy(self) -> WalkPolicy:
         """The same for the walk."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scanner.model.files import FileStat, FileState, KnownFile
-from scanner.sources.listing import Block, other_kind
+from scanner.model.files import FileStat, FileState, KnownFile, Stat
+from scanner.sources.listed import Block
+from scanner.sources.listing import other_kind
 
 
 @dataclass(slots=True)
@@ -63,6 +63,6 @@ def compare(
     return result
 
 
-def _same(row: FileStat, st: os.stat_result) -> bool:
+def _same(row: FileStat, st: Stat) -> bool:
     """Device numbers change over a reboot and mean nothing here: all of a directory lies on one device."""
     return (row.inode, row.ctime_ns, row.size) == (st.st_ino, st.st_ctime_ns, st.st_size)

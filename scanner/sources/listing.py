@@ -8,19 +8,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice, starmap
-from operator import attrgetter
+from itertools import islice
 from struct import Struct
+
+from scanner.sources.listed import Block, native_reader
 
 # Entries held at once: some 5 MiB of stats, and one round of questions to the catalog.
 BLOCK_ENTRIES = 8192
 # Subdirectories held by name; of a directory with more of them they are listed again while they are visited.
 _MAX_HELD_NAMES = 65536
 
-_RECORD = Struct("<QqqI").pack  # inode, ctime in ns, size, mode: the type is in the mode
-_FIELDS = attrgetter("st_ino", "st_ctime_ns", "st_size", "st_mode")
 _HEAD = Struct("<I").pack
 
 _KINDS = {
@@ -50,57 +49,27 @@ def other_kind(mode: int) -> str:
     return "device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "unknown"
 
 
-class Block:
-    """At most BLOCK_ENTRIES entries of a directory, in the order of the file system.
+class Lister:
+    """Gives the first block of `blocks`: nearly always the only one, so without the cost of a generator.
 
-    Attributes:
-        names, stats: regular files, side by side.
-        directories: names of subdirectories.
-        others: everything else, counted by type.
-        unreadable: files whose stat was refused (or whose type, where listings don't tell it).
-        failure: why the listing broke off after this block; "" if it did not.
-        last: nothing comes after this block.
+    Args:
+        native: by the extension, where it is built.
     """
 
-    __slots__ = ("directories", "failure", "last", "names", "others", "stats", "unreadable")
+    def __init__(self, *, native: bool = True) -> None:
+        self._native = native_reader() if native else None
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.stats: list[os.stat_result] = []
-        self.directories: list[str] = []
-        self.others: dict[str, int] = {}
-        self.unreadable = 0
-        self.failure = ""
-        self.last = True
-
-    @property
-    def sound(self) -> bool:
-        """Whether everything that is there was seen."""
-        return not self.failure and not self.unreadable
-
-    def raw_names(self) -> bytes:
-        """The names of the files, joined by zero bytes."""
-        return os.fsencode("\0".join(self.names))
-
-    def keep(self, wanted: Iterator[bool]) -> int:
-        """Keep only some files; returns how many were dropped."""
-        kept = [
-            pair for pair, keep in zip(zip(self.names, self.stats, strict=True), wanted, strict=True) if keep
-        ]
-        dropped = len(self.names) - len(kept)
-        self.names = [name for name, _ in kept]
-        self.stats = [st for _, st in kept]
-        return dropped
-
-
-def first_block(fd: int) -> Block:
-    """The first block of `blocks`: nearly always the only one, so without the cost of a generator."""
-    try:
-        os.lseek(fd, 0, os.SEEK_SET)
-        with os.scandir(fd) as entries:
-            return _read_block(entries)
-    except OSError as e:
-        return _failed(e)
+    def first_block(self, fd: int) -> Block:
+        """List an open directory from its beginning, up to BLOCK_ENTRIES entries. Never raises."""
+        if self._native is not None:
+            listed = self._native(fd, BLOCK_ENTRIES)
+            return Block.packed(listed, failure_kind(OSError(listed[7], "")) if listed[7] else "")
+        try:
+            os.lseek(fd, 0, os.SEEK_SET)
+            with os.scandir(fd) as entries:
+                return _read_block(entries)
+        except OSError as e:
+            return _failed(e)
 
 
 def blocks(fd: int) -> Generator[Block, None, None]:
@@ -124,20 +93,22 @@ def blocks(fd: int) -> Generator[Block, None, None]:
 
 
 def _failed(error: OSError) -> Block:
-    block = Block()
-    block.failure = failure_kind(error)
-    return block
+    return Block(failure=failure_kind(error))
 
 
 def _read_block(entries: Iterator[os.DirEntry[str]]) -> Block:
-    block = Block()
     batch: list[os.DirEntry[str]] = []
+    failure, last = "", True
     try:
         batch.extend(islice(entries, BLOCK_ENTRIES))  # keeps what came before an error
-        block.last = len(batch) < BLOCK_ENTRIES
+        last = len(batch) < BLOCK_ENTRIES
     except OSError as e:
-        block.failure = failure_kind(e)
-    names, stats, directories = block.names, block.stats, block.directories
+        failure = failure_kind(e)
+    names: list[str] = []
+    stats: list[os.stat_result] = []
+    directories: list[str] = []
+    others: dict[str, int] = {}
+    unreadable = 0
     for entry in batch:
         try:
             if entry.is_file(follow_symlinks=False):
@@ -146,12 +117,12 @@ def _read_block(entries: Iterator[os.DirEntry[str]]) -> Block:
             elif entry.is_dir(follow_symlinks=False):
                 directories.append(entry.name)
             else:
-                count_other(entry, block.others)
+                count_other(entry, others)
         except FileNotFoundError:
             continue
         except OSError:
-            block.unreadable += 1
-    return block
+            unreadable += 1
+    return Block(names, stats, directories, others, unreadable=unreadable, failure=failure, last=last)
 
 
 def count_other(entry: os.DirEntry[str], others: dict[str, int]) -> None:
@@ -180,8 +151,7 @@ class Fingerprinter:
     @staticmethod
     def add(state: blake2b, block: Block, raw_names: bytes) -> None:
         """Add a block; blocks of the same directory are always cut at the same places."""
-        records = b"".join(starmap(_RECORD, map(_FIELDS, block.stats)))
-        state.update(b"".join((_HEAD(len(raw_names)), raw_names, records)))
+        state.update(b"".join((_HEAD(len(raw_names)), raw_names, block.records())))
 
 
 class Level:
@@ -201,7 +171,7 @@ class Level:
         self.upcoming: str | None = None
         self._names: Iterator[str] = iter(())
 
-    def visit(self, names: list[str] | None) -> None:
+    def visit(self, names: Sequence[str] | None) -> None:
         """Set what is to be visited; None lists the directory again, bit by bit."""
         self._names = _subdirectories(self.fd, self.failures) if names is None else iter(names)
         self.upcoming = next(self._names, None)

@@ -6,13 +6,12 @@ stats (measured). What the operator wants left alone is left alone here too.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 
-from scanner.sources.crossing import open_other_mount
+from scanner.sources.crossing import open_below
 from scanner.sources.listing import Level
-from scanner.sources.mail import is_spool, private_store, signs
+from scanner.sources.mail import PrivateStore, private_store, signs
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
@@ -74,23 +73,14 @@ class _Search:
     def _open(self, parent_fd: int, name: bytes) -> int:
         """Open a directory as the walk does; -1 where the walk wouldn't go, or can't."""
         try:
-            return self._open_child(parent_fd, name)
-        except OSError as e:
-            if e.errno != errno.EXDEV:
-                return -1
-        try:
-            return open_other_mount(parent_fd, name, self._policy)[0]
+            return open_below(parent_fd, name, self._policy, self._open_child)[0]
         except OSError:
             return -1
 
     def _left_out(self, level: Level, name: str, path: bytes) -> bool:
-        excludes = self._policy.excludes
-        return (
-            len(self._levels) > self._policy.max_depth
-            or name in level.left_out
-            or (not self._policy.snapshots and is_snapshots(name, level.fd))
-            or (not self._policy.mail_ground and is_spool(path))
-            or (excludes is not None and excludes.directory(path))
+        policy = self._policy
+        return (not policy.snapshots and is_snapshots(name, level.fd)) or bool(
+            policy.leaves_out(path, name, level.left_out, len(self._levels))
         )
 
     def _enter(self, fd: int, name: bytes, path: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -115,15 +105,12 @@ class _Search:
                         found.append(os.fsencode(entry.name))
         except OSError:
             return
-        store = None if self._policy.mail_ground else private_store(path, signs(directories, telling))
+        store: PrivateStore | None = (
+            None if self._policy.mail_ground else private_store(path, signs(directories, telling))
+        )
         if store is not None:
             level.left_out = store.directories
-        if store is None or not store.files:
-            for each in found:
-                if not self._excluded(path, each):
-                    yield path, each
+        for each in found:
+            if not self._policy.leaves_out_file(path, each, store):
+                yield path, each
         level.visit(directories if len(directories) <= _MAX_HELD_NAMES else None)
-
-    def _excluded(self, path: bytes, name: bytes) -> bool:
-        excludes = self._policy.excludes
-        return excludes is not None and excludes.files and any(excludes.among(path, [name]))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from scanner.sources.excludes import Excludes
+from scanner.sources.mail import PrivateStore, is_spool
 
 # Each level may cost an open descriptor; 1024 is below every usual hard limit and far above what
 # people and programs make (the deepest trees of package managers have some dozens of levels).
@@ -30,6 +32,7 @@ class WalkPolicy:
         own_name, own_owners: directories of ours that may be anywhere: this name, one of these owners and
             mode 0700 together. b"" for none. Customers can use the name too, and then it is not ours.
         profile: what the catalog's rows were made with; another profile gives other fingerprints.
+        native: list directories by the extension, where it is built; the answers are the same.
         racy_ns: a file whose ctime is younger than this when seen could change without showing it.
     """
 
@@ -42,7 +45,31 @@ class WalkPolicy:
     own_name: bytes = b""
     own_owners: frozenset[int] = frozenset()
     profile: bytes = b""
+    native: bool = True
     racy_ns: int = _RACY_NS
+
+    def leaves_out(self, path: bytes, name: str, store: Collection[str], depth: int) -> str:
+        """Why a directory is left out by where it lies, with all below it; "" if it is not.
+
+        Args:
+            path: below the volume's root; b"" is the root itself.
+            name: its last component.
+            store: what of the directory above it is private mail or chat.
+            depth: levels below the root.
+        """
+        if self.excludes is not None and self.excludes.directory(path):
+            return "excluded"
+        if name in store or (not self.mail_ground and is_spool(path)):
+            return "mail_store"
+        return "depth" if depth > self.max_depth else ""
+
+    def leaves_out_file(self, directory: bytes, name: bytes, store: PrivateStore | None) -> str:
+        """The same for a regular file of a directory that is walked."""
+        if store is not None and store.files:
+            return "mail_store"
+        excludes = self.excludes
+        excluded = excludes is not None and excludes.files and any(excludes.among(directory, [name]))
+        return "excluded" if excluded else ""
 
     def is_own(self, fd: int, name: bytes) -> bool:
         """Whether an open directory of this name is one of ours."""

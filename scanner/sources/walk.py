@@ -12,12 +12,13 @@ it was hashed stores ctime_ns = 0, which never compares equal.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
 
 from scanner.model.files import (
     DirectoryFailed,
@@ -31,17 +32,18 @@ from scanner.model.files import (
 from scanner.model.ports import KnownFiles
 from scanner.sources.comparing import Comparison, compare
 from scanner.sources.counting import count_below
-from scanner.sources.crossing import open_other_mount
+from scanner.sources.crossing import open_below
+from scanner.sources.listed import Block
 from scanner.sources.listing import (
     BLOCK_ENTRIES,
-    Block,
     Fingerprinter,
     Level,
+    Lister,
     blocks,
     failure_kind,
-    first_block,
 )
-from scanner.sources.mail import PrivateStore, is_spool, private_store, signs
+from scanner.sources.mail import PrivateStore, private_store, signs
+from scanner.sources.mapping import Recorder
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
@@ -52,7 +54,7 @@ _OTHERS_EVERY = 10_000
 # who makes millions of files and removes them again leaves that many rows behind.
 _MAX_ROWS = 8 * BLOCK_ENTRIES
 # The operator wanted these left alone: that some of it could not be counted is no failure of the scan.
-_BY_CHOICE = frozenset({"excluded", "mail_store", "own"})
+BY_CHOICE = frozenset({"excluded", "mail_store", "own"})
 
 
 def walk(
@@ -74,7 +76,7 @@ def walk(
     Raises:
         CatalogError: from `known`.
     """
-    yield from _Walk(policy, known, now_ns).run(root_fd)
+    yield from Walk(policy, known, now_ns).run(root_fd)
 
 
 @dataclass(slots=True)
@@ -100,33 +102,116 @@ class _Look:
     files: int = 0
     signs: frozenset[str] = frozenset()
     others: Counter[str] = field(default_factory=Counter)
+    records: list[bytes] = field(default_factory=list)
 
 
-class _Walk:
-    def __init__(self, policy: WalkPolicy, known: KnownFiles | None, now_ns: Callable[[], int]) -> None:
+class Walk:
+    """One walk over a volume, or over parts of it; see `walk` for what its events mean.
+
+    Args:
+        recorder: takes down what is seen by inode.
+    """
+
+    def __init__(
+        self,
+        policy: WalkPolicy,
+        known: KnownFiles | None,
+        now_ns: Callable[[], int],
+        recorder: Recorder | None = None,
+    ) -> None:
         self._policy = policy
         self._known = known
         self._now_ns = now_ns
-        self._excludes = policy.excludes
         self._file_excludes = policy.excludes if policy.excludes and policy.excludes.files else None
         self._mail_left_out = not policy.mail_ground
         self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
+        self._lister = Lister(native=policy.native)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
+        self._recorder = recorder
+        self._above = 0  # levels between the root and the first of `_levels` but the root
 
     def run(self, root_fd: int) -> Iterator[WalkEvent]:
+        """Walk the whole volume."""
         try:
-            yield from self._root(root_fd)
-            while self._levels:
-                yield from self._step(self._levels[-1])
-                if self._others and self._others.total() >= _OTHERS_EVERY:
-                    yield self._tell_others()
+            yield from self._noted(0, self._root, root_fd)
+            yield from self._descend(0)
         finally:
-            for level in self._levels:
-                level.close()
+            self._close()
+        yield from self.rest()
+
+    def part(
+        self, fd: int, path: bytes, depth: int, choose: Callable[[Level], list[str]]
+    ) -> Iterator[WalkEvent]:
+        """Look at one open directory, and walk those of its subdirectories that are chosen after that.
+
+        Args:
+            fd: the directory; taken over.
+            depth: levels below the root.
+            choose: of an open directory that was listed, the subdirectories to be walked.
+        """
+        level = Level(fd, path)
+        self._levels = [level] if not depth else [Level(-1, b""), level]
+        self._above = max(0, depth - 1)
+        try:
+            yield from self._noted(depth, self._directory, level, path)
+            level.visit(choose(level))
+            yield from self._descend(len(self._levels) - 1)
+        finally:
+            self._close()
+            self._above = 0
+
+    def rest(self) -> Iterator[WalkEvent]:
+        """What was counted and not told yet."""
         if self._others:
             yield self._tell_others()
+
+    def _descend(self, floor: int) -> Iterator[WalkEvent]:
+        """Walk on until only so many levels are open."""
+        while len(self._levels) > floor:
+            level = self._levels[-1]
+            yield from self._noted(self._depth(), self._step, level)
+            if self._others and self._others.total() >= _OTHERS_EVERY:
+                yield self._tell_others()
+
+    def _close(self) -> None:
+        for level in self._levels:
+            level.close()
+        self._levels = []
+
+    def _depth(self) -> int:
+        """Levels below the root of the directory that is open last."""
+        return len(self._levels) - 1 + self._above
+
+    def _noted(
+        self, depth: int, what: Callable[..., Iterable[WalkEvent]], *arguments: Any
+    ) -> Iterable[WalkEvent]:
+        """Have what is met beside files taken down, with the directory it is met in.
+
+        Args:
+            depth: of the directory in which it is, unless another one is entered.
+        """
+        if self._recorder is None:
+            return what(*arguments)
+        return self._taken_down(self._recorder, depth, what, arguments)
+
+    def _taken_down(
+        self,
+        recorder: Recorder,
+        depth: int,
+        what: Callable[..., Iterable[WalkEvent]],
+        arguments: tuple[Any, ...],
+    ) -> Iterator[WalkEvent]:
+        entered, before = recorder.count, self._others.copy()
+        met = []
+        for event in what(*arguments):
+            if not isinstance(event, DirectoryMet):
+                met.append(event)
+            yield event
+        if recorder.count:
+            owner = recorder.count - 1 if recorder.count > entered else recorder.at(depth)
+            recorder.tell(owner, met, self._others - before)
 
     def _tell_others(self) -> OthersMet:
         counts = dict(self._others)
@@ -141,8 +226,7 @@ class _Walk:
             fd = os.open(".", DIRECTORY_FLAGS, dir_fd=root_fd)
         except OSError as e:
             return (DirectoryFailed(b"", failure_kind(e)),)
-        reason = "excluded" if self._excludes and self._excludes.directory(b"") else ""
-        return self._enter(fd, b"", b"", reason)
+        return self._enter(fd, b"", b"", self._policy.leaves_out(b"", "", (), 0))
 
     def _step(self, level: Level) -> Iterable[WalkEvent]:
         name = level.take()
@@ -161,39 +245,27 @@ class _Walk:
             return ()
         name = os.fsencode(text)
         path = self._path(name)
-        reason = self._left_out(level, text, path)
+        reason = self._policy.leaves_out(path, text, level.left_out, self._depth() + 1)
         try:
-            fd = self._open_child(level.fd, name)
+            fd, other = open_below(level.fd, name, self._policy, self._open_child)
         except OSError as e:
-            if e.errno != errno.EXDEV:
-                return self._not_opened(path, reason, e)
-            try:
-                fd, other = open_other_mount(level.fd, name, self._policy)
-            except OSError as mount_error:
-                return self._not_opened(path, reason, mount_error)
-            if fd < 0:
-                self._others[other] += 1
-                return ()
+            return self._not_opened(path, reason, e)
         finally:
             if level.upcoming is None:
                 level.close()
+        if fd < 0:
+            self._others[other] += 1
+            return ()
         return self._enter(fd, name, path, reason)
 
     def _not_opened(self, path: bytes, reason: str, error: OSError) -> Iterable[WalkEvent]:
-        if reason in _BY_CHOICE:
+        if reason in BY_CHOICE:
             return (FilesSkipped(path, reason, 0),)
         return (DirectoryFailed(path, failure_kind(error)),)
 
     def _path(self, *below: bytes) -> bytes:
         # Kept as names: the paths of a chain of long names would take the square of its depth.
         return b"/".join([*(level.name for level in self._levels[1:]), *below])
-
-    def _left_out(self, level: Level, name: str, path: bytes) -> str:
-        if self._excludes is not None and self._excludes.directory(path):
-            return "excluded"
-        if name in level.left_out or (self._mail_left_out and is_spool(path)):
-            return "mail_store"
-        return "depth" if len(self._levels) > self._policy.max_depth else ""
 
     def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
         """Look at an open directory, or only count it; takes over the descriptor."""
@@ -204,7 +276,7 @@ class _Walk:
             return self._directory(self._levels[-1], path)
         files, failure = count_below(fd, self._open_child, self._others)
         skipped = FilesSkipped(path, reason, files)
-        if failure and reason not in _BY_CHOICE:
+        if failure and reason not in BY_CHOICE:
             return (skipped, DirectoryFailed(path, failure))
         return (skipped,)
 
@@ -212,7 +284,10 @@ class _Walk:
 
     def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
         here = _Directory(path, self._now_ns() - self._policy.racy_ns)
-        block = first_block(level.fd)
+        if self._recorder is not None:
+            name = path.rpartition(b"/")[2]
+            self._recorder.enter(self._depth(), name, os.fstat(level.fd), here.horizon)
+        block = self._lister.first_block(level.fd)
         if not block.last:
             return self._large(here, level)
         events = self._small(here, block)
@@ -231,9 +306,11 @@ class _Walk:
         state = self._fingerprints.start()
         self._fingerprints.add(state, block, names)
         fingerprint = state.digest() if block.sound else b""
+        if self._recorder is not None:
+            self._recorder.listed(fingerprint, (block.records(),), block.files)
         events: list[WalkEvent] = []
-        if entry and _unchanged(entry, fingerprint, len(block.names)):
-            events.append(_cached(here.path, entry))
+        if entry and unchanged(entry, fingerprint, block.files):
+            events.append(cached(here.path, entry))
         else:
             events.append(self._compared(here, block, names, fingerprint))
         if block.others or here.skipped or not block.sound:
@@ -241,7 +318,7 @@ class _Walk:
         return events
 
     def _compared(self, here: _Directory, block: Block, raw: bytes, fingerprint: bytes) -> DirectoryMet:
-        names = raw.split(b"\0") if block.names else []
+        names = raw.split(b"\0") if block.files else []
         rows, all_of_them = self._rows(here.entry, names)
         result = compare(block, names, rows, here.horizon, self._others)
         gone: tuple[bytes, ...] = ()
@@ -261,13 +338,13 @@ class _Walk:
 
     def _leave_out(self, here: _Directory, block: Block) -> bool:
         """Take out files that are not to be looked at; says whether there were any."""
-        met = len(block.names)
+        met = block.files
         if here.store and here.store.files:
-            here.skip("mail_store", block.keep(False for _ in block.names))
-        if self._file_excludes is not None and block.names:
+            here.skip("mail_store", block.keep(repeat(False, block.files)))
+        if self._file_excludes is not None and block.files:
             left_out = self._file_excludes.among(here.path, block.raw_names().split(b"\0"))
             here.skip("excluded", block.keep(not out for out in left_out))
-        return len(block.names) < met
+        return block.files < met
 
     def _tell_rest(self, here: _Directory, block: Block) -> Iterator[WalkEvent]:
         self._others.update(block.others)
@@ -285,8 +362,10 @@ class _Walk:
         if self._mail_left_out and (store := private_store(here.path, look.signs)):
             here.store, level.left_out = store, store.directories
         here.entry = self._known.directory(here.path) if self._known else None
-        if here.entry and not here.store and _unchanged(here.entry, look.fingerprint, look.files):
-            yield _cached(here.path, here.entry)
+        if self._recorder is not None:
+            self._recorder.listed(look.fingerprint, look.records, look.files)
+        if here.entry and not here.store and unchanged(here.entry, look.fingerprint, look.files):
+            yield cached(here.path, here.entry)
             self._others.update(look.others)
             yield from _skips(here)
         else:
@@ -304,7 +383,9 @@ class _Walk:
                 if self._leave_out(here, block):
                     raw = block.raw_names()
                 self._fingerprints.add(state, block, raw)
-                look.files += len(block.names)
+                look.files += block.files
+                if self._recorder is not None:
+                    look.records.append(block.records())
                 look.others.update(block.others)
                 sound = sound and block.sound
         look.fingerprint = state.digest() if sound else b""
@@ -317,7 +398,7 @@ class _Walk:
                 self._leave_out(here, block)
                 raw = block.raw_names()
                 self._fingerprints.add(state, block, raw)
-                names = raw.split(b"\0") if block.names else []
+                names = raw.split(b"\0") if block.files else []
                 rows: Mapping[bytes, KnownFile] = {}
                 if self._known is not None and here.entry is not None:
                     rows = self._known.some_files(here.entry.id, names)
@@ -328,7 +409,7 @@ class _Walk:
         yield DirectoryMet(here.path, fingerprint=state.digest() if whole else b"")
 
 
-def _unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
+def unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
     """Whether the catalog's row of a directory stands: the counts are its own check on itself."""
     return (
         entry.fingerprint == fingerprint != b"" and not entry.hot and entry.clean + entry.not_media == files
@@ -340,7 +421,7 @@ def _skips(here: _Directory) -> Iterator[FilesSkipped]:
         yield FilesSkipped(here.path, reason, files)
 
 
-def _cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
+def cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
     return DirectoryMet(
         path,
         clean=entry.clean,

@@ -94,6 +94,11 @@ def test_a_scan_without_power_secures_and_root_resolves(host: SecurerHost) -> No
         before.st_mtime_ns,
     )
     assert scan(host, feed, AS_DAEMON).hits == []  # remembered
+    told = run(host, "explain", str(path), "--json")
+    assert told.code == 0, told.err
+    explained = json.loads(told.out)
+    assert [case["state"] for case in explained["cases"]] == ["false-positive"]
+    assert explained["volumes"][0]["answer"] == "exception" and explained["records"] is None
     # Root's shell left nothing of its own in the daemon's directory, and is on record as who acted.
     assert {p.stat().st_uid for p in host.state.rglob("*")} == {DAEMON}
     with Ledger.open(host.state / "ledger.sqlite", read_only=True) as ledger:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pathlib import Path
 import fuzz_targets
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parents[1]))  # for `tests.forms`, where this is not run by pytest
 CORPUS = HERE / "corpus"  # small, checked in, made by make_corpus.py
 REGRESSIONS = HERE / "regressions"  # inputs that once broke a law, one folder a target
 

@@ -100,7 +100,7 @@ def gif(frames: int) -> bytes:
     one = io.BytesIO()
     Image.linear_gradient("L").resize((400, 400)).save(one, "GIF")
     data = one.getvalue()
-    frame = data[data.index(b"\x2c") : -1]
+    frame = data[data.index(b"\x2c\0\0\0\0") : -1]
     return data[:-1] + frame * frames + b";"
 
 
@@ -144,7 +144,7 @@ def expect_problem(result: HashResult, content: bytes, problem: str) -> None:
         (text_bomb(), "undecodable"),
         (tiff(60_000, 60_000), "too_many_pixels"),
         (webp(), "undecodable"),
-        (photo()[:2000], "undecodable"),
+        (photo()[:900], "undecodable"),
         (b"\xff\xd8\xff" + b"nonsense" * 9, "undecodable"),
         (b"gimp xcf v001\0" + b"\0" * 99, "unsupported_format"),
     ],
@@ -162,13 +162,13 @@ def test_bomb_or_broken_picture_keeps_its_exact_digests_and_costs_no_worker(
     assert pool.pids == pids and not pool.restarts
 
 
-def test_of_an_animation_of_thousands_of_frames_only_the_first_is_decoded(
+def test_an_animation_of_thousands_of_frames_is_followed_for_a_bounded_time_and_that_is_told(
     pool: WorkerPool, make_job: Callable[..., HashJob]
 ) -> None:
     content = gif(5_000)
     pool.submit(make_job(content))
     digests = drain(pool, 1)[0].digests
-    assert digests is not None and digests.perceptual and not digests.problem
+    assert digests is not None and digests.perceptual and digests.problem == "partial"
     assert digests.exact["sha256"] == hashlib.sha256(content).digest() and not pool.restarts
 
 

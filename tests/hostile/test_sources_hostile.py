@@ -250,6 +250,8 @@ if sys.argv[2] == "old":
     opening.have_openat2 = lambda: False
 for one in (True, False):
     print(list(walk(fd, WalkPolicy(one_filesystem=one), None, lambda: 1 << 62))[1:])
+    traced = trace(fd, b"bound/file", WalkPolicy(one_filesystem=one))
+    print(traced.reach, traced.at, traced.reason)
 """
 
 
@@ -266,9 +268,11 @@ def test_a_bind_mount_of_the_same_file_system_is_not_entered(tmp_path: Path, ker
     if out.returncode and ("permission" in out.stderr or "Operation not permitted" in out.stderr):
         pytest.skip(f"this container may not mount: {out.stderr.strip()[-200:]}")
     assert out.returncode == 0, out.stderr
-    one, all_of_them = out.stdout.splitlines()
+    one, traced_one, all_of_them, traced_all = out.stdout.splitlines()
     assert one == "[OthersMet(counts={'mount': 1})]"
+    assert traced_one == "left_out b'bound' mount"
     assert "b'file'" in all_of_them
+    assert traced_all.rstrip() == "file b'bound/file'"
 
 
 _AS_NOBODY = """

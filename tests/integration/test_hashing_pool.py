@@ -125,7 +125,7 @@ def test_every_format_is_decoded_behind_the_sandbox(pool: WorkerPool, files: Fil
         digests = found[number].digests
         assert digests is not None
         assert (digests.media_type, digests.problem) == (mime, "")
-        assert len(digests.perceptual) in (5, 6)
+        assert len([h for h in digests.perceptual if "." not in h.view]) in (5, 6)
 
 
 def test_what_is_not_media_is_left_alone_if_only_media_is_wanted(pool: WorkerPool, files: Files) -> None:

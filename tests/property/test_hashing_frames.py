@@ -60,8 +60,15 @@ done = st.builds(
     problem=st.sampled_from(["", *sorted(frames.PROBLEMS)]),
     hashes=st.lists(perceptual(), max_size=frames.MAX_HASHES).map(tuple),
 )
+part = st.builds(
+    Done,
+    id=ids,
+    problem=st.just(""),
+    hashes=st.lists(perceptual(), max_size=8).map(tuple),
+    more=st.just(True),
+)
 ready = st.builds(Ready, st.lists(names, max_size=frames.MAX_LAYERS).map(tuple))
-replies = st.one_of(hashed, unread, done, ready)
+replies = st.one_of(hashed, unread, done, part, ready)
 
 
 def encode(reply: frames.Reply) -> bytes:

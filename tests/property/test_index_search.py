@@ -132,3 +132,21 @@ def test_a_delta_touches_the_files_that_a_new_value_is_near(seed: int, limit: in
     batch = [Digests(1, "", {}, (PerceptualHash("pdq", "full", v, 100),)) for v in asked]
     expected = [i for i, a in enumerate(asked) if any(distance(a, v) <= limit for v in fresh)]
     assert delta.touched(batch) == expected
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, clusters=st.integers(0, 6), limit=st.integers(0, 40))
+def test_many_are_answered_as_each_alone(seed: int, clusters: int, limit: int) -> None:
+    rng = random.Random(seed)
+    values = hashes(rng, 32, clusters)
+    asked = [changed(rng, rng.choice(values), rng.randint(0, 40)) for _ in range(rng.randint(0, 80))]
+    for tables_from in (1, 10**9):
+        snapshot = opened([Entry((("pdq", v),)) for v in values], tables_from)
+        answer = [(place, d, e.number) for place, d, e in snapshot.near_many("pdq", asked, limit)]
+        expected = [
+            (place, d, n)
+            for place, wanted in enumerate(asked)
+            for n, v in enumerate(values)
+            if (d := distance(v, wanted)) <= limit
+        ]
+        assert sorted(answer) == sorted(expected)

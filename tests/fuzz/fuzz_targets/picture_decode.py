@@ -28,7 +28,7 @@ def _hashers() -> tuple[object, ...]:
 
 
 @functools.cache
-def _openers() -> None:
+def openers() -> None:
     """What a worker registers; without its settings, which are Pillow's own and would outlive a test."""
     import pi_heif
 
@@ -37,7 +37,7 @@ def _openers() -> None:
 
 
 def check(data: bytes) -> None:
-    _openers()
+    openers()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -57,6 +57,7 @@ def seeds() -> dict[str, bytes]:
         "unread": frames.encode_exact(
             Exact(2**63, ReadStatus.IO_ERROR, more=False, changed=False, size=0, media_type="", digests={})
         ),
+        "part": frames.encode_done(Done(7, "", hashes, more=True), _KINDS),
         "done": frames.encode_done(Done(7, "", hashes), _KINDS),
         "problem": frames.encode_done(Done(7, "undecodable", ()), _KINDS),
         "jobs": frames.encode_jobs([JobFrame(7, media_only=True), JobFrame(8, media_only=False)]),

@@ -165,6 +165,10 @@ def test_files_that_lack_a_new_kind_are_told_newest_first_and_directories_stay_k
     assert lacking(exact) == [(b"newer", [b"2", b"3"]), (b"sound", [b"5"]), (b"old", [b"1"])]
     assert lacking(near) == [(b"newer", [b"2"]), (b"old", [b"1"])]
     assert lacking(with_kinds(catalog, "md5")) == []
+    assert [near.lacks(path) for path in (b"old/1", b"old/text", b"sound/5", b"none/1")] == [
+        True,
+        *[False] * 3,
+    ]
     for now in (before, exact, near):
         assert now.directory(b"old") == KnownDirectory(1, b"f", 1, 1, 100, False)
 

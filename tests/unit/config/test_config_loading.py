@@ -216,6 +216,14 @@ def test_a_kind_that_a_plug_in_adds_is_accepted_only_when_it_is_there(tmp_path: 
     assert read(tmp_path, text, kinds=["photodna"]).hashing.perceptual == ("pdq", "photodna")
 
 
+def test_perceptual_kinds_may_be_those_that_lists_bring_and_more(tmp_path: Path) -> None:
+    alone = read(tmp_path, "hashing: {perceptual: auto}\n")
+    assert (alone.hashing.auto, alone.hashing.named, alone.hashing.computed) == (True, (), ("pdq",))
+    assert "perceptual: auto\n" in to_yaml(alone)
+    more = read(tmp_path, "hashing: {perceptual: [auto, photodna]}\n", kinds=["photodna"]).hashing
+    assert (more.auto, more.named, more.computed) == (True, ("photodna",), ("photodna", "pdq"))
+
+
 def test_a_volume_inside_the_vault_is_refused(tmp_path: Path) -> None:
     text = "volumes: [{name: a, path: /q/items}]\nquarantine: {directory: /q}\n"
     assert "volumes[0].path: this is the vault itself or lies in it" in refusal(tmp_path, text)

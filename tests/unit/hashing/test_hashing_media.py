@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 
 import filetype
@@ -35,6 +36,20 @@ def test_every_format_that_can_be_decoded_is_recognised() -> None:
         ((b"G" + b"\0" * 187) * 5, "video/mp2t"),
         (b"OggS" + b"\0" * 24 + b"\x80theora", "video/ogg"),
         (b"\xff\x4f\xff\x51\0", "image/jpx"),
+        (b"\xff\x0a\xf8\x3e", "image/jxl"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ", "image/jxl"),
+        (b"FUJIFILMCCD-RAW 0201FF", "image/x-fuji-raf"),
+        (b"IIRS\x08\0\0\0", "image/x-olympus-orf"),
+        (b"IIU\0\x18\0\0\0", "image/x-panasonic-rw2"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "image/x-canon-cr2"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1", "image/x-canon-cr3"),
+        (
+            b"\xef\xbb\xbf<?xml version='1.0'?><!-- a > b --><!DOCTYPE svg [<!ENTITY a 'b'>]><svg>",
+            "image/svg+xml",
+        ),
+        (b"\n <s:svg xmlns:s='x'>", "image/svg+xml"),
+        ("\ufeff<svg>".encode("utf-16-be"), "image/svg+xml"),
+        (gzip.compress(b"<svg>" + b"x" * 99_999), "image/svg+xml-compressed"),
         (b"P6\n# made by hand\n640 480\n255\n", "image/x-portable-anymap"),
         (b"From alice@example.org Fri Jul  8 12:08:34 2011\nSubject: x\n", "application/mbox"),
     ],
@@ -54,6 +69,10 @@ def test_media_and_mail_are_recognised_by_their_first_bytes(header: bytes, mime:
         b"P6 is a processor",
         b"From here to there\n",
         b"<?php",
+        b"<html><svg>",
+        b"<!-- " + b"<svg>" * 2000,
+        b"<!DOCTYPE html><p><svg>",
+        b"<svgs>",
     ],
 )
 def test_text_that_begins_like_a_picture_is_no_media(header: bytes) -> None:

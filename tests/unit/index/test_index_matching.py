@@ -22,7 +22,7 @@ from scanner.index import (
 )
 from scanner.model.feeds import LISTED, About, Entry, FeedTerms, Polarity
 from scanner.model.hashes import Digests, HashKind, PerceptualHash
-from scanner.model.matches import Match
+from scanner.model.matches import Match, Sighting
 
 LIMITS = {"pdq": Threshold(31, 50)}
 PICTURE = hashlib.sha256(b"a picture").digest()
@@ -106,10 +106,14 @@ def test_an_entry_is_named_once_by_its_strongest_digest_and_its_nearest_view(fee
         PerceptualHash("pdq", "full", flipped(PICTURE, 8), 80),
         PerceptualHash("pdq", "grid512", flipped(PICTURE, 4), 70),
     )
+    near, far = (Sighting(n, p.view, p.quality, p.value) for n, p in ((4, views[1]), (8, views[0])))
     assert Index([feed("f", [both])], LIMITS).match(file(b"x", *views)) == (
         Match("sha256", "f", "e", "1"),
-        Match("pdq", "f", "e", "1", 4, "grid512", 70, exact=False),
-    )
+        Match(
+            "pdq", "f", "e", "1", 4, "grid512", 70,
+            exact=False, value=near.value, views=2, further=(far,),
+        ),
+    )  # fmt: skip
 
 
 def test_the_threshold_is_inclusive_and_a_poor_picture_is_not_compared(feed: Feeds) -> None:
@@ -124,7 +128,7 @@ def test_the_threshold_is_inclusive_and_a_poor_picture_is_not_compared(feed: Fee
 
 def test_a_kind_without_a_threshold_has_the_default_and_an_unknown_one_is_refused(feed: Feeds) -> None:
     index = Index([feed("f", [Entry((("phash", bytes(8)),))])], {})
-    assert index.thresholds["phash"] == Threshold(6, 0)
+    assert index.thresholds["phash"] == Threshold(6, 20)
     assert index.match(file(b"x", PerceptualHash("phash", "full", flipped(bytes(8), 6), 100)))
     assert not index.match(file(b"x", PerceptualHash("phash", "full", flipped(bytes(8), 7), 100)))
     odd = feed("odd", [Entry((("odd", bytes(4)),))], kinds={"odd": HashKind("odd", 4, exact=False)})

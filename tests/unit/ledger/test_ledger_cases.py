@@ -31,6 +31,7 @@ MATCH = Match("sha256", "police", "17", "1")
 OTHER = Match(
     "pdq", "hotline", "#9", "A2", distance=12, view="grid512", quality=97, exact=False,
     severity="high", labels=("video", "é"), source="https://hotline.example/9",
+    value=b"\xab" * 32, views=3,
 )  # fmt: skip
 CASE = Case(
     id="018f00000000aaaa0001",

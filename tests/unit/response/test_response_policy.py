@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scanner.model.feeds import FeedTerms, Polarity
+from scanner.model.feeds import ALL_REPORTED, Band, FeedTerms, Polarity
 from scanner.model.matches import Match
 from scanner.response import Brake, BrakeLimits, verdict
 
@@ -35,7 +35,7 @@ def test_nothing_is_secured_where_something_speaks_against_it(situation: dict[st
     [
         (EXACT, FeedTerms("police", polarity=Polarity.BENIGN)),
         (EXACT, FeedTerms("police", quarantine_exact=False)),
-        (SIMILAR, FeedTerms("police", quarantine_perceptual=False)),
+        (SIMILAR, FeedTerms("police", bands=ALL_REPORTED)),
         (Match("md5", "police", "#1", "3"), TERMS),
         (Match("md5", "police", "#1", ""), FeedTerms("police")),
     ],
@@ -46,6 +46,48 @@ def test_nothing_is_secured_against_the_terms_of_a_feed(match: Match, terms: Fee
 
 def test_an_entry_of_a_format_without_categories_acts_whatever_categories_are_named() -> None:
     assert decide(Match("md5", "police", "#1", "listed"), TERMS)
+
+
+BANDS = FeedTerms(
+    "police",
+    bands=(
+        Band(secure=True, max_distance=16, kind="pdq", min_quality=70, views=frozenset({"whole"})),
+        Band(secure=False, max_distance=31),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("distance", "quality", "view", "reason"),
+    [
+        (16, 70, "full", "listed by a perceptual hash: distance 16, within 16"),
+        (24, 99, "full", "distance 24: beyond 16, only reported"),
+        (12, 55, "full", "quality 55: below 70, only reported"),
+        (12, 99, "full.turn90", "view full.turn90: not among whole, only reported"),
+        (40, 99, "full", "distance 40: beyond 16, only reported"),
+    ],
+)
+def test_the_reason_says_which_band_decided_and_by_what(
+    distance: int, quality: int, view: str, reason: str
+) -> None:
+    match = Match("pdq", "police", "#1", "1", distance, view, quality, exact=False)
+    found = verdict(match, BANDS, securing_enabled=True, brake_engaged=False, exception=False)
+    assert (found.secure, found.reason) == (reason.startswith("listed"), reason)
+
+
+def test_a_band_without_a_kind_is_as_large_a_share_of_a_shorter_hash() -> None:
+    terms = FeedTerms("police", bands=(Band(secure=True, max_distance=16),))
+    near = [Match("phash", "police", "#1", "1", n, "whole", exact=False, value=bytes(8)) for n in (4, 5)]
+    assert [decide(match, terms) for match in near] == [True, False]
+    assert verdict(near[1], terms, securing_enabled=True, brake_engaged=False, exception=False).reason == (
+        "distance 5: beyond 4, only reported"
+    )
+
+
+def test_a_kind_that_no_band_secures_says_so() -> None:
+    match = Match("phash", "police", "#1", "1", 0, "whole", exact=False, value=bytes(8))
+    found = verdict(match, BANDS, securing_enabled=True, brake_engaged=False, exception=False)
+    assert found.reason == "kind phash: the band is for pdq, only reported"
 
 
 def test_the_reason_on_record_is_the_lasting_one_not_the_brake() -> None:

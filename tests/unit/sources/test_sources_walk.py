@@ -70,16 +70,18 @@ def root(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def look(root: Path) -> Iterator[Callable[..., list[WalkEvent]]]:
+@pytest.fixture(params=["extension", "python"])
+def look(root: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., list[WalkEvent]]]:
     """Walk the volume, an hour after its files were made."""
+    native = request.param == "extension"
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
 
     def walked(
         known: Memory | None = None, policy: WalkPolicy | None = None, later: int = LATER
     ) -> list[WalkEvent]:
         latest = max((p.lstat().st_ctime_ns for p in root.rglob("*")), default=0)
-        return list(walk(fd, policy or WalkPolicy(), known, lambda: latest + later))
+        rules = replace(policy or WalkPolicy(), native=native)
+        return list(walk(fd, rules, known, lambda: latest + later))
 
     yield walked
     os.close(fd)

@@ -1,0 +1,213 @@
+/* Listing an open directory with the stats of its files, without a Python object for each of them.
+ *
+ * This is `scanner.sources.listing._read_block` once more, with the same answers: there the meaning is
+ * written down, and tests compare the two. The stable interface of Python 3.11 is all that is used.
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#define _GNU_SOURCE
+#include <Python.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LISTED 65536 /* bytes that the kernel is asked for at a time */
+#define RECORD 28    /* "<QqqI": inode, ctime in ns, size, mode */
+#define MORE 32      /* "<qqQQ": mtime in ns, blocks, links, device */
+
+/* linux/dirent.h does not tell it to programs; getdents64(2) does. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+};
+
+struct bytes {
+    unsigned char *at;
+    size_t length, room;
+};
+
+enum { SYMLINK, FIFO, SOCKET, DEVICE, UNKNOWN, OTHERS };
+
+struct block {
+    struct bytes names, records, more, directories;
+    unsigned long files, others[OTHERS], unreadable;
+    int failure, last, no_memory;
+};
+
+static unsigned char *grown(struct bytes *b, size_t more) {
+    if (b->length + more > b->room) {
+        size_t room = b->room ? 2 * b->room : 4096;
+        while (room < b->length + more)
+            room *= 2;
+        unsigned char *at = realloc(b->at, room);
+        if (!at)
+            return NULL;
+        b->at = at;
+        b->room = room;
+    }
+    unsigned char *place = b->at + b->length;
+    b->length += more;
+    return place;
+}
+
+static unsigned char *little(unsigned char *at, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++)
+        at[i] = (unsigned char)(value >> 8 * i);
+    return at + bytes;
+}
+
+static int64_t nanoseconds(struct timespec t) {
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Names stand between zero bytes, none at the end. */
+static int add_name(struct bytes *names, const char *name, int first) {
+    size_t length = strlen(name);
+    unsigned char *at = grown(names, length + !first);
+    if (!at)
+        return 0;
+    if (!first)
+        *at++ = 0;
+    memcpy(at, name, length);
+    return 1;
+}
+
+static void add_file(struct block *b, const char *name, const struct stat *st) {
+    unsigned char *record = grown(&b->records, RECORD), *more = grown(&b->more, MORE);
+    if (!record || !more || !add_name(&b->names, name, b->files == 0)) {
+        b->no_memory = 1;
+        return;
+    }
+    b->files++;
+    record = little(record, st->st_ino, 8);
+    record = little(record, (uint64_t)nanoseconds(st->st_ctim), 8);
+    record = little(record, (uint64_t)st->st_size, 8);
+    little(record, st->st_mode, 4);
+    more = little(more, (uint64_t)nanoseconds(st->st_mtim), 8);
+    more = little(more, (uint64_t)st->st_blocks, 8);
+    more = little(more, st->st_nlink, 8);
+    little(more, st->st_dev, 8);
+}
+
+static unsigned char type_of(mode_t mode) {
+    return (unsigned char)((mode & S_IFMT) >> 12); /* IFTODT of dirent.h */
+}
+
+static void add_entry(struct block *b, int fd, const struct entry *e, int *has_directory) {
+    struct stat st;
+    unsigned char type = e->type;
+    int known = 0;
+    if (type == DT_REG || type == DT_UNKNOWN) {
+        if (fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW)) {
+            b->unreadable += errno != ENOENT; /* as if the listing had come a moment later */
+            return;
+        }
+        known = 1;
+        if (type == DT_UNKNOWN)
+            type = type_of(st.st_mode);
+    }
+    if (type == DT_REG && known)
+        add_file(b, e->name, &st);
+    else if (type == DT_DIR) {
+        b->no_memory |= !add_name(&b->directories, e->name, !*has_directory);
+        *has_directory = 1;
+    } else if (type == DT_LNK)
+        b->others[SYMLINK]++;
+    else if (type == DT_FIFO)
+        b->others[FIFO]++;
+    else if (type == DT_SOCK)
+        b->others[SOCKET]++;
+    else if (type == DT_CHR || type == DT_BLK)
+        b->others[DEVICE]++;
+    else
+        b->others[UNKNOWN]++;
+}
+
+static void list(struct block *b, int fd, unsigned long limit) {
+    unsigned char *buffer = malloc(LISTED);
+    unsigned long met = 0;
+    int has_directory = 0;
+    b->last = 1;
+    if (!buffer) {
+        b->no_memory = 1;
+        return;
+    }
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        b->failure = errno;
+    while (!b->failure && !b->no_memory && b->last) {
+        long got = syscall(SYS_getdents64, fd, buffer, LISTED);
+        if (got <= 0) {
+            b->failure = got ? errno : 0;
+            break;
+        }
+        for (long at = 0; at < got && !b->no_memory;) {
+            const struct entry *e = (const struct entry *)(buffer + at);
+            at += e->length;
+            if (e->name[0] == '.' && (!e->name[1] || (e->name[1] == '.' && !e->name[2])))
+                continue;
+            add_entry(b, fd, e, &has_directory);
+            if (++met == limit) {
+                b->last = 0;
+                break;
+            }
+        }
+    }
+    free(buffer);
+}
+
+static PyObject *answer(struct block *b) {
+    if (b->no_memory)
+        return PyErr_NoMemory();
+    return Py_BuildValue(
+        "(ky#y#y#y#(kkkkk)kiO)", b->files, b->names.at ? (char *)b->names.at : "", (Py_ssize_t)b->names.length,
+        b->records.at ? (char *)b->records.at : "", (Py_ssize_t)b->records.length,
+        b->more.at ? (char *)b->more.at : "", (Py_ssize_t)b->more.length,
+        b->directories.at ? (char *)b->directories.at : "", (Py_ssize_t)b->directories.length,
+        b->others[SYMLINK], b->others[FIFO], b->others[SOCKET], b->others[DEVICE], b->others[UNKNOWN],
+        b->unreadable, b->failure, b->last ? Py_True : Py_False);
+}
+
+static PyObject *read_block(PyObject *module, PyObject *arguments) {
+    int fd;
+    unsigned long limit;
+    struct block b;
+    PyObject *made;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "ik", &fd, &limit))
+        return NULL;
+    memset(&b, 0, sizeof b);
+    Py_BEGIN_ALLOW_THREADS
+    list(&b, fd, limit);
+    Py_END_ALLOW_THREADS
+    made = answer(&b);
+    free(b.names.at);
+    free(b.records.at);
+    free(b.more.at);
+    free(b.directories.at);
+    return made;
+}
+
+static PyMethodDef methods[] = {
+    {"read_block", read_block, METH_VARARGS,
+     "read_block(fd, limit) -> (files, names, records, more, directories, others, unreadable, errno, last)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_listing", "Listing an open directory; see scanner/sources/listing.py.", 0, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__listing(void) {
+    return PyModule_Create(&definition);
+}

@@ -1,0 +1,3 @@
+def read_block(
+    fd: int, limit: int, /
+) -> tuple[int, bytes, bytes, bytes, bytes, tuple[int, int, int, int, int], int, int, bool]: ...
