@@ -15,8 +15,13 @@ SELECT (SELECT max(id) FROM volumes), (SELECT max(id) FROM directories), (SELECT
        (SELECT max(id) FROM terms), (SELECT max(id) FROM views), (SELECT max(id) FROM profiles)
 """
 
-# For every connection. cell_size_check finds damaged pages before they are used.
-SETTINGS = ("PRAGMA cell_size_check = ON", "PRAGMA trusted_schema = OFF")
+# For every connection. cell_size_check finds damaged pages before they are used; what is only for the moment
+# stays out of /var/tmp.
+SETTINGS = (
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+)
 
 # For the writer.
 #   page_size: of a new file. SQLite does not divide a row that fits a page: with smaller pages, or larger
