@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
@@ -138,10 +138,10 @@ def head_of(data: bytes) -> Head:
     Raises:
         ValueError, struct.error: it is none.
     """
-    head = Head._make(_HEAD.unpack_from(data))
-    if head.format != _FORMAT or not _HEAD.size <= head.views <= head.columns <= len(data):
+    version, _, _, views, columns = values = _HEAD.unpack_from(data)
+    if version != _FORMAT or not _HEAD.size <= views <= columns <= len(data):
         raise ValueError("this is no chunk")
-    return head
+    return Head._make(values)
 
 
 @lru_cache(maxsize=4096)
@@ -158,21 +158,27 @@ def _whole_kinds(flags: int, count: int) -> tuple[tuple[int, int] | None, ...] |
     return tuple(found)
 
 
-def exact_part(data: bytes, head: Head, kind: int) -> tuple[bytes | None, bytes] | None:
-    """(a bit for each file or None: all have it, the digests) of a place in `EXACT`; None if no file has one.
+def exact_of(
+    chunks: Iterable[tuple[int, bytes, Head]], kind: int
+) -> Iterator[tuple[int, bytes | None, bytes]]:
+    """(number of the chunk, a bit for each file or None: all have it, the digests) of a place in `EXACT`,
+    for each chunk that has some.
 
     Raises:
         ValueError: digests are cut off.
     """
-    whole = _whole_kinds(head.flags, head.files)
-    if whole is not None:
-        part = whole[kind]
-        return None if part is None else (None, data[part[0] : part[1]])
-    return {place: (bits, values) for place, bits, values in exact_parts(data, head)}.get(kind)
+    for number, (_, data, head) in enumerate(chunks):
+        whole = _whole_kinds(head[1], head[2])
+        if whole is None:
+            for place, bits, values in exact_parts(data, head):
+                if place == kind:
+                    yield number, bits, values
+        elif (part := whole[kind]) is not None:
+            yield number, None, data[part[0] : part[1]]
 
 
 def exact_parts(data: bytes, head: Head) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """The same of each kind that files have, with its place."""
+    """(place in `EXACT`, bits, digests) of each kind that files of one chunk have."""
     at, flags, count = _HEAD.size, head.flags, head.files
     for place, size in enumerate(SIZES):
         have = flags >> 2 * place & 3

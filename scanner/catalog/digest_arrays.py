@@ -13,7 +13,7 @@ from scanner.catalog.chunks import (
     Head,
     Shape,
     Shaped,
-    exact_part,
+    exact_of,
     names_of,
     places_of,
     shaped_parts,
@@ -91,16 +91,11 @@ class DigestArrays:
         """(place of the chunk, a bit for each file or None: all have it, digests), by chunk."""
         parts = self._exact.get(kind)
         if parts is None:
-            parts = self._exact[kind] = []
-            if kind in EXACT:
-                which = EXACT.index(kind)
-                try:
-                    for place, (_, data, head) in enumerate(self._chunks):
-                        part = exact_part(data, head, which)
-                        if part is not None:
-                            parts.append((place, *part))
-                except DAMAGE as e:
-                    raise self._packer.damaged(e) from e
+            try:
+                parts = list(exact_of(self._chunks, EXACT.index(kind))) if kind in EXACT else []
+            except DAMAGE as e:
+                raise self._packer.damaged(e) from e
+            self._exact[kind] = parts
         return parts
 
     def perceptual(self, kind: str, min_quality: int) -> tuple[Values, Rows] | None:

@@ -143,7 +143,7 @@ FROM directories AS d INDEXED BY directories_by_volume
 CROSS JOIN chunks AS c ON c.id BETWEEN max(d.id << 30, ?) AND d.id << 30 | 1073741823
 WHERE d.volume_id = ? AND d.id >= ?
 """
-CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY c.id"
-DIGESTED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 ORDER BY c.id"
-UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = ? ORDER BY c.id"
-CHUNKS_OF_PROFILE_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.profile = ? ORDER BY c.id"
+CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY d.id, c.id"
+DIGESTED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 ORDER BY d.id, c.id"
+UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = ? ORDER BY d.id, c.id"
+CHUNKS_OF_PROFILE_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.profile = ? ORDER BY d.id, c.id"

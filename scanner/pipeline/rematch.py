@@ -58,12 +58,14 @@ def touched_rows(files: DigestArrays, news: Touched) -> list[RowKey]:
     for kind in news.exact_kinds:
         values = files.exact(kind)
         if values is not None:
-            found.update(files.exact_keys(kind, np.flatnonzero(news.concerned(kind, values))))
+            rows = np.flatnonzero(news.concerned(kind, values))
+            found.update(files.exact_keys(kind, rows) if len(rows) else ())
     for kind, min_quality in news.perceptual_kinds.items():
         views = files.perceptual(kind, min_quality)
         if views is not None:
             values, pictures = views
-            found.update(files.picture_keys(pictures[news.concerned(kind, values)]))
+            near = pictures[news.concerned(kind, values)]
+            found.update(files.picture_keys(near) if len(near) else ())
     return sorted(found)
 
 

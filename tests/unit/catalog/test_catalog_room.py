@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from scanner.catalog import Catalog, DirectoryRecord
+import pytest
+
+from scanner.catalog import Catalog, DirectoryRecord, queries
 from scanner.model.files import FileStat, FileState, KnownFile
 from scanner.model.hashes import Digests, PerceptualHash
 
@@ -47,3 +49,13 @@ def test_room_of_what_is_gone_is_given_back(tmp_path: Path) -> None:
         left = volume.stats().files
     assert left == 5000
     assert path.stat().st_size < 0.55 * before * 100_000
+
+
+@pytest.mark.parametrize("query", [name for name in vars(queries) if name.endswith("_FROM")])
+def test_chunks_are_read_in_order_without_being_sorted(tmp_path: Path, query: str) -> None:
+    """All of a node's chunks would be in memory at once."""
+    sql = getattr(queries, query)
+    with closing(Catalog.open(tmp_path / "catalog")) as catalog:
+        plan = catalog._database.rows(f"EXPLAIN QUERY PLAN {sql}", (0,) * sql.count("?"))
+    assert len(plan) == 2
+    assert not [step for *_, step in plan if "TEMP" in step]
