@@ -77,7 +77,7 @@ test-faults: dev
 	FAULTS=all $(BIN)/python -m pytest tests/faults tests/hostile/test_response_strace.py
 
 bench: dev
-	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/run.py $(if $(FULL),--full)
 
 bench-false-positives: dev
 	$(BIN)/python -m tests.bench.false_positives

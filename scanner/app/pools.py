@@ -15,6 +15,7 @@ def worker_pool(config: Config, workers: int | None = None) -> WorkerPool:
     settings = WorkerSettings(
         exact=tuple(hashing.exact),
         perceptual=hashing.computed,
+        views=tuple(hashing.views),
         uid=uid,
         gid=gid,
         address_space=hashing.memory,

@@ -30,8 +30,7 @@ class Tools:
     in_hand: InHand
 
 
-# Goes up whenever the same kinds come to be computed otherwise.
-# 2: more than the first picture of a file is hashed.
+# Goes up whenever the same kinds and views come to be computed otherwise.
 _MADE = "2"
 
 
@@ -40,4 +39,5 @@ def profile(config: Config) -> bytes:
     believed, and files that lack a kind are read again."""
     hashing = config.hashing
     ground = "|".join([_MADE, hashing.select, *extra_formats()])
-    return profile_of(ground, (*hashing.exact, *hashing.perceptual))
+    views = [f"view:{view}" for view in hashing.views]
+    return profile_of(ground, (*hashing.exact, *hashing.perceptual, *views))

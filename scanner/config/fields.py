@@ -20,7 +20,7 @@ from scanner.config.units import (
     parse_listen,
     parse_size,
 )
-from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS
+from scanner.model.hashes import EXACT_KINDS, KINDS, PERCEPTUAL_KINDS, VIEWS
 from scanner.model.views import WORDS
 
 # Names become labels of metrics and parts of file names, so they are short and plain.
@@ -161,6 +161,14 @@ def _perceptual_kind(value: str, info: ValidationInfo) -> str:
     return _kind(value, (*PERCEPTUAL_KINDS, *(info.context or {}).get("kinds", ())))
 
 
+def _views(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(value) <= set(VIEWS):
+        raise Expected(f"expected views among {', '.join(VIEWS)}")
+    if VIEWS[0] not in value:
+        raise Expected(f"expected {VIEWS[0]} among the views")
+    return value
+
+
 def _perceptual_or_auto(value: str, info: ValidationInfo) -> str:
     return value if value == AUTO else _perceptual_kind(value, info)
 
@@ -263,6 +271,7 @@ PerceptualKinds = Annotated[
     BeforeValidator(_listed),
     PlainSerializer(_shown_kinds),
 ]
+Views = Annotated[tuple[str, ...], AfterValidator(_views)]
 AnyKind = Annotated[str, AfterValidator(_any_kind)]
 ViewWord = Annotated[str, AfterValidator(_view_word)]
 Column = Annotated[str, AfterValidator(_column)]

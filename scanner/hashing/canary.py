@@ -17,19 +17,22 @@ import os
 import secrets
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scanner.hashing.content_box import Samples, content_box_of_small
 from scanner.hashing.frames import Done, Exact, ReadStatus
-from scanner.hashing.pdq_numbers import Pdq, luma
+from scanner.hashing.operators import Matrix
+from scanner.hashing.pdq_numbers import BOX, Pdq, luma
 from scanner.system import memory
 
-# Pixels of a side: as thumbnails have. Up to 64, and strip by strip, all products are so small that
+# Pixels of a side: as thumbnails have, and with a frame around it half as often as without; what the frame
+# leaves is not too little for a content box. Up to 64, and strip by strip, all products are so small that
 # OpenBLAS starts no threads for them, which on a busy machine would cost ten times the work itself.
-_SMALLEST, _LARGEST, _STRIP = 40, 64, 8
+_SMALLEST, _LARGEST, _STRIP, _FRAME = 48, 64, 8, 6
 _SIZES = 3  # different ones: PDQ's operators for a new size cost more than all the rest
 _EACH = 16  # canaries until the next size is added: few files need few
 _KNOTS = 6  # random colours along each side, with all between them interpolated
@@ -96,9 +99,10 @@ def _alike(told: tuple[bytes, int], known: tuple[bytes, int]) -> bool:
 class CanaryMaker:
     """Makes canaries, no two alike."""
 
-    def __init__(self, exact: Sequence[str], perceptual: Sequence[str]) -> None:
+    def __init__(self, exact: Sequence[str], perceptual: Sequence[str], views: Sequence[str]) -> None:
         self._exact = exact
-        self._pdq = Pdq() if "pdq" in perceptual else None
+        self._pdq = Pdq(turned="turned" in views) if "pdq" in perceptual else None
+        self._box = "box" in views
         self._made = 0
         self._sizes = [_side() for _ in range(2 * _SIZES)]
 
@@ -107,19 +111,46 @@ class CanaryMaker:
         self._made += 1
         width, height = self._sizes[2 * which : 2 * which + 2]
         pixels = _pixels(width, height)
+        if secrets.randbelow(3) == 0:
+            _frame(pixels)
         content, mime = _bmp(pixels) if secrets.randbelow(2) else _ppm(pixels)
-        strips = ((top, luma(pixels[top : top + _STRIP])) for top in range(0, height, _STRIP))
-        hashes = self._pdq.hashes((width, height), strips) if self._pdq is not None else ()
         return Canary(
             content,
             mime,
             {kind: hashlib.new(kind, content, usedforsecurity=False).digest() for kind in self._exact},
-            {view: (value, quality) for view, value, quality in hashes},
+            self._hashes(pixels),
         )
+
+    def _hashes(self, pixels: NDArray[np.uint8]) -> dict[str, tuple[bytes, int]]:
+        if self._pdq is None:
+            return {}
+        found = list(self._pdq.hashes(*_as_read(pixels)))
+        box = content_box_of_small(_grey(pixels)) if self._box else None
+        if box is not None:
+            inner = pixels[box.top : box.bottom, box.left : box.right]
+            found += [(f"{BOX}{v}", value, q) for v, value, q in self._pdq.hashes(*_as_read(inner))]
+        return {view: (value, quality) for view, value, quality in found}
 
 
 def _side() -> int:
     return _SMALLEST + secrets.randbelow(_LARGEST - _SMALLEST + 1)
+
+
+def _as_read(pixels: NDArray[np.uint8]) -> tuple[tuple[int, int], Iterator[tuple[int, Matrix]]]:
+    height, width, _ = pixels.shape
+    return (width, height), ((top, luma(pixels[top : top + _STRIP])) for top in range(0, height, _STRIP))
+
+
+def _grey(pixels: NDArray[np.uint8]) -> Samples:
+    """As Pillow's conversion to "L" has it, to the last bit: what a worker looks for boxes in."""
+    mixed = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], dtype=np.uint32)
+    return np.asarray((mixed + 0x8000) >> 16, dtype=np.uint8)
+
+
+def _frame(pixels: NDArray[np.uint8]) -> None:
+    colour = np.frombuffer(os.urandom(3), np.uint8)
+    for part in (pixels[:_FRAME], pixels[-_FRAME:], pixels[:, :_FRAME], pixels[:, -_FRAME:]):
+        part[:] = colour
 
 
 def _pixels(width: int, height: int) -> NDArray[np.uint8]:

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-import numpy as np
 import pi_heif
-from PIL import AvifImagePlugin, Image, JpegImagePlugin
+from PIL import AvifImagePlugin, Image
 
-from scanner.hashing import jxl
-from scanner.hashing.operators import GRID
-from scanner.hashing.pictures import SCALES, mark_original_size
+from scanner.hashing import jxl, reduction, webp
+from scanner.hashing.pictures import mark_original_size
 from scanner.hashing.samples import tiny_pictures
 
 # Formats by the type that the first bytes show: a file is decoded as what it is, or not at all. The file
@@ -59,6 +57,7 @@ def prepare(max_pixels: int) -> None:
     jxl.register()
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     Image.init()
+    webp.available()
     for mime, data in tiny_pictures():
         open_picture(io.BytesIO(data), mime, max_pixels)
 
@@ -70,19 +69,28 @@ def open_picture(stream: IO[bytes], mime: str, max_pixels: int, *, reduced: bool
         stream: its content.
         mime: its type by content.
         max_pixels: width times height above which nothing is decoded.
-        reduced: a large JPEG may come at 1/2, 1/4 or 1/8, in grey, with both sides at least 512 pixels.
+        reduced: a large picture may come at a fraction of its size, with both sides at least 512 pixels,
+            and in grey.
 
     Raises:
         DecodeProblem: unsupported_format, too_many_pixels, out_of_memory or undecodable.
     """
+    if reduced and mime == "image/webp":
+        with _problems():
+            light = webp.brightness(stream, max_pixels)
+        if light is not None:
+            mark_original_size(*light)
+            return light[0]
     picture = opened(stream, mime, max_pixels)
     with _problems():
-        full_size = _reduce(picture) if reduced else None
+        drafted = reduction.draft(picture) if reduced else None
         picture.load()
         _check_size(picture, max_pixels)  # some plugins only learn the size while loading
-        ready = plain(picture)
-    if full_size is not None:
-        mark_original_size(ready, full_size)
+        ready = reduction.eight_bits(picture)
+        size, scale = drafted or (ready.size, 1)
+        if reduced and not drafted:
+            ready, scale = reduction.reduced(ready)
+    mark_original_size(ready, size, scale)
     return ready
 
 
@@ -105,7 +113,7 @@ def plain(picture: Image.Image) -> Image.Image:
     """A picture, loaded, in one of Pillow's modes of 8 bits or less, marked with its size."""
     with _problems():
         picture.load()
-        ready = _eight_bits(picture)
+        ready = reduction.eight_bits(picture)
     mark_original_size(ready, ready.size)
     return ready
 
@@ -128,31 +136,3 @@ def _problems() -> Iterator[None]:
 def _check_size(picture: Image.Image, max_pixels: int) -> None:
     if picture.width * picture.height > max_pixels:
         raise DecodeProblem("too_many_pixels")
-
-
-def _reduce(picture: Image.Image) -> tuple[int, int] | None:
-    """Have a large JPEG decoded at a fraction of its size; returns its full size if so."""
-    if not isinstance(picture, JpegImagePlugin.JpegImageFile):
-        return None
-    # At full size the colours are kept: smaller pictures are hashed to the reference's last bit.
-    if min(picture.size) // GRID < SCALES[1]:
-        return None
-    full_size = picture.size
-    picture.draft("L", (GRID, GRID))
-    return full_size
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of a mode that Pillow converts by clipping instead of scaling, scaled."""
-    mode = picture.mode
-    if mode == "LAB":
-        return picture.getchannel(0)
-    if not mode.startswith(("I", "F")):
-        return picture
-    values = np.asarray(picture, dtype=np.float32)
-    low, white = 0.0, 65535.0  # what Pillow calls "I" is 16 bits deep in PNG and PGM
-    if mode == "F":
-        finite = values[np.isfinite(values)]
-        low, white = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    scaled = np.nan_to_num((values - low) * (255 / max(white - low, 1e-6)))
-    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))

@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from scanner.hashing.view_names import possible
 from scanner.model.errors import WorkerError
 from scanner.model.hashes import EXACT_KINDS, KINDS, PerceptualHash
 
 MAX_JOBS = 32  # jobs in one message: from here on more descriptors a message cost the same each
-MAX_HASHES = 200  # perceptual hashes of one file: views of a picture, frames of an animation, all kinds
+MAX_HASHES = 512  # perceptual hashes of one file: views of its pictures, of all kinds; fits a socket
 MAX_VALUE = 144  # bytes of one perceptual hash: PDQ has 32, the licensed PhotoDNA 144
 MAX_VIEW = 32  # characters of a view's name
 MAX_LAYERS = 16
@@ -169,7 +170,7 @@ def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
     """A DONE message; `kinds` is the configured list of perceptual kinds, the same on both sides.
 
     Raises:
-        ValueError: more or longer hashes than a frame has room for, or a view that is no plain name.
+        ValueError: more or longer hashes than a frame has room for, or a view that its kind does not have.
     """
     if len(reply.hashes) > MAX_HASHES:
         raise ValueError(f"{len(reply.hashes)} hashes of one file")
@@ -179,7 +180,7 @@ def encode_done(reply: Done, kinds: Sequence[str]) -> bytes:
         )
     ]
     for h in reply.hashes:
-        if not 0 < len(h.value) <= MAX_VALUE or not _NAME.fullmatch(h.view) or len(h.view) > MAX_VIEW:
+        if not 0 < len(h.value) <= MAX_VALUE or not possible(h.kind, h.view) or len(h.view) > MAX_VIEW:
             raise ValueError(f"a {h.kind} hash that has no room in a frame")
         head = _HASH_HEAD.pack(kinds.index(h.kind), h.view.encode("ascii"), h.quality, len(h.value))
         parts += (head, h.value)
@@ -273,4 +274,7 @@ def _parse_hash(message: bytes, at: int, kinds: Sequence[str]) -> tuple[Perceptu
     known = KINDS.get(kinds[index])
     if known is not None and length != known.size:
         raise ValueError("a hash of another length than its kind has")
-    return PerceptualHash(kinds[index], _text(view, _NAME), message[start:end], quality), end
+    name = _text(view, _NAME)
+    if not possible(kinds[index], name):
+        raise ValueError("a view that its kind does not have")
+    return PerceptualHash(kinds[index], name, message[start:end], quality), end

@@ -29,13 +29,16 @@ def known_kinds() -> tuple[str, ...]:
     return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
 
 
-def build_hashers(kinds: Sequence[str]) -> tuple[Hasher, ...]:
+def build_hashers(kinds: Sequence[str], views: Sequence[str] = ("whole",)) -> tuple[Hasher, ...]:
     """The hashers of these kinds, in this order.
+
+    Args:
+        views: how pictures are looked at, of `scanner.model.hashes.VIEWS`; plug-ins are asked for none.
 
     Raises:
         ConfigError: a kind isn't known, or its module can't be loaded.
     """
-    return tuple(_build(kind) for kind in kinds)
+    return tuple(_build(kind, turned="turned" in views, box="box" in views) for kind in kinds)
 
 
 def plugged_kinds(wanted: Sequence[str]) -> Mapping[str, HashKind]:
@@ -68,16 +71,16 @@ def _checked(name: str, kind: object) -> HashKind:
     )
 
 
-def _build(kind: str) -> Hasher:
-    # Imported here: ImageHash brings SciPy along, half a second that most workers don't need.
+def _build(kind: str, *, turned: bool, box: bool) -> Hasher:
+    # Imported here: they bring decoders along, which who only asks for names must not load.
     if kind == "pdq":
         from scanner.hashing.pdq import PdqHasher
 
-        return PdqHasher()
+        return PdqHasher(turned=turned, box=box)
     if kind in ("phash", "dhash", "phash256"):
         from scanner.hashing import imagehashes
 
-        return imagehashes.hasher(kind)
+        return imagehashes.hasher(kind, turned=turned, box=box)
     return _from_entry_point(kind)
 
 

@@ -59,7 +59,7 @@ class Parts:
         data: the same, if it is in memory.
         mime: its type by content.
         max_pixels: width times height above which a picture is not decoded.
-        reduced: a large JPEG may come at a fraction of its size.
+        reduced: large pictures may come at a fraction of their size.
         before_more: called once, before anything but the main picture is decoded.
 
     Attributes:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from scanner.hashing.operators import Matrix
-from scanner.hashing.pdq_numbers import Pdq, luma
-from scanner.hashing.pictures import original_size, scale_of
+from scanner.hashing.boxes import content_box_of, cut_out
+from scanner.hashing.operators import GRID, Matrix, Stack, direct
+from scanner.hashing.pdq_numbers import BOX, GRID_VIEW, Pdq, qualities_of
+from scanner.hashing.pictures import grid_of, original_size, scale_of
 
 _STRIP_PIXELS = 1 << 20  # luma is made in strips of some 4 MB: they fit the cache and bound the memory
 
@@ -19,21 +20,26 @@ def _strips(picture: Image.Image) -> Iterator[tuple[int, Matrix]]:
     width, height = picture.size
     step = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, step):
-        strip = picture.crop((0, top, width, min(top + step, height)))
-        if strip.mode == "L":
-            yield top, np.asarray(strip, dtype=np.float32)
-            continue
-        yield top, luma(np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB")))
+        strip = picture if step >= height else picture.crop((0, top, width, min(top + step, height)))
+        # To "F" Pillow mixes luma as the reference does (ITU-R BT.601), without rounding it.
+        yield top, np.asarray(strip.convert("F"))
 
 
 class PdqHasher:
-    """Computes PDQ of pictures; keeps nothing of them."""
+    """Computes PDQ of pictures; keeps nothing of them.
+
+    Args:
+        turned: also the turned and mirrored views.
+        box: where there is a content box, also the views of what is in it, each named `box` and its family.
+    """
 
     kind = "pdq"
     accepts_reduced = True
 
-    def __init__(self) -> None:
-        self._pdq = Pdq()
+    def __init__(self, *, turned: bool = False, box: bool = False) -> None:
+        self._pdq = Pdq(turned=turned)
+        self._box = box
+        self._grid = Stack([direct(GRID)])
 
     def hashes(self, picture: object) -> Sequence[tuple[str, bytes, int]]:
         """(view, 32 bytes most significant bit first, quality) of each view; none for a side below 5 pixels.
@@ -43,4 +49,19 @@ class PdqHasher:
         """
         if not isinstance(picture, Image.Image):
             raise TypeError("a PIL image is needed")
-        return self._pdq.hashes(original_size(picture), _strips(picture), scale_of(picture))
+        scale = scale_of(picture)
+        found = self._pdq.hashes(original_size(picture), _strips(picture), scale)
+        if (grid := grid_of(picture)) is not None:
+            exact = self._hash_of_grid(grid)
+            found = [exact if one[0] == GRID_VIEW else one for one in found]
+        box = content_box_of(picture) if self._box else None
+        if box is None:
+            return found
+        inner, size = cut_out(picture, box)
+        within = self._pdq.hashes(size, _strips(inner), scale)
+        return [*found, *((f"{BOX}{view}", value, quality) for view, value, quality in within)]
+
+    def _hash_of_grid(self, grid: Image.Image) -> tuple[str, bytes, int]:
+        """The hash of the very pixels that the C++ reference looks at, where the decoder has kept them."""
+        summary = self._grid.across(self._grid.down(_strips(grid), GRID))
+        return GRID_VIEW, self._pdq.bits(summary), int(qualities_of(summary[None])[0])

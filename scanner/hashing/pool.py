@@ -28,6 +28,7 @@ from scanner.hashing.process import WorkerHandle, WorkerProcess
 from scanner.hashing.settings import WorkerSettings
 from scanner.hashing.slot import HashJob, HashResult, Lied, Slot, Task
 from scanner.hashing.trust import Trust
+from scanner.hashing.view_names import PluggedNames
 from scanner.model.errors import WorkerError
 from scanner.system import descriptors
 
@@ -63,6 +64,7 @@ class WorkerPool:
         )  # by reason: crash, timeout, protocol, memory, start, lied, recycled
         self.layers: frozenset[str] = frozenset()  # sandbox layers in force in all workers
         self._settings = settings
+        self._names = PluggedNames()
         self._workers = workers
         self._spawn = spawn
         self._clock = clock
@@ -282,6 +284,8 @@ class WorkerPool:
                 message, _ = descriptors.receive(slot.handle.socket, frames.REPLY_SIZE + 1)
                 if message:
                     reply = frames.parse_reply(message, self._settings.perceptual)
+                    if isinstance(reply, Done):
+                        self._names.admit(reply.hashes)
                     reason = self._take(slot, reply, now)
                 else:
                     reason = "crash" if slot.ready else "start"

@@ -121,4 +121,5 @@ def _arguments(settings: WorkerSettings, socket_fd: int) -> list[str]:
         "max-bytes": settings.max_bytes,
     }
     given = [f"--{name}={value}" for name, value in numbers.items()]
-    return [*given, "--exact", *settings.exact, "--perceptual", *settings.perceptual]
+    lists = {"exact": settings.exact, "perceptual": settings.perceptual, "views": settings.views}
+    return [*given, *(word for name, words in lists.items() for word in (f"--{name}", *words))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanner.model.hashes import DEFAULT_EXACT
+from scanner.model.hashes import DEFAULT_EXACT, VIEWS
 
 _GIB = 1 << 30
 
@@ -15,6 +15,7 @@ class WorkerSettings:
 
     Attributes:
         exact, perceptual: the kinds to compute; perceptual ones as in `scanner.hashing.kinds`.
+        views: how pictures are looked at, of `scanner.model.hashes.VIEWS`.
         uid, gid: whom workers become when started as root; 65534 is "nobody" on Debian and Red Hat.
         address_space: bytes of virtual memory of a worker; 2 GiB hold a picture of 300 megapixels.
         max_pixels: pictures with more are not decoded (problem "too_many_pixels").
@@ -34,6 +35,7 @@ class WorkerSettings:
 
     exact: tuple[str, ...] = DEFAULT_EXACT
     perceptual: tuple[str, ...] = ("pdq",)
+    views: tuple[str, ...] = VIEWS
     uid: int = 65534
     gid: int = 65534
     address_space: int = 2 * _GIB

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFile
 
+from scanner.hashing.pictures import forget_grid
+
 _STRIP = 64  # rows looked at together
 _JPEG_BLOCK = 16  # rows decoded together: the last of them may be decoded on their left alone
 _EDGE = 8  # rows whose mean is drawn out
@@ -64,4 +66,5 @@ def fill(picture: Image.Image, rows: int) -> Image.Image:
     edge = edge.resize((filled.width, 1), Image.Resampling.BOX)
     filled.paste(edge.resize((filled.width, filled.height - rows)), (0, rows))
     filled.info = picture.info
+    forget_grid(filled)
     return filled

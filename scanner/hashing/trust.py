@@ -71,7 +71,7 @@ class Trust:
         if self._maker is None:
             from scanner.hashing.canary import CanaryMaker  # numpy: only where workers run
 
-            self._maker = CanaryMaker(self._settings.exact, self._settings.perceptual)
+            self._maker = CanaryMaker(self._settings.exact, self._settings.perceptual, self._settings.views)
         made = self._maker.make()
         try:
             fd = made.open()

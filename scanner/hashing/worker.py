@@ -164,7 +164,7 @@ def _arguments() -> argparse.Namespace:
         "max-bytes",
     ):
         parser.add_argument(f"--{name}", type=int, required=True)
-    for name in ("exact", "perceptual"):
+    for name in ("exact", "perceptual", "views"):
         parser.add_argument(f"--{name}", nargs="*", default=[])
     return parser.parse_args()
 
@@ -174,7 +174,7 @@ def main() -> None:
     sock = socket.socket(fileno=args.socket_fd)
     try:
         worker = Worker(
-            sock, args.exact, kinds.build_hashers(args.perceptual),
+            sock, args.exact, kinds.build_hashers(args.perceptual, args.views),
             max_pixels=args.max_pixels, max_bytes=args.max_bytes,
         )  # fmt: skip
         worker.prepare()

@@ -5,16 +5,19 @@ What an update removes needs no delta: files that matched are matched again at e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
-from scanner.index.exact import Keys, as_keys, contained, first_two
+from scanner.index.exact import Keys, as_keys, contained
+from scanner.index.hamming import Hashes, any_within
+from scanner.index.joining import Join, joinable
 from scanner.index.keyed import ListKey
-from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, Hashes, PerceptualTable, any_within
+from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, PerceptualTable
 from scanner.index.snapshot import Snapshot
 from scanner.model.hashes import Digests
 
@@ -28,8 +31,14 @@ class _Near:
     hashes: Hashes
     table: PerceptualTable | None
     rows: _Mask | None
+    joins: dict[int, Join] = field(default_factory=dict)  # by distance, made when the first is asked for
 
     def touched(self, values: Hashes, max_distance: int) -> _Mask:
+        if self.table is None and joinable(self.hashes, max_distance):
+            join = self.joins.get(max_distance)
+            if join is None:
+                join = self.joins[max_distance] = Join(self.hashes, max_distance)
+            return join.any_within(values)
         if self.table is None or not self.table.has_tables or max_distance > TABLES_DISTANCE:
             return any_within(values, self.hashes, max_distance)
         found = np.zeros(len(values), dtype=np.bool_)
@@ -44,6 +53,10 @@ class _Fresh:
 
     key: ListKey | None
     values: Keys
+    whole: Callable[[Keys], _Mask] | None = None  # looks up in the feed's own table, where all of it is new
+
+    def among(self, keys: Keys) -> _Mask:
+        return contained(keys, self.values) if self.whole is None else self.whole(keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +111,10 @@ class Delta:
                 size = values.shape[1]
                 joined = key.digests(kind, values.tobytes(), size)
                 stored = np.frombuffer(joined, dtype=np.uint8).reshape(len(values), -1)
+            keys = as_keys(np.ascontiguousarray(stored), stored.shape[1])
             for part in exact:
                 if part.key == key:
-                    _mark_contained(found, stored, part.values)
+                    found |= part.among(keys)
         for near in self.perceptual.get(kind, ()):
             found |= near.touched(values, self.thresholds[kind].max_distance)
         return found
@@ -129,15 +143,6 @@ class Delta:
         values = np.frombuffer(data, dtype=np.uint8).reshape(len(seen), -1)
         # A file may be there with several views, so a plain |= would lose all but the last.
         found[at[self.concerned(kind, values)]] = True
-
-
-def _mark_contained(found: _Mask, stored: Hashes, keys: Keys) -> None:
-    """Mark the values that are among sorted keys. Few keys begin with few of the 65,536 pairs of bytes, and a
-    table of these leaves out nearly all values at 3 ns each; a search takes 50 times as long."""
-    beginnings = np.zeros(1 << 16, dtype=np.bool_)
-    beginnings[first_two(keys)] = True
-    possible = np.flatnonzero(beginnings[first_two(as_keys(stored, stored.shape[1]))])
-    found[possible] |= contained(as_keys(np.ascontiguousarray(stored[possible]), stored.shape[1]), keys)
 
 
 def _joined(kind: str, values: Sequence[bytes]) -> bytes:
@@ -176,7 +181,8 @@ def added(
                     continue
                 if meta.exact:
                     values = _chosen(feed.snapshot.keys(kind), fresh)
-                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values))
+                    whole = partial(feed.snapshot.contains_many, kind) if fresh is None else None
+                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values, whole))
                 else:
                     perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))
     return Delta(exact, perceptual, complete_thresholds(new, thresholds))

@@ -78,6 +78,9 @@ EXACT_KINDS = tuple(k.name for k in KINDS.values() if k.exact)
 DEFAULT_EXACT = (MD5.name, SHA1.name, SHA256.name)
 PERCEPTUAL_KINDS = tuple(k.name for k in KINDS.values() if not k.exact)
 
+# How pictures are looked at: as they are, turned and mirrored, without borders and bars around them.
+VIEWS = ("whole", "turned", "box")
+
 
 @dataclass(frozen=True, slots=True)
 class PerceptualHash:

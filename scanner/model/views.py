@@ -19,7 +19,7 @@ PARTS = ("frame", "embedded", "preview")
 WORDS = (*FAMILIES, TURNED, *PARTS)
 """What can be said of a view: one family, perhaps that it is turned, perhaps of which part of the file."""
 
-_WHOLE_FAMILIES = frozenset({"full", "grid512", "native", "as512", "asbig", "whole", "given"})
+_WHOLE_FAMILIES = frozenset({"full", "grid512", "native", "as512", "asbig", "mid", "whole", "given"})
 _CUT = re.compile("(box|tilt|wide|crop)[a-z0-9_-]*")
 _TURN = re.compile("turn(90|180|270)|mirror(90|180|270)?")
 _PART = re.compile("(frame|embedded|preview)[0-9]+")

@@ -11,6 +11,9 @@ from pathlib import Path
 import bench_catalog
 import bench_feeds
 import bench_formats
+import bench_pictures
+import bench_search
+import bench_views
 import bench_workers
 import materials
 from hostsweep_runs import Hostsweep
@@ -58,7 +61,7 @@ def exact(work: Path) -> Iterator[Row]:
 
 def perceptual(work: Path) -> Iterator[Row]:
     """PDQ of photographs of 12 megapixels, beside a full decode with the pdqhash library."""
-    library, env, remark = _pdqhash(work)
+    library, env, remark = pdqhash_library(work)
     name = "pdqhash" if library == "pdqhash" else "our own operator on a full decode"
     hash_list = materials.small_list(work / "list.txt")
     both, without = Hostsweep(work, hash_list), Hostsweep(work, hash_list, _EXACT_ONLY)
@@ -103,7 +106,7 @@ def _perceptual_rows(what: str, runs: list[list[Run]], name: str, remark: str) -
     )
 
 
-def _pdqhash(work: Path) -> tuple[str, Mapping[str, str], str]:
+def pdqhash_library(work: Path) -> tuple[str, Mapping[str, str], str]:
     """Which full-decode reference there is: its name, environment, and what there is to say about it."""
     folder = work / "pdqhash"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "pdqhash"]
@@ -233,17 +236,21 @@ def index(work: Path) -> Iterator[Row]:
 NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "exact": exact,
     "perceptual": perceptual,
+    "pictures": bench_pictures.pictures,
     "rescan": rescan,
     "memory": memory,
+    "views": bench_views.views,
     "path": path,
     "sandbox": bench_workers.sandbox,
     "catalog": bench_catalog.small,
     "feeds": bench_feeds.small,
     "formats": bench_formats.formats,
+    "search": bench_search.small,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,
     "catalog-large": bench_catalog.large,
+    "search-large": bench_search.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,
     "rescan-large": rescan_large,

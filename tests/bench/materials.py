@@ -59,7 +59,7 @@ def photographs(
     """JPEGs of quality 90: `distinct` with pixels of their own, the others different in a comment."""
     root.mkdir(parents=True)
     made = []
-    for i, data in zip(range(distinct), _pictures(size, grain), strict=False):
+    for i, data in zip(range(distinct), pictures(size, grain), strict=False):
         for copy in range(i, count, distinct):
             note = b"copy %06d" % copy
             path = root / f"IMG_{copy:04d}.jpg"
@@ -68,7 +68,7 @@ def photographs(
     return sorted(made)
 
 
-def _pictures(size: tuple[int, int], deviation: float) -> Iterator[bytes]:
+def pictures(size: tuple[int, int], deviation: float) -> Iterator[bytes]:
     """Endless pictures: parts of photographs, enlarged, with the grain of a sensor, in grey levels."""
     import skimage.data
 

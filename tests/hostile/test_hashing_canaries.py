@@ -26,7 +26,7 @@ from scanner.hashing.canary import Canary, CanaryMaker
 from scanner.hashing.frames import Done, Exact, ReadStatus
 from scanner.hashing.process import WorkerHandle, WorkerProcess
 from scanner.model.errors import WorkerError
-from scanner.model.hashes import EXACT_KINDS, PerceptualHash
+from scanner.model.hashes import EXACT_KINDS, VIEWS, PerceptualHash
 from scanner.model.matches import Case
 from scanner.model.outcomes import ScanCounts
 
@@ -200,7 +200,7 @@ def test_descriptors_held_until_answers_are_believed_are_bounded(
 
 
 def canary() -> Canary:
-    return CanaryMaker(EXACT_KINDS, ("pdq",)).make()
+    return CanaryMaker(EXACT_KINDS, ("pdq",), VIEWS).make()
 
 
 def test_canary_is_a_read_only_file_with_no_name_like_a_thumbnail() -> None:

@@ -17,7 +17,16 @@ PERCEPTUAL = ("pdq", "phash", "licensed")
 ids = st.integers(0, 2**64 - 1)
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1, max_size=24)
 
-views = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1, max_size=frames.MAX_VIEW)
+parts = st.sampled_from(["", "frame0.", "frame199.", "embedded10.", "preview7."])
+turns = st.sampled_from(["turn90", "turn180", "turn270", "mirror", "mirror90", "mirror180", "mirror270"])
+families = st.sampled_from(["full", "grid512", "native", "as512", "asbig"]) | turns.map(lambda t: f"mid.{t}")
+views = {
+    "pdq": st.tuples(parts, st.sampled_from(["", "box"]), families).map("".join),
+    "phash": st.tuples(parts, st.sampled_from(["whole", "box"]), st.just("") | turns.map(".{}".format)).map(
+        "".join
+    ),
+    "licensed": st.text("abcdefghijklmnopqrstuvwxyz0123456789_.-", min_size=1, max_size=frames.MAX_VIEW),
+}
 
 
 @st.composite
@@ -25,7 +34,7 @@ def perceptual(draw: st.DrawFn) -> PerceptualHash:
     kind = draw(st.sampled_from(PERCEPTUAL))
     size = KINDS[kind].size if kind in KINDS else draw(st.integers(1, frames.MAX_VALUE))
     return PerceptualHash(
-        kind, draw(views), draw(st.binary(min_size=size, max_size=size)), draw(st.integers(0, 100))
+        kind, draw(views[kind]), draw(st.binary(min_size=size, max_size=size)), draw(st.integers(0, 100))
     )
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from scanner.hashing import known_kinds
+from scanner.hashing import frames, known_kinds
+from scanner.hashing.frames import Done
 from scanner.hashing.kinds import build_hashers
 from scanner.model.errors import ConfigError
+from scanner.model.hashes import PerceptualHash
 
 PLUGIN = """
 class Flat:
     kind = "flat"
     def hashes(self, picture):
-        return [("whole", b"\\0" * 8, 100)]
+        return [("whole", b"\\0" * 8, 100), ("left_half", b"\\1" * 8, 100)]
 def broken():
     raise RuntimeError("no licence")
 """
@@ -41,7 +43,11 @@ def test_built_in_kinds_are_built_in_the_order_asked_for() -> None:
 def test_kind_of_another_package_is_found_by_its_entry_point() -> None:
     assert "flat" in known_kinds()
     (hasher,) = build_hashers(("flat",))
-    assert hasher.hashes(None) == [("whole", b"\0" * 8, 100)]
+    views = tuple(PerceptualHash(hasher.kind, *found) for found in hasher.hashes(None))
+    assert [(h.view, h.value) for h in views] == [("whole", b"\0" * 8), ("left_half", b"\1" * 8)]
+    # Views of its own naming come from the worker to the pool as they are.
+    told = frames.parse_reply(frames.encode_done(Done(1, "", views), ("flat",)), ("flat",))
+    assert told == Done(1, "", views)
 
 
 @pytest.mark.usefixtures("plugin")

@@ -205,7 +205,8 @@ def test_phash_of_both_lengths_and_dhash_are_those_of_imagehash(name: str) -> No
 def test_operator_cache_stays_within_its_limit() -> None:
     cache = OperatorCache(limit=1 << 20)
     view = (View("full", "direct"),)
-    for n in range(1000, 2000, 50):
+    for n in range(2000, 12000, 250):
         cache.stack(view, n, 1)
     assert cache.held <= 1 << 20
-    assert cache.stack(view, 1950, 1) is cache.stack(view, 1950, 1)
+    assert cache.stack(view, 11750, 1) is cache.stack(view, 11750, 1)
+    assert cache.stack(view, 2000, 1) is not cache.stack(view, 2000, 2)

@@ -16,6 +16,8 @@ from scanner.model.views import words
         ("grid512.turn90", {"whole", "turned"}),
         ("boxas512", {"box"}),
         ("box.mirror270", {"box", "turned"}),
+        ("mid.mirror270", {"whole", "turned"}),
+        ("boxmid.turn90", {"box", "turned"}),
         ("frame12.full", {"frame", "whole"}),
         ("preview1.boxfull.mirror", {"preview", "box", "turned"}),
         ("tilt-2full", {"tilt"}),

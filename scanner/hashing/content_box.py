@@ -1,0 +1,148 @@
+"""Where the picture proper lies in a picture: without uniform borders, letterbox bars, screen furniture.
+
+A line of a border is flat: of one colour all along. So are the lines between a caption's or a tool bar's
+lines of text, where a photograph's lines hardly ever are. The box is what is left when the picture is cut
+at its flat rows, then what is kept at its flat columns, and so on until nothing changes, the longest piece
+being kept each time (the recursive X-Y cut of document analysis: Nagy and Seth, 1984).
+
+An edge counts only where most of the line changes at once: the sky over a skyline is flat, too. Where it
+doesn't, that side stays as it was. Only some pixels of each line are looked at, but each line is: edges
+have to be right to a few thousandths of the side for PDQ to agree.
+
+Here are only numbers. `scanner.hashing.pdq_numbers` says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.uint8]
+
+SAMPLES = 128  # pixels of a line that are looked at, evenly spread
+_FLAT = (
+    3  # levels around its middle that nearly all pixels of a flat line have: what JPEG leaves of one colour
+)
+_NEARLY_ALL = 0.95
+_PROBES = 7
+_CHANGES = 0.4  # of a line, which becomes another colour at an edge
+_BLUR = 10  # lines at an edge that may be neither: those of a block of JPEG, and of scaling
+OUTERMOST = 3  # lines at each side, of which one is flat where there is anything to cut
+_ROUNDS = 4
+_LEAST_CUT, _LEAST_LEFT = 0.01, 0.12  # of the area: less than the first is no other picture to PDQ
+_SMALLEST = 32  # pixels of a side that are left at least
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A part of a picture, in pixels as decoded: columns left..right and rows top..bottom, ends excluded."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def content_box(rows: Samples, columns: Samples) -> Box | None:
+    """The box of a picture; None where it has nothing to cut off. Asked only where `flat_ends` is true.
+
+    Args:
+        rows: height x min(width, SAMPLES): every row, some pixels of each, in grey.
+        columns: width x min(height, SAMPLES): every column likewise.
+    """
+    height, width = rows.shape[0], columns.shape[0]
+    if min(height, width) < _SMALLEST:
+        return None
+    top, bottom, left, right = 0, height, 0, width
+    for _ in range(_ROUNDS):
+        before = top, bottom, left, right
+        top, bottom = _longest(rows[:, _sampled(left, right, width)], top, bottom)
+        left, right = _longest(columns[:, _sampled(top, bottom, height)], left, right)
+        if before == (top, bottom, left, right):
+            break
+    kept = (bottom - top) * (right - left) / (height * width)
+    if not _LEAST_LEFT <= kept <= 1 - _LEAST_CUT or min(bottom - top, right - left) < _SMALLEST:
+        return None
+    return Box(left, top, right, bottom)
+
+
+def content_box_of_small(grey: Samples) -> Box | None:
+    """The box of a picture of at most SAMPLES pixels a side, from all of them."""
+    k = min(OUTERMOST, *grey.shape)
+    if not flat_ends(grey[:k], grey[-k:], grey[:, :k].T, grey[:, -k:].T):
+        return None
+    return content_box(grey, grey.T)
+
+
+def flat_ends(*ends: Samples) -> bool:
+    """Whether anything could be cut off: whether a line at one of the ends is flat.
+
+    Args:
+        ends: the outermost lines of each side, `OUTERMOST` or fewer, each a row of its own.
+    """
+    places = np.arange(1, 2 * SAMPLES, 2)
+    lines = [end[:, places * end.shape[1] // (2 * SAMPLES)] for end in ends]
+    return bool(_flat(np.concatenate(lines)).any())
+
+
+def _flat(lines: Samples) -> NDArray[np.bool_]:
+    """Which lines have nearly all their pixels in one colour."""
+    # Where they have, the middle one of a few has it, too; sorting all would take most of the time.
+    few = np.sort(lines[:, np.arange(1, 2 * _PROBES, 2) * lines.shape[1] // (2 * _PROBES)], axis=1)
+    lowest = np.clip(few[:, _PROBES // 2], _FLAT, 255 - _FLAT) - np.uint8(_FLAT)
+    near = lines - lowest[:, None] <= 2 * _FLAT  # of bytes: what is darker than the lowest becomes large
+    return np.asarray(np.count_nonzero(near, axis=1) >= _NEARLY_ALL * lines.shape[1])
+
+
+def _sampled(start: int, end: int, side: int) -> slice:
+    """The samples that lie between two pixels of a side."""
+    count = min(side, SAMPLES)
+    # Sample i is pixel floor((i + 1/2) side / count).
+    first = -(-(start * count * 2 - side) // (2 * side))
+    last = -(-(end * count * 2 - side) // (2 * side))
+    return slice(max(first, 0), max(last, first + 1, 1))
+
+
+def _longest(lines: Samples, start: int, end: int) -> tuple[int, int]:
+    """The longest run without flat lines between two lines, where it ends at edges."""
+    flat = np.flatnonzero(_flat(lines[start:end])) + start
+    if not flat.size:
+        return start, end
+    bounds = np.concatenate(([start - 1], flat, [end]))
+    i = int(np.argmax(np.diff(bounds)))
+    first, last = int(bounds[i]) + 1, int(bounds[i + 1])
+    first_kept = start + _cut(lines[start : min(first + _BLUR, last)], first - start)
+    last_kept = end - _cut(lines[max(last - _BLUR, first) : end][::-1], end - last)
+    return first_kept, last_kept
+
+
+def _cut(lines: Samples, outside: int) -> int:
+    """How many lines to cut off at one side: all that lie outside, else the outermost border, else none.
+
+    Args:
+        lines: those outside the longest run, from the outermost on, and some of the run.
+        outside: how many lie outside.
+    """
+    if not outside:
+        return 0
+    # A picture may begin with flat lines of its own, of another colour than the border.
+    middle = int(np.median(lines[0]))
+    other = np.flatnonzero(np.abs(lines[:outside].astype(np.int16) - middle).mean(axis=1) > _FLAT)
+    for border in (outside, int(other[0]) if other.size else 0):
+        edge = _edge(lines[border - 1 : border + _BLUR]) if border else None
+        if edge is not None:
+            return border - 1 + edge
+    return 0
+
+
+def _edge(lines: Samples) -> int | None:
+    """How many lines belong to the border, which is the first; None if it doesn't end here at once."""
+    apart = np.abs(lines[1:].astype(np.int16) - int(np.median(lines[0])))
+    changed = (apart > 2 * _FLAT).mean(axis=1)
+    if changed.max(initial=0.0) < _CHANGES:
+        return None
+    # Rings and blur come before the edge: it is where half of the change has been made.
+    step = apart.mean(axis=1)
+    return 1 + int(np.argmax(step >= step.max() / 2))

@@ -1,0 +1,158 @@
+"""The content box: a picture within borders, bars or a screenshot has the views that it has alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+import skimage
+from PIL import Image, ImageDraw
+
+from scanner.hashing import decode
+from scanner.hashing.boxes import content_box_of
+from scanner.hashing.imagehashes import hasher as image_hasher
+from scanner.hashing.pdq import PdqHasher
+
+PICTURES = Path(skimage.__file__).parent / "data"
+CONFIDENT = 31  # bits
+NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+
+
+def photograph(name: str, long_side: int) -> Image.Image:
+    picture = Image.open(PICTURES / name).convert("RGB")
+    k = long_side / max(picture.size)
+    return picture.resize((round(picture.width * k), round(picture.height * k)), Image.Resampling.BICUBIC)
+
+
+def decoded(picture: Image.Image, quality: int = 85) -> Image.Image:
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=quality)
+    return decode.open_picture(io.BytesIO(out.getvalue()), "image/jpeg", 20_000_000)
+
+
+def pasted(picture: Image.Image, size: tuple[int, int], at: tuple[int, int], colour: object) -> Image.Image:
+    whole = Image.new("RGB", size, colour)  # type: ignore[arg-type]
+    whole.paste(picture, at)
+    return whole
+
+
+def border(picture: Image.Image, share: float, colour: object = "black") -> Image.Image:
+    b = round(share * picture.width)
+    return pasted(picture, (picture.width + 2 * b, picture.height + 2 * b), (b, b), colour)
+
+
+def letterbox(picture: Image.Image) -> Image.Image:
+    return pasted(picture, (picture.width, picture.height * 4 // 3), (0, picture.height // 6), "black")
+
+
+def pillarbox(picture: Image.Image) -> Image.Image:
+    return pasted(picture, (picture.width * 3 // 2, picture.height), (picture.width // 4, 0), "black")
+
+
+def telephone(picture: Image.Image) -> Image.Image:
+    """A post in an application: status bar, name, picture, text below, bar for gestures."""
+    shown = picture.resize((1080, picture.height * 1080 // picture.width))
+    whole = pasted(shown, (1080, 2200), (0, 320), "white")
+    draw = ImageDraw.Draw(whole)
+    draw.text((40, 20), "12:41", "black", font_size=36)
+    draw.rectangle((960, 24, 1040, 56), "black")
+    draw.text((140, 140), "somebody   2 h", "black", font_size=40)
+    for line in range(5):
+        draw.text((40, 360 + shown.height + 60 * line), "words about it, line by line", "black", font_size=36)
+    draw.rectangle((390, 2170, 690, 2180), "black")
+    return whole
+
+
+def browser(picture: Image.Image) -> Image.Image:
+    """A window: tabs, address, a headline, the picture beside a column of text."""
+    shown = picture.resize((900, picture.height * 900 // picture.width))
+    whole = pasted(shown, (1600, 1500), (150, 220), "white")
+    draw = ImageDraw.Draw(whole)
+    draw.rectangle((0, 0, 1600, 44), (222, 225, 230))
+    draw.text((60, 8), "A page", "black", font_size=22)
+    draw.text((170, 54), "example.org/page", "black", font_size=22)
+    draw.text((150, 140), "A headline of the page", "black", font_size=44)
+    for line in range(24):
+        draw.text((1140, 220 + 40 * line), "text beside it", "black", font_size=26)
+    return whole
+
+
+def caption(picture: Image.Image) -> Image.Image:
+    whole = pasted(picture, (picture.width, picture.height + 240), (0, 240), "white")
+    ImageDraw.Draw(whole).text((40, 60), "WHEN YOU SEE IT", "black", font_size=96)
+    return whole
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "black border of 2 %": lambda p: border(p, 0.02),
+    "white border of 5 %": lambda p: border(p, 0.05, "white"),
+    "coloured border of 10 %": lambda p: border(p, 0.1, (120, 60, 160)),
+    "two frames": lambda p: border(border(p, 0.01, "black"), 0.04, "white"),
+    "letterbox": letterbox,
+    "pillarbox": pillarbox,
+    "telephone": telephone,
+    "browser": browser,
+    "caption": caption,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", CHANGES)
+def test_picture_is_found_within_what_was_put_around_it(name: str, change: str) -> None:
+    original = photograph(name, 1400)
+    listed = {view: value for view, value, _ in PdqHasher().hashes(original)}
+    found = PdqHasher(box=True).hashes(decoded(CHANGES[change](original)))
+    within = [value for view, value, _ in found if view.startswith("box")]
+    assert within, "no box was found"
+    for family, value in listed.items():
+        assert min((int.from_bytes(v) ^ int.from_bytes(value)).bit_count() for v in within) <= CONFIDENT, (
+            family
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_picture_that_fills_the_whole_has_no_box(name: str) -> None:
+    assert content_box_of(decoded(photograph(name, 1200))) is None
+
+
+def test_flat_sky_over_a_skyline_is_no_border() -> None:
+    rng = np.random.default_rng(1)
+    pixels = np.full((400, 600), 250, dtype=np.uint8)
+    for x, top in enumerate(200 - np.abs(np.arange(-300, 300)) // 2):
+        pixels[top:, x] = rng.integers(20, 180, 400 - top)
+    assert content_box_of(Image.fromarray(pixels)) is None
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_nothing_but_one_colour_has_no_box(colour: int) -> None:
+    assert content_box_of(Image.new("L", (300, 200), colour)) is None
+    assert content_box_of(Image.new("RGB", (3, 1), (colour,) * 3)) is None
+
+
+def test_mirrored_picture_with_a_border_is_found_by_a_turned_view_of_the_box() -> None:
+    original = photograph("chelsea.png", 1400)
+    mirrored = border(original.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.05, "white")
+    found = {v: h for v, h, _ in PdqHasher(turned=True, box=True).hashes(decoded(mirrored))}
+    for value in (value for _, value, _ in PdqHasher().hashes(original)):
+        apart = (int.from_bytes(found["boxmid.mirror"]) ^ int.from_bytes(value)).bit_count()
+        assert apart <= CONFIDENT
+
+
+@pytest.mark.parametrize("kind", ["phash", "phash256", "dhash"])
+def test_other_kinds_have_the_views_of_the_box_and_of_turned_pictures(kind: str) -> None:
+    reference = {
+        "phash": imagehash.phash,
+        "phash256": lambda p: imagehash.phash(p, hash_size=16),
+        "dhash": imagehash.dhash,
+    }[kind]
+    original = photograph("coffee.png", 700)
+    turned = decoded(border(original.transpose(Image.Transpose.ROTATE_90), 0.1, "white"))
+    found = {v: h for v, h, _ in image_hasher(kind, turned=True, box=True).hashes(turned)}
+    assert len(found) == 16
+    listed = int(str(reference(original)), 16)
+    near = (int.from_bytes(found["box.turn90"]) ^ listed).bit_count()  # turned left, so to be turned right
+    assert near <= {"phash": 6, "phash256": 24, "dhash": 4}[kind]
