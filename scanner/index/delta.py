@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
-from scanner.index.exact import Keys, as_keys, contained
+from scanner.index.exact import Keys, as_keys, contained, first_two
 from scanner.index.hamming import Hashes, any_within
 from scanner.index.joining import Join, joinable
 from scanner.index.keyed import ListKey
@@ -22,6 +22,7 @@ from scanner.index.snapshot import Snapshot
 from scanner.model.hashes import Digests
 
 _Mask = npt.NDArray[np.bool_]
+_FEW = 1 << 15  # new values that leave half of all pairs of bytes out
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,9 @@ class Delta:
                 size = values.shape[1]
                 joined = key.digests(kind, values.tobytes(), size)
                 stored = np.frombuffer(joined, dtype=np.uint8).reshape(len(values), -1)
-            keys = as_keys(np.ascontiguousarray(stored), stored.shape[1])
             for part in exact:
                 if part.key == key:
-                    found |= part.among(keys)
+                    _mark(found, stored, part)
         for near in self.perceptual.get(kind, ()):
             found |= near.touched(values, self.thresholds[kind].max_distance)
         return found
@@ -143,6 +143,21 @@ class Delta:
         values = np.frombuffer(data, dtype=np.uint8).reshape(len(seen), -1)
         # A file may be there with several views, so a plain |= would lose all but the last.
         found[at[self.concerned(kind, values)]] = True
+
+
+def _mark(found: _Mask, stored: Hashes, part: _Fresh) -> None:
+    """Mark the values that are among the new ones. Few new ones begin with few of the 65,536 pairs of bytes,
+    and a table of these leaves out nearly all values at 3 ns each; to look one up takes many times as
+    long."""
+    if len(part.values) > _FEW:
+        found |= part.among(as_keys(np.ascontiguousarray(stored), stored.shape[1]))
+        return
+    beginnings = np.zeros(1 << 16, dtype=np.bool_)
+    beginnings[first_two(part.values)] = True
+    possible = np.flatnonzero(beginnings[first_two(as_keys(stored, stored.shape[1]))])
+    if len(possible):
+        keys = as_keys(np.ascontiguousarray(stored[possible]), stored.shape[1])
+        found[possible] |= part.among(keys)
 
 
 def _joined(kind: str, values: Sequence[bytes]) -> bytes:
