@@ -1,0 +1,116 @@
+"""Views of a picture as if it were tilted a little, part of a larger one, or cropped.
+
+PDQ sees 64x64 places of a picture, each the mean of what is around it. In a picture that was tilted by a few
+degrees or cropped by a few per cent these places lie a little aside, and the means of what is around them are
+nearly the same. So the picture is smoothed once, at 256x256 places, and each of these views takes its 64x64
+places from there: no picture is turned or enlarged, which would cost far more.
+
+Beyond the edges lies the picture's mirror image: nearer to what was cut off than any colour would be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanner.hashing.operators import SUMMARY, Matrix, View
+
+_PHASES = 4  # places of the smoothed picture for each of a summary, along a side
+_SMOOTHED = SUMMARY * _PHASES
+# The box filter of PDQ at 1024 pixels, an even number for each place: its two passes look 3.5 pixels
+# further than the first of each four, so place j lies at (j + 0.875) / 256 of a side.
+_LENGTH, _LEAN = 1024, 0.875
+PLANE = tuple(View(f"phase{n}", "centre", _LENGTH, (n + 0.5) / _PHASES) for n in range(_PHASES))
+# Where a summary's place i lies, (i + 0.5 + this) / 64 of a side: the mean of the families of lists. The
+# 512 grid leans by 0.125, all pixels by 0 to 0.1, by the size.
+_FAMILIES_LEAN = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """One of these views: the picture turned clockwise about its centre, with a margin added.
+
+    Attributes:
+        name: the view's.
+        degrees: turned by.
+        margin: added at each side, as a share of it; less than nothing: cut off.
+    """
+
+    name: str
+    degrees: float = 0.0
+    margin: float = 0.0
+
+
+# By a name of `hashing.views`. Steps are such that a hash between two of them is still found at 31 bits.
+WARPS: Mapping[str, tuple[Warp, ...]] = {
+    "tilted": (
+        Warp("tiltp1", degrees=1), Warp("tiltm1", degrees=-1), Warp("tiltp2", degrees=2),
+        Warp("tiltm2", degrees=-2), Warp("tiltp3", degrees=3), Warp("tiltm3", degrees=-3),
+    ),
+    "widened": (
+        Warp("wide1", margin=0.01), Warp("wide2", margin=0.02), Warp("wide35", margin=0.035),
+        Warp("wide5", margin=0.05),
+    ),
+    "cropped": (
+        Warp("crop1", margin=-0.01), Warp("crop2", margin=-0.02), Warp("crop35", margin=-0.035),
+        Warp("crop5", margin=-0.05),
+    ),
+}  # fmt: skip
+
+
+def warps_of(views: Iterable[str]) -> tuple[Warp, ...]:
+    """Those that some names of `hashing.views` ask for."""
+    return tuple(warp for view in views for warp in WARPS.get(view, ()))
+
+
+def smoothed(products: Matrix) -> Matrix:
+    """The smoothed picture, 256 x 256, from the products of `PLANE` for its rows and for its columns.
+
+    Args:
+        products: 64 x 4 x 64 x 4, in the order of a stack: place by place, in each the phases.
+    """
+    return np.ascontiguousarray(products.reshape(_SMOOTHED, _SMOOTHED))
+
+
+def summaries(plane: Matrix, size: tuple[int, int], warps: tuple[Warp, ...]) -> NDArray[np.float32]:
+    """The 64x64 summary of each view, from the smoothed picture.
+
+    Args:
+        size: (width, height) of the picture; their proportion counts.
+    """
+    width, height = size
+    place = (np.arange(SUMMARY) + 0.5 + _FAMILIES_LEAN) / SUMMARY - 0.5
+    y, x = place[:, None], place[None, :]
+    rows = np.empty((len(warps), SUMMARY, SUMMARY))
+    columns = np.empty_like(rows)
+    for i, warp in enumerate(warps):
+        grown = 1 + 2 * warp.margin
+        sine, cosine = (grown * f(math.radians(warp.degrees)) for f in (math.sin, math.cos))
+        rows[i] = cosine * y - sine * width / height * x
+        columns[i] = cosine * x + sine * height / width * y
+    return _sampled(plane, *(_mirrored((where + 0.5) * _SMOOTHED - _LEAN) for where in (rows, columns)))
+
+
+def _mirrored(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions beyond the first and the last place, brought back inside."""
+    last = _SMOOTHED - 1
+    inside: NDArray[np.float64] = last - np.abs(last - np.abs(positions))
+    return inside
+
+
+def _sampled(plane: Matrix, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What lies between places, weighed bilinearly."""
+    top, left = (np.minimum(p.astype(np.intp), _SMOOTHED - 2) for p in (rows, columns))
+    down, right = ((p - first).astype(np.float32) for p, first in ((rows, top), (columns, left)))
+    flat, at = plane.ravel(), top * _SMOOTHED + left
+    upper: NDArray[np.float32] = flat[at]
+    upper += right * (flat[at + 1] - upper)
+    lower = flat[at + _SMOOTHED]
+    lower += right * (flat[at + _SMOOTHED + 1] - lower)
+    lower -= upper
+    upper += down * lower
+    return upper
