@@ -34,7 +34,7 @@ def build_hashers(kinds: Sequence[str], views: Sequence[str] = ("whole",)) -> tu
 
     Args:
         views: how pictures are looked at, of `scanner.model.hashes.VIEWS`; plug-ins are asked for none, and
-            only PDQ for tilted, widened and cropped ones.
+            only PDQ for those of `scanner.hashing.warps`.
 
     Raises:
         ConfigError: a kind isn't known, or its module can't be loaded.

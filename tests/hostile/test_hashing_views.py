@@ -30,6 +30,7 @@ def told(view: bytes) -> bytes:
         b"preview3.native",
         b"tiltm3",
         b"frame7.wide35",
+        b"tiltp2cut",
     ],
 )
 def test_names_that_there_are_arrive(view: bytes) -> None:

@@ -70,7 +70,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         ("hashing: {views: [tilted]}\n", "hashing.views: expected whole among the views"),
         (
             "hashing: {views: [whole, tilt]}\n",
-            "hashing.views: expected views among whole, turned, box, tilted, widened, cropped",
+            "hashing.views: expected views among whole, turned, box, tilted, straightened, widened, cropped",
         ),
         ("hashing: {exact: []}\n", "expected at least 1 entry"),
         (
