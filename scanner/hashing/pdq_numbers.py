@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from scanner.hashing.operators import BIG, GRID, SUMMARY, Matrix, OperatorCache, Stack, View
 from scanner.hashing.turns import TURNED
-from scanner.hashing.warps import PLANE, Warp, smoothed, summaries
+from scanner.hashing.warped import PLANE, smoothed, summaries
+from scanner.hashing.warps import Warp
 
 BOX = "box"  # before the family, of views of the content box
 MEAN = "mid"  # the family of turned views: the mean of all that the picture has, near enough to each of them

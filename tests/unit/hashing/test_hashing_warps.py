@@ -131,3 +131,10 @@ def test_each_setting_brings_its_views_to_pdq_alone_and_under_names_that_are_und
         assert brought == {warp.name for warp in warps}
         assert all(possible("pdq", name) and words(name) == {name[:4]} for name in brought)
         assert [view for view, _, _ in phash.hashes(picture)] == ["whole"]
+
+
+@pytest.mark.parametrize("size", [(5, 5), (5, 20_000), (30_000, 6), (64, 3000)])
+def test_longest_and_smallest_pictures_have_all_views(size: tuple[int, int]) -> None:
+    plane = np.random.default_rng(1).uniform(0, 255, size[::-1]).astype(np.float32)
+    found = {view for view, _, _ in Pdq(warps=ALL).hashes(size, [(0, plane)])}
+    assert found >= {warp.name for warp in ALL}
