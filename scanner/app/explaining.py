@@ -304,7 +304,8 @@ class _Records:
         return Known(
             file,
             fresh=st is not None and file.stat.same_version(st),
-            kinds_of_now=catalog.directory(place.path.rpartition(b"/")[0]) is not None,
+            kinds_of_now=catalog.directory(place.path.rpartition(b"/")[0]) is not None
+            and not catalog.lacks(place.path),
             # Nobody keeps the lists that were named to a scan by hand: the lists of then are those of now.
             matched=bool(catalog.matched_with)
             and (catalog.matched_with == self._index_id or not place.configured),

@@ -51,7 +51,9 @@ def grown(config: Config, state: StateDirectory, lists: Lists, reporter: Reporte
             raise StorageError(f"it can't be written ({e.strerror})", where=str(state.kinds)) from e
     for kind in sorted(new):
         feeds = [feed for feed, hashes in lists.index.acting.items() if hashes.get(kind)]
-        reporter.note(EVENT, kind=kind, feeds=", ".join(feeds), effect="each file is hashed anew once")
+        reporter.note(
+            EVENT, kind=kind, feeds=", ".join(feeds), effect="files that lack it are read again once"
+        )
     return now
 
 

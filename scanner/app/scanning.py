@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from scanner.app.gapkeeping import GapKeeper, note_matched
 from scanner.app.kinds import grown
@@ -24,6 +25,7 @@ from scanner.model.errors import SourceError, VaultError
 from scanner.model.outcomes import ScanCounts
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.judging import Judge, Securing
+from scanner.pipeline.lacking import LackingKinds
 from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.linked import LinkHunt
 from scanner.pipeline.rematch import News, as_walked, mark_listed
@@ -213,15 +215,7 @@ class Scanner:
             )
 
     def _rematch(self, known: VolumeCatalog, news: News | None) -> Sequence[RowKey]:
-        index = self._lists.index
-        if known.matched_with == index.id:
-            return ()
-        before = known.begin_matching(index.id)
-        entries = news.entries if news is not None and news.since == before else None
-        keys = mark_listed(known, index, entries, self._stop)
-        if not self._stop.is_set():
-            known.end_matching(index.id)
-        return keys
+        return mark_listed(known, self._lists.index, news, self._stop)
 
     def _known(self, catalog: Catalog, volume: Volume, device: int = 0) -> VolumeCatalog:
         """What is known of a volume, to be read and to be written with what these lists say."""
@@ -243,6 +237,8 @@ class Scanner:
             walker = walker_for(self._tools, volume, root_fd, full=self._full)
             scan = self._run(volume, root_fd, ledger, known, walker, pool, also=keeper)
             counts = scan.counts
+            if known is not None and not counts.interrupted:
+                self._hash_lacking(volume, root_fd, ledger, known, scan, pool, keeper)
             if known is not None and counts.directories_failed == 0 and not counts.interrupted:
                 known.forget_directories_not_seen(scan.met_directories)
             ledger.scan_finished(
@@ -251,6 +247,26 @@ class Scanner:
             if not counts.interrupted:
                 keeper.walked_all(matched=known is not None and known.matched_with == self._lists.index.id)
         return counts
+
+    def _hash_lacking(
+        self,
+        volume: Volume,
+        root_fd: int,
+        ledger: Ledger,
+        known: VolumeCatalog,
+        scan: VolumeScan,
+        pool: Hashers,
+        also: Reporter,
+    ) -> None:
+        """Read again what lacks a kind of hash that was not computed before: a walk takes it for
+        unchanged."""
+        lacking = LackingKinds(known, scan.walked_whole)
+        events = lacking.events()
+        first = next(events, None)
+        if first is not None:
+            walker = WalkedAlready(chain((first,), events))
+            again = self._run(volume, root_fd, ledger, known, walker, pool, also=also)
+            lacking.settle(scan.counts, again.counts)
 
     def _run(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config
 from scanner.hashing import extra_formats
 from scanner.model.ports import Clock, Ids
+from scanner.model.profiles import profile_of
 from scanner.pipeline.stalling import Stuck
 from scanner.securer import Keeper
 from scanner.system.inhand import InHand
@@ -30,12 +30,14 @@ class Tools:
     in_hand: InHand
 
 
-_MADE = "2"  # goes up whenever the same kinds and views come to be computed otherwise
+# Goes up whenever the same kinds and views come to be computed otherwise.
+_MADE = "2"
 
 
 def profile(config: Config) -> bytes:
-    """What is done with a file, as a short value: rows of the catalog made otherwise are not believed."""
+    """What is done with a file: what the catalog knows of files that were chosen or hashed otherwise is not
+    believed, and files that lack a kind are read again."""
     hashing = config.hashing
-    perceptual = [*sorted(hashing.perceptual), "/", *sorted(hashing.views), "/", *extra_formats()]
-    said = "|".join([_MADE, hashing.select, *sorted(hashing.exact), "/", *perceptual])
-    return hashlib.blake2b(said.encode(), digest_size=8).digest()
+    ground = "|".join([_MADE, hashing.select, *extra_formats()])
+    views = [f"view:{view}" for view in hashing.views]
+    return profile_of(ground, (*hashing.exact, *hashing.perceptual, *views))

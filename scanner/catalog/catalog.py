@@ -6,11 +6,12 @@ from pathlib import Path
 
 from scanner.catalog import queries
 from scanner.catalog.database import Database
+from scanner.catalog.matching import Matching
 from scanner.catalog.opening import open_reader, open_writer
 from scanner.catalog.packing import Packer
 from scanner.catalog.records import VolumeStats
-from scanner.catalog.vocabulary import Vocabulary
-from scanner.catalog.volume import VolumeCatalog, volume_stats, whole
+from scanner.catalog.vocabulary import PROFILES, TERMS, VIEWS, Vocabulary
+from scanner.catalog.volume import VolumeCatalog, volume_stats
 from scanner.model.ports import Clock, SystemClock
 
 
@@ -28,9 +29,10 @@ class Catalog:
         self._database = database
         self._packer = Packer(
             database,
-            Vocabulary(database, queries.ADD_TERM, queries.TERMS),
-            Vocabulary(database, queries.ADD_VIEW, queries.VIEWS),
+            Vocabulary(database, TERMS),
+            Vocabulary(database, VIEWS),
         )
+        self._profiles = Vocabulary(database, PROFILES)
         self.note = note
 
     @classmethod
@@ -60,8 +62,8 @@ class Catalog:
 
         Args:
             root: absolute path.
-            profile: some bytes that are different whenever other things are done with files: the hash
-                kinds, the selection of files. See `VolumeCatalog`.
+            profile: what is done with files: the selection of files, the kinds of hashes; see
+                `model.profiles`.
             device: st_dev for the stats that are handed out; 0 where it does not matter.
             compared_with: id of the index with which the rows that are recorded were compared; "" where none
                 are, or with none.
@@ -76,6 +78,7 @@ class Catalog:
         return VolumeCatalog(
             self._database,
             self._packer,
+            self._profiles,
             volume_id=0 if row is None else int(row[0]),
             name=name,
             root=root,
@@ -104,6 +107,9 @@ class Catalog:
             CatalogError: the catalog can't be read.
         """
         return [
-            volume_stats(self._database, volume_id, name, root, whole(matched_with))
-            for volume_id, name, root, matched_with in self._database.rows(queries.VOLUMES)
+            volume_stats(self._database, volume_id, name, root, self._matched_with(volume_id))
+            for volume_id, name, root in self._database.rows(queries.VOLUMES)
         ]
+
+    def _matched_with(self, volume_id: int) -> str:
+        return Matching(self._database, self._packer, volume_id).state().whole

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from scanner.model.errors import CatalogError
 
 # How long one process waits for another's transaction, seconds; the largest ones take one or two.
 _BUSY_SECONDS = 30.0
+# Free pages of 32 KiB that are left in the file: these, or a tenth.
+_FEW_PAGES = 128
+_FREE_SHARE = 0.1
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY = 0xFF  # the low byte of an extended result code (sqlite.org/rescode.html)
 
@@ -90,6 +93,15 @@ class Database:
         except sqlite3.Error as e:
             raise self._failed(e) from e
 
+    def stream(self, query: str, parameters: Sequence[object] = ()) -> Generator[tuple[Any, ...], None, None]:
+        """Rows one by one. A read transaction is open, and holds up the log's clean-up, until it is
+        closed."""
+        try:
+            with closing(self._connection.execute(query, parameters)) as cursor:
+                yield from cursor
+        except sqlite3.Error as e:
+            raise self._failed(e) from e
+
     def run(self, query: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(query, parameters)
@@ -120,6 +132,26 @@ class Database:
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself after some errors
                 self._connection.execute(queries.ROLLBACK)
             raise
+
+    def compact(self) -> None:
+        """Give free pages back to the file system once they are many, in parts that hold up nobody for long.
+        New rows would fill them, so a few are kept.
+
+        Raises:
+            CatalogError: it can't be written; what was given back stays so.
+        """
+        free, pages = self._number(queries.FREE_PAGES), self._number(queries.PAGES)
+        while free > max(_FEW_PAGES, pages * _FREE_SHARE):
+            with self.transaction():
+                self.rows(queries.GIVE_BACK)
+            left = self._number(queries.FREE_PAGES)
+            if left >= free:
+                return  # a file that was made without the means to do so
+            free = left
+
+    def _number(self, query: str) -> int:
+        row = self.row(query)
+        return int(row[0]) if row else 0
 
     def damaged(self, cause: Exception) -> CatalogError:
         """For a row that makes no sense: the next opening begins anew."""

@@ -1,44 +1,23 @@
-"""Rows to records and back.
-
-Perceptual hashes of a file lie in one BLOB, in the order of the file's `Digests.perceptual`, each as
-
-    offset  bytes  little endian
-         0      4  views.id: names kind and view
-         4      1  quality, 0-100
-         5      2  n, length of the value
-         7      n  the value, most significant bit first
-
-so two views of PDQ take 78 bytes. Integers that don't fit SQLite's 64 signed bits are BLOBs of 16 bytes:
-customers may set any mtime, and inodes of network file systems use all 64 bits.
-"""
+"""Records to rows of `chunks` and back."""
 
 from __future__ import annotations
 
 import struct
-from typing import Any
+import zlib
+from collections.abc import Iterable, Sequence
 
+from scanner.catalog.chunks import EXACT, NO_VIEWS, Row, Views, decode
 from scanner.catalog.database import Database
 from scanner.catalog.vocabulary import Vocabulary
+from scanner.model.errors import CatalogError
 from scanner.model.files import FileStat, FileState, KnownFile
 from scanner.model.hashes import Digests, PerceptualHash
 
-Row = tuple[Any, ...]
-
-_VIEW = struct.Struct("<IBH")
-_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1  # SQLite's INTEGER
-# The exact kinds that have a column, in the order of the columns.
-EXACT = ("md5", "sha1", "sha256", "sha512")
-_WIDE = 16  # bytes; more than any number of struct stat times 10**9 needs
-
-
-def _narrow(number: int) -> int | bytes:
-    if _LOWEST <= number <= _HIGHEST:
-        return number
-    return number.to_bytes(_WIDE, "big", signed=True)
-
-
-def _wide(stored: int | bytes) -> int:
-    return stored if isinstance(stored, int) else int.from_bytes(stored, "big", signed=True)
+# What taking damaged bytes apart may end in.
+DAMAGE = (ValueError, TypeError, LookupError, OverflowError, struct.error, zlib.error)
+_FIRST_DIGEST = 11  # column of a row
+_VIEWS = _FIRST_DIGEST + len(EXACT)
+_STATE = 7
 
 
 class Packer:
@@ -48,89 +27,137 @@ class Packer:
         self._database = database
         self._terms = terms
         self._views = views
+        self._codes: dict[str, int] = {}
 
     def row(self, known: KnownFile) -> Row:
-        """The columns of a file, without the directory's id.
+        """A file as a row.
 
         Raises:
             CatalogError: a new word can't be stored.
             RuntimeError: an exact kind that has no column.
         """
         stat, digests = known.stat, known.digests
-        exact = [digests.exact.get(kind) for kind in EXACT]
-        if len(digests.exact) != len(exact) - exact.count(None):
-            raise RuntimeError(f"the catalog has no column for one of {sorted(digests.exact)}")
+        exact = digests.exact
+        md5, sha1, sha256, sha512 = map(exact.get, EXACT)
+        if len(exact) + (md5, sha1, sha256, sha512).count(None) != len(EXACT):
+            raise RuntimeError(f"the catalog has no column for one of {sorted(exact)}")
         return (
             stat.name,
-            _narrow(stat.inode),
+            stat.inode,
             stat.size,
-            _narrow(stat.mtime_ns),
-            _narrow(stat.ctime_ns),
+            stat.mtime_ns,
+            stat.ctime_ns,
             stat.links,
             stat.blocks,
-            int(known.state),
-            self._term_code(digests.media_type),
-            self._term_code(digests.problem),
-            None if digests.size == stat.size else digests.size,
-            *exact,
-            self._pack_views(digests.perceptual) if digests.perceptual else None,
+            +known.state,
+            self._codes.get(digests.media_type) or self._code(digests.media_type),
+            self._codes.get(digests.problem) or self._code(digests.problem),
+            digests.size,
+            md5,
+            sha1,
+            sha256,
+            sha512,
+            self._pack_views(digests.perceptual) if digests.perceptual else NO_VIEWS,
         )
 
+    def rows(self, data: bytes) -> list[Row]:
+        """The rows of a chunk.
+
+        Raises:
+            CatalogError: it is damaged.
+        """
+        try:
+            return decode(data)
+        except DAMAGE as e:
+            raise self.damaged(e) from e
+
     def known(self, row: Row, device: int) -> KnownFile:
-        """The record of a row as the queries give it.
+        """The record of a row.
 
         Raises:
             CatalogError: the row is damaged.
         """
+        name, inode, size, mtime_ns, ctime_ns, links, blocks, state = row[: _STATE + 1]
+        stat = FileStat(name, device, inode, size, mtime_ns, ctime_ns, links, blocks)
         try:
-            name, inode, size, mtime_ns, ctime_ns, links, blocks, state, *rest = row
-            media_type, problem, hashed, *values = rest
-            stat = FileStat(name, device, _wide(inode), size, _wide(mtime_ns), _wide(ctime_ns), links, blocks)
-            read = size if hashed is None else hashed
-            return KnownFile(stat, FileState(state), self._digests(read, media_type, problem, *values))
-        except (ValueError, TypeError, LookupError, struct.error) as e:
-            raise self._database.damaged(e) from e
+            return KnownFile(stat, FileState(state), self.digests(row))
+        except ValueError as e:
+            raise self.damaged(e) from e
 
     def digests(self, row: Row) -> Digests:
-        """Digests from the columns (size, media type, problem, the exact kinds, views).
+        """The digests in a row.
 
         Raises:
             CatalogError: the row is damaged.
         """
+        media_type, problem, size = row[_STATE + 1 : _FIRST_DIGEST]
+        values = row[_FIRST_DIGEST:_VIEWS]
+        exact = {kind: value for kind, value in zip(EXACT, values, strict=True) if value is not None}
         try:
-            return self._digests(*row)
-        except (ValueError, TypeError, LookupError, struct.error) as e:
-            raise self._database.damaged(e) from e
+            perceptual = self._unpack_views(row[_VIEWS]) if row[_VIEWS][0] else ()
+            return Digests(size, self._term(media_type), exact, perceptual, self._term(problem))
+        except DAMAGE as e:
+            raise self.damaged(e) from e
 
-    def _digests(self, size: int, media_type: int, problem: int, *values: bytes | None) -> Digests:
-        *digests, views = values
-        exact = {kind: value for kind, value in zip(EXACT, digests, strict=True) if value is not None}
-        perceptual = self._unpack_views(views) if views else ()
-        return Digests(size, self._term(media_type), exact, perceptual, self._term(problem))
+    def is_picture(self, row: Row) -> bool:
+        """Whether perceptual hashes are computed of such a file."""
+        try:
+            return bool(row[_VIEWS][0]) or self._term(row[_STATE + 1]).startswith("image/")
+        except LookupError as e:
+            raise self.damaged(e) from e
 
-    def _term_code(self, term: str) -> int:
-        return self._terms.code((term,)) if term else 0
+    def kinds_in(self, row: Row) -> frozenset[str]:
+        """The perceptual kinds of which a row has values."""
+        try:
+            return frozenset(str(self._views.words(code)[0]) for code, _ in row[_VIEWS][0])
+        except LookupError as e:
+            raise self.damaged(e) from e
+
+    def views_of(self, kind: str, numbers: Iterable[int]) -> list[bool]:
+        """Which of these views are of a kind of hash.
+
+        Raises:
+            CatalogError: one is not known.
+        """
+        try:
+            return [self._views.words(number)[0] == kind for number in numbers]
+        except LookupError as e:
+            raise self.damaged(e) from e
+
+    def damaged(self, cause: Exception) -> CatalogError:
+        """What is to be raised for bytes that make no sense."""
+        return self._database.damaged(cause)
+
+    def _code(self, term: str) -> int:
+        if not term:
+            return 0
+        code = self._codes[term] = self._terms.code((term,))
+        return code
 
     def _term(self, code: int) -> str:
-        return self._terms.words(code)[0] if code else ""
+        return str(self._terms.words(code)[0]) if code else ""
 
-    def _pack_views(self, hashes: tuple[PerceptualHash, ...]) -> bytes:
-        parts: list[bytes] = []
-        for h in hashes:
-            parts.append(_VIEW.pack(self._views.code((h.kind, h.view)), h.quality, len(h.value)))
-            parts.append(h.value)
-        return b"".join(parts)
+    def _pack_views(self, hashes: Sequence[PerceptualHash]) -> Views:
+        code = self._views.code
+        pairs = tuple([(code((h.kind, h.view)), len(h.value)) for h in hashes])
+        return pairs, [h.quality for h in hashes], b"".join([h.value for h in hashes])
 
-    def _unpack_views(self, packed: bytes) -> tuple[PerceptualHash, ...]:
+    def _unpack_views(self, packed: Views) -> tuple[PerceptualHash, ...]:
+        pairs, qualities, values = packed
         hashes: list[PerceptualHash] = []
-        offset = 0
-        while offset < len(packed):
-            code, quality, length = _VIEW.unpack_from(packed, offset)
-            offset += _VIEW.size
-            value = packed[offset : offset + length]
-            if len(value) != length:
-                raise ValueError("a perceptual hash is cut off")
-            offset += length
+        at = 0
+        for (code, length), quality in zip(pairs, qualities, strict=True):
             kind, view = self._views.words(code)
-            hashes.append(PerceptualHash(kind, view, value, quality))
+            hashes.append(PerceptualHash(str(kind), str(view), values[at : at + length], quality))
+            at += length
         return tuple(hashes)
+
+
+def with_state(row: Row, state: FileState) -> Row:
+    """A row with another state."""
+    return (*row[:_STATE], int(state), *row[_STATE + 1 :])
+
+
+def digested(rows: Iterable[Row]) -> int:
+    """How many of the rows can be matched."""
+    return len([1 for *_, md5, sha1, sha256, sha512, v in rows if sha256 or md5 or sha1 or sha512 or v[0]])

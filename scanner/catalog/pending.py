@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scanner.catalog.packing import Packer, Row
+from scanner.catalog.chunks import Row
+from scanner.catalog.packing import Packer
 from scanner.catalog.records import DirectoryRecord
 
 

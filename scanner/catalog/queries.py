@@ -11,28 +11,42 @@ QUICK_CHECK = "PRAGMA quick_check(1)"
 
 # Touches every table, so that a damaged schema or root page shows at once.
 PROBE = """
-SELECT (SELECT max(id) FROM volumes), (SELECT max(id) FROM directories),
-       (SELECT max(directory_id) FROM files), (SELECT max(id) FROM terms), (SELECT max(id) FROM views)
+SELECT (SELECT max(id) FROM volumes), (SELECT max(id) FROM directories), (SELECT max(id) FROM chunks),
+       (SELECT max(id) FROM terms), (SELECT max(id) FROM views), (SELECT max(id) FROM profiles)
 """
 
-# For every connection. cell_size_check finds damaged pages before they are used.
-SETTINGS = ("PRAGMA cell_size_check = ON", "PRAGMA trusted_schema = OFF")
+# For every connection. cell_size_check finds damaged pages before they are used; what is only for the moment
+# stays out of /var/tmp.
+SETTINGS = (
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+)
 
 # For the writer.
+#   page_size: of a new file. SQLite does not divide a row that fits a page: with smaller pages, or larger
+#     chunks, a fifth to a half of each would be left (docs/decisions/0014).
+#   auto_vacuum: of a new file; lets free pages be given back without writing all others anew.
 #   WAL: readers see whole transactions and never wait for the writer.
 #   NORMAL: a power cut may lose the last transactions, never the order or the wholeness of what is left.
 #     The catalog is then older than it was, and an older row is not wrong: it is compared with the file as
 #     it is now, and counts only if inode, size and ctime are the same.
-#   cache_size: KiB if negative; 32 MiB keep the inner pages of ten million files.
+#   cache_size: KiB if negative; 32 MiB keep the inner pages of a hundred million files.
 #   wal_autocheckpoint: pages, 16 MiB, because each checkpoint waits for the disk.
 #   journal_size_limit: bytes; the log of an unusually large transaction is cut back to this.
 WRITER_SETTINGS = (
+    "PRAGMA page_size = 32768",
+    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cache_size = -32768",
-    "PRAGMA wal_autocheckpoint = 4096",
+    "PRAGMA wal_autocheckpoint = 512",
     "PRAGMA journal_size_limit = 67108864",
 )
+
+FREE_PAGES = "PRAGMA freelist_count"
+PAGES = "PRAGMA page_count"
+GIVE_BACK = "PRAGMA incremental_vacuum(128)"
 
 # IMMEDIATE takes the write lock at once: a transaction never fails halfway because another got it first.
 BEGIN = "BEGIN IMMEDIATE"
@@ -42,23 +56,39 @@ ROLLBACK = "ROLLBACK"
 # --- words -----------------------------------------------------------------------------------------
 
 ADD_TERM = "INSERT OR IGNORE INTO terms (term) VALUES (?)"
+FIND_TERM = "SELECT id FROM terms WHERE term = ?"
 TERMS = "SELECT id, term FROM terms"
 ADD_VIEW = "INSERT OR IGNORE INTO views (kind, view) VALUES (?, ?)"
+FIND_VIEW = "SELECT id FROM views WHERE kind = ? AND view = ?"
 VIEWS = "SELECT id, kind, view FROM views"
+ADD_PROFILE = "INSERT OR IGNORE INTO profiles (profile) VALUES (?)"
+FIND_PROFILE = "SELECT id FROM profiles WHERE profile = ?"
+PROFILES = "SELECT id, profile FROM profiles"
 
 # --- volumes ---------------------------------------------------------------------------------------
 
 ADD_VOLUME = "INSERT OR IGNORE INTO volumes (name, root) VALUES (?, ?)"
 VOLUME = "SELECT id FROM volumes WHERE name = ? AND root = ?"
-VOLUMES = "SELECT id, name, root, matched_with FROM volumes ORDER BY name, root"
-MATCHED_WITH = "SELECT matched_with FROM volumes WHERE id = ?"
-SET_MATCHED_WITH = "UPDATE volumes SET matched_with = ? WHERE id = ?"
-END_MATCHING = "UPDATE volumes SET matched_with = ? WHERE id = ? AND matched_with = ?"
-# Rows were written that were compared with another index than the others.
-NOT_ALL_MATCHED = "UPDATE volumes SET matched_with = '' WHERE id = ? AND matched_with NOT IN ('', ?, ?)"
+VOLUMES = "SELECT id, name, root FROM volumes ORDER BY name, root"
 DELETE_VOLUME = "DELETE FROM volumes WHERE id = ?"
 
-# Sums over directories, a twentieth of the rows. total() is a float: exact up to 2**53, and unlike sum()
+# (indexes that files were and are being matched with, up to which directory, whether some are apart)
+MATCHING = """
+SELECT matched_with, matching, matched_up_to,
+       EXISTS (SELECT 1 FROM directories WHERE volume_id = volumes.id AND apart > 0)
+FROM volumes WHERE id = ?
+"""
+BEGIN_MATCHING = "UPDATE volumes SET matched_with = ?, matching = ?, matched_up_to = ? WHERE id = ?"
+TAKE_APART = "UPDATE directories SET apart = 2 WHERE volume_id = ? AND apart > 0"
+MATCHED_UP_TO = """
+UPDATE volumes SET matched_up_to = max(matched_up_to, ?) WHERE id = ? AND matching = ?
+"""
+END_MATCHING = """
+UPDATE volumes SET matched_with = matching, matching = '', matched_up_to = 0 WHERE id = ? AND matching = ?
+"""
+BRING_TOGETHER = "UPDATE directories SET apart = 0 WHERE volume_id = ? AND apart = 2"
+
+# Sums over directories, a twentieth of the files. total() is a float: exact up to 2**53, and unlike sum()
 # it does not fail when sparse files of customers add up to more than 63 bits.
 STATS = """
 SELECT count(*), total(files), total(bytes), total(clean), total(not_media), total(undecodable),
@@ -68,73 +98,52 @@ FROM directories WHERE volume_id = ?
 
 # --- directories -----------------------------------------------------------------------------------
 
-# What the walk asks for every directory: one look into the index of (volume_id, path).
-DIRECTORY = """
-SELECT id, fingerprint, clean, not_media, bytes, hot, profile
-FROM directories WHERE volume_id = ? AND path = ?
-"""
-DIRECTORY_TO_WRITE = "SELECT id, profile FROM directories WHERE volume_id = ? AND path = ?"
-ADD_DIRECTORY = "INSERT INTO directories (volume_id, path, profile, fingerprint) VALUES (?, ?, ?, x'')"
-DIRECTORY_PATHS = "SELECT id, path FROM directories WHERE volume_id = ?"
-DELETE_DIRECTORY = "DELETE FROM directories WHERE id = ?"
+_COUNTS = "files, clean, not_media, undecodable, listed, digested, bytes"
 
-# Always computed from the rows, so that the counts can't drift from them.
-_COUNTS = """
-(files, clean, not_media, undecodable, listed, digested, bytes, hot) = (
-    SELECT count(*),
-           count(*) FILTER (WHERE state = 0),
-           count(*) FILTER (WHERE state = 1),
-           count(*) FILTER (WHERE state = 2),
-           count(*) FILTER (WHERE state = 3),
-           count(*) FILTER (WHERE coalesce(md5, sha1, sha256, sha512, views) IS NOT NULL),
-           CAST(total(size) FILTER (WHERE state = 0) AS INTEGER),
-           count(*) FILTER (WHERE state > 1) > 0
-    FROM files WHERE directory_id = directories.id)
+# What the walk asks for every directory: one look into the index of (volume_id, path).
+DIRECTORY = f"SELECT id, profile, fingerprint, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?"
+DIRECTORY_TO_WRITE = f"SELECT id, profile, apart, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?"
+DIRECTORY_ID = "SELECT id FROM directories WHERE volume_id = ? AND path = ?"
+DIRECTORY_PATH = "SELECT path FROM directories WHERE id = ? AND volume_id = ?"
+DIRECTORY_COUNTS = f"SELECT {_COUNTS} FROM directories WHERE id = ? AND volume_id = ?"
+ADD_DIRECTORY = f"""
+INSERT INTO directories (volume_id, path, profile, fingerprint, apart, {_COUNTS})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-SET_DIRECTORY = f"UPDATE directories SET profile = ?, fingerprint = ?, {_COUNTS} WHERE id = ?"
-COUNT_DIRECTORY = f"UPDATE directories SET {_COUNTS} WHERE id = ?"
+SET_DIRECTORY = f"""
+UPDATE directories SET profile = ?, fingerprint = ?, apart = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?, ?)
+WHERE id = ?
+"""
+SET_COUNTS = f"UPDATE directories SET ({_COUNTS}) = (?, ?, ?, ?, ?, ?, ?) WHERE id = ?"
 # A directory whose rows were changed by hand: what the walk compares must not hide that.
-UNTRUST_DIRECTORY = f"UPDATE directories SET fingerprint = x'', {_COUNTS} WHERE id = ?"
+UNTRUST_DIRECTORY = "UPDATE directories SET fingerprint = x'' WHERE id = ?"
+DIRECTORY_PATHS = "SELECT id, path FROM directories WHERE volume_id = ?"
+DIRECTORY_NOW = "SELECT path, fingerprint, profile FROM directories WHERE id = ? AND volume_id = ?"
+DELETE_DIRECTORY = "DELETE FROM directories WHERE id = ?"
 
 # --- files -----------------------------------------------------------------------------------------
 
-# In the order in which `packing` reads and writes them.
-_FILE = (
-    "name, inode, size, mtime_ns, ctime_ns, links, blocks, state, media_type, problem, hashed,"
-    " md5, sha1, sha256, sha512, views"
-)
-FILES = f"SELECT {_FILE} FROM files WHERE directory_id = ?"
-FILE = f"SELECT {_FILE} FROM files WHERE directory_id = ? AND name = ?"
-PUT_FILE = f"INSERT OR REPLACE INTO files (directory_id, {_FILE}) VALUES ({', '.join('?' * 17)})"
-DELETE_FILE = "DELETE FROM files WHERE directory_id = ? AND name = ?"
-DELETE_FILES = "DELETE FROM files WHERE directory_id = ?"
-SET_STATE = "UPDATE files SET state = ? WHERE directory_id = ? AND name = ?"
+CHUNKS = "SELECT id, first FROM chunks WHERE id BETWEEN ? AND ?"
+CHUNK = "SELECT data FROM chunks WHERE id = ?"
+NEXT_CHUNK = "SELECT id FROM chunks WHERE id > ? AND id <= ? ORDER BY id LIMIT 1"
+CHUNK_DATA = "SELECT data FROM chunks WHERE id BETWEEN ? AND ?"
+WHOLE_CHUNKS = "SELECT id, first, data FROM chunks WHERE id BETWEEN ? AND ?"
+PUT_CHUNK = "INSERT OR REPLACE INTO chunks (id, first, data) VALUES (?, ?, ?)"
+DELETE_CHUNK = "DELETE FROM chunks WHERE id = ?"
+DELETE_CHUNKS = "DELETE FROM chunks WHERE id BETWEEN ? AND ?"
+# The chunk of a directory that has a name, if any has.
+CHUNK_WITH = "SELECT max(id) FROM chunks WHERE id BETWEEN ? AND ? AND first <= ?"
 
-# A file by its key, in this volume only.
-FOUND_FILE = f"""
-SELECT d.path, {", ".join("f." + c.strip() for c in _FILE.split(","))}
-FROM directories AS d JOIN files AS f ON f.directory_id = d.id AND f.name = ?
-WHERE d.id = ? AND d.volume_id = ?
-"""
-
-# Every name of some inodes (a JSON list of numbers) in one volume. Reads all rows of the volume: there is no
-# index by inode, since it would cost every scan more than the rare question.
-NAMES_OF_INODES = """
-SELECT d.path, f.name
+# Chunks of a volume from one on. CROSS JOIN fixes the order of the loops: directories by id, in each the
+# chunks in the order of names, which is the order of both b-trees, so nothing is sorted and any number may
+# be read.
+_CHUNKS_FROM = """
+SELECT c.id, c.data
 FROM directories AS d INDEXED BY directories_by_volume
-CROSS JOIN files AS f ON f.directory_id = d.id
-WHERE d.volume_id = ? AND f.inode IN (SELECT value FROM json_each(?))
+CROSS JOIN chunks AS c ON c.id BETWEEN max(d.id << 30, ?) AND d.id << 30 | 1073741823
+WHERE d.volume_id = ? AND d.id >= ?
 """
-
-# The next files that have digests, after (directory, name). CROSS JOIN fixes the order of the loops:
-# directories of the volume by id, in each the names in order, which is the order of both b-trees, so nothing
-# is sorted and a page starts where the last one ended. No name is empty, so x'' is before all of them.
-DIGESTED_FILES = """
-SELECT f.directory_id, f.name, coalesce(f.hashed, f.size), f.media_type, f.problem, f.md5, f.sha1, f.sha256,
-       f.sha512, f.views
-FROM directories AS d INDEXED BY directories_by_volume
-CROSS JOIN files AS f ON f.directory_id = d.id AND f.name > CASE WHEN d.id = ? THEN ? ELSE x'' END
-WHERE d.volume_id = ? AND d.id >= ? AND coalesce(f.md5, f.sha1, f.sha256, f.sha512, f.views) IS NOT NULL
-ORDER BY d.id, f.name
-LIMIT ?
-"""
+CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY d.id, c.id"
+DIGESTED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 ORDER BY d.id, c.id"
+UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = ? ORDER BY d.id, c.id"
+CHUNKS_OF_PROFILE_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.profile = ? ORDER BY d.id, c.id"

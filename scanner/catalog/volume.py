@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby, islice
 
 from scanner.catalog import queries
+from scanner.catalog.chunks import Row, inodes_of, names_of
+from scanner.catalog.counts import MOST_BYTES, Counts, count
 from scanner.catalog.database import Database
-from scanner.catalog.packing import EXACT, Packer, Row
-from scanner.catalog.pending import Pending
+from scanner.catalog.digest_arrays import DigestArrays, digested_files
+from scanner.catalog.directory_files import DirectoryFiles
+from scanner.catalog.lacking import Lacking, LackingFiles, Profiles
+from scanner.catalog.matching import APART, Matching
+from scanner.catalog.packing import DAMAGE, Packer, with_state
+from scanner.catalog.pending import Pending, PendingDirectory
+from scanner.catalog.reading import ChunkReader
 from scanner.catalog.records import DirectoryRecord, RowKey, VolumeStats
+from scanner.catalog.vocabulary import Vocabulary
 from scanner.model.files import FileRef, FileState, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests
 
-# Vanished directories deleted in one transaction: bounds the log, and how long others wait.
-_FORGET_AT_ONCE = 1000
-# Rows in one list of `iterate`: larger ones are slower, as the collector goes through them while they grow
-# (211,000 rows/s; 169,000 with lists of 20,000).
+# Directories changed in one transaction by hand: bounds the log, and how long others wait.
+_AT_ONCE = 1000
+# Files in one list of `iterate`: larger ones are slower, as the collector goes through them while they grow.
 _ITERATE_AT_ONCE = 5000
-_FIRST_DIGEST = 5  # column of `DIGESTED_FILES`; the exact kinds stand there in their order
-_DIGEST_TYPES = frozenset({bytes, type(None)})
-# Before the id of an index with which rows are being matched.
-_MATCHING = "?"
-
-
-class ExactRows:
-    """Some files of a volume, of which only exact digests are asked for."""
-
-    __slots__ = ("_database", "_rows")
-
-    def __init__(self, rows: Sequence[tuple[Any, ...]], database: Database) -> None:
-        self._rows = rows
-        self._database = database
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def values(self, kind: str) -> list[bytes | None]:
-        """The digests of one kind, None where a file has none.
-
-        Raises:
-            CatalogError: a row is damaged.
-        """
-        if kind not in EXACT:
-            return [None] * len(self._rows)
-        column = _FIRST_DIGEST + EXACT.index(kind)
-        values = [row[column] for row in self._rows]
-        if not set(map(type, values)) <= _DIGEST_TYPES:
-            raise self._database.damaged(TypeError("a digest is no bytes"))
-        return values
-
-    def key(self, place: int) -> RowKey:
-        """The key of one of them."""
-        return RowKey(self._rows[place][0], self._rows[place][1])
+# Files compared at once as arrays: tens of MB.
+_ARRAYS_AT_ONCE = 100_000
 
 
 class VolumeCatalog:
@@ -70,9 +43,9 @@ class VolumeCatalog:
 
     Args:
         volume_id: 0 while a writer has not made the volume's row yet.
-        profile: what is done with files now. Directories recorded with another profile are unknown to the
-            walk and begin anew at their next record; until then their digests are still matched with new
-            lists, because a digest stays true.
+        profile: what is done with files now, see `model.profiles`. Directories recorded with a profile of
+            another ground are unknown to the walk and begin anew at their next record; until then their
+            digests are still matched with new lists, because a digest stays true.
         device: st_dev of the volume, or 0: any.
     """
 
@@ -80,6 +53,7 @@ class VolumeCatalog:
         self,
         database: Database,
         packer: Packer,
+        profiles: Vocabulary,
         *,
         volume_id: int,
         name: str,
@@ -90,26 +64,28 @@ class VolumeCatalog:
     ) -> None:
         self._database = database
         self._packer = packer
+        self._profiles = Profiles(database, profiles, profile)
         self._pending = Pending(packer)
+        self._files = DirectoryFiles(database, packer)
         self._volume_id = volume_id
         self.name = name
         self.root = root
-        self._profile = profile
         self._device = device
         self._compared_with = compared_with
 
     # --- what the walk asks
 
     def directory(self, path: bytes) -> KnownDirectory | None:
-        """A directory as last committed with the present profile.
+        """A directory as last committed with a profile that has the ground of the present one.
 
         Raises:
             CatalogError: the catalog can't be read.
         """
         row = self._database.row(queries.DIRECTORY, (self._volume_id or self._find_volume(), path))
-        if row is None or row[6] != self._profile:
+        if row is None or not self._profiles.usable(row[1]):
             return None
-        return KnownDirectory(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+        counts = Counts._make(row[3:])
+        return KnownDirectory(row[0], row[2], counts.clean, counts.not_media, counts.bytes, counts.hot)
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
         """All rows of a directory by name.
@@ -117,8 +93,8 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
-        rows = self._database.rows(queries.FILES, (directory_id,))
-        return {row[0]: self._packer.known(row, self._device) for row in rows}
+        known, device = self._packer.known, self._device
+        return {row[0]: known(row, device) for row in self._files.rows(directory_id)}
 
     def some_files(self, directory_id: int, names: Sequence[bytes]) -> Mapping[bytes, KnownFile]:
         """The rows of these names; names without a row are left out.
@@ -126,12 +102,8 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
-        found: dict[bytes, KnownFile] = {}
-        for name in names:
-            row = self._database.row(queries.FILE, (directory_id, name))
-            if row is not None:
-                found[name] = self._packer.known(row, self._device)
-        return found
+        rows = self._files.some(directory_id, names)
+        return {name: self._packer.known(row, self._device) for name, row in rows.items()}
 
     # --- what a scan writes
 
@@ -152,25 +124,11 @@ class VolumeCatalog:
         """
         if not self._pending:
             return
-        deletions: list[tuple[int, bytes]] = []
-        rows: list[Row] = []
-        directories: list[tuple[bytes, bytes, int]] = []
+        profile, some = self._profiles.code(), self._profiles.some()
         with self._database.transaction():
+            agrees = self._matching.state().agrees(self._compared_with)
             for path, directory in self._pending.in_order():
-                directory_id = self._begin_directory(path)
-                directories.append((self._profile, directory.fingerprint, directory_id))
-                for name in sorted(directory.rows):
-                    row = directory.rows[name]
-                    if row is None:
-                        deletions.append((directory_id, name))
-                    else:
-                        rows.append((directory_id, *row))
-            self._database.run_many(queries.DELETE_FILE, deletions)
-            self._database.run_many(queries.PUT_FILE, rows)
-            self._database.run_many(queries.SET_DIRECTORY, directories)
-            if rows:
-                index = self._compared_with
-                self._database.run(queries.NOT_ALL_MATCHED, (self._volume_id, index, _MATCHING + index))
+                self._write(path, directory, profile, some, agrees=agrees)
         self._pending.clear()
 
     def forget_directories_not_seen(self, seen: Iterable[bytes]) -> int:
@@ -188,12 +146,39 @@ class VolumeCatalog:
         there = set(seen)
         rows = self._database.rows(queries.DIRECTORY_PATHS, (self._volume_id,))
         vanished = [(directory_id,) for directory_id, path in rows if path not in there]
-        for start in range(0, len(vanished), _FORGET_AT_ONCE):
-            ids = vanished[start : start + _FORGET_AT_ONCE]
+        for start in range(0, len(vanished), _AT_ONCE):
+            ids = vanished[start : start + _AT_ONCE]
             with self._database.transaction():
-                self._database.run_many(queries.DELETE_FILES, ids)
+                self._files.delete_all(directory_id for (directory_id,) in ids)
                 self._database.run_many(queries.DELETE_DIRECTORY, ids)
+        self._database.compact()
         return len(vanished)
+
+    # --- known files and new kinds
+
+    def lacking(self) -> Iterator[Lacking]:
+        """The files that lack a kind of hash of the present profile, by directory, that with the latest
+        change of one of them first. A record of them tells that they have it, or that they can't.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        return self._lacking.newest_first(self._device)
+
+    def lacks(self, path: bytes) -> bool:
+        """Whether the file at a path below the root lacks such a kind.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        directory, _, name = path.rpartition(b"/")
+        volume_id = self._volume_id or self._find_volume()
+        found = self._database.row(queries.DIRECTORY_TO_WRITE, (volume_id, directory))
+        if found is None:
+            return False
+        missing = self._profiles.missing(found[1])
+        rows = list(self._files.some(found[0], (name,)).values()) if missing else []
+        return bool(self._lacking.among(rows, missing))
 
     # --- known files and new lists
 
@@ -207,30 +192,22 @@ class VolumeCatalog:
             CatalogError: the catalog can't be read.
         """
         last = RowKey(0, b"")
-        volume_id = self._volume_id or self._find_volume()
-        while True:
-            rows = self._database.rows(
-                queries.DIGESTED_FILES, (last.directory_id, last.name, volume_id, last.directory_id, batch)
-            )
-            if not rows:
-                return
-            digests = self._packer.digests
-            yield [(RowKey(row[0], row[1]), digests(row[2:])) for row in rows]
-            last = RowKey(rows[-1][0], rows[-1][1])
+        for chunks in self._read(queries.DIGESTED_CHUNKS_FROM).lists(batch):
+            # A chunk is given again, whole, if it has become two that end elsewhere.
+            found = [file for file in digested_files(self._packer, chunks) if file[0] > last]
+            for start in range(0, len(found), batch):
+                yield found[start : start + batch]
+            if found:
+                last = found[-1][0]
 
-    def iterate_exact(self, batch: int = _ITERATE_AT_ONCE) -> Iterator[ExactRows]:
-        """The same files as of `iterate`, by their exact digests alone: several times as fast.
+    def arrays(self, batch: int = _ARRAYS_AT_ONCE) -> Iterator[DigestArrays]:
+        """The same files as arrays, in lists of about `batch`; a file may come twice.
 
         Raises:
             CatalogError: the catalog can't be read.
         """
-        last = RowKey(0, b"")
-        volume_id = self._volume_id or self._find_volume()
-        while rows := self._database.rows(
-            queries.DIGESTED_FILES, (last.directory_id, last.name, volume_id, last.directory_id, batch)
-        ):
-            yield ExactRows(rows, self._database)
-            last = RowKey(rows[-1][0], rows[-1][1])
+        for chunks in self._read(queries.DIGESTED_CHUNKS_FROM).lists(batch):
+            yield DigestArrays(self._packer, chunks)
 
     @property
     def matched_with(self) -> str:
@@ -239,22 +216,42 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
-        row = self._database.row(queries.MATCHED_WITH, (self._volume_id or self._find_volume(),))
-        return _matched(row)
+        return self._matching.state().whole
 
     def begin_matching(self, index_id: str) -> str:
         """Before all rows are matched with an index; returns what `matched_with` was until now.
 
-        Scans write rows meanwhile, and may have compared them with another index: then `end_matching` knows.
+        Scans write rows meanwhile, and may have compared them with another index: they stay unmatched. One
+        that was interrupted is gone on with.
 
         Raises:
             CatalogError: the catalog can't be written.
         """
         self.commit()
         with self._database.transaction():
-            before = _matched(self._database.row(queries.MATCHED_WITH, (self._volume_id,)))
-            self._database.run(queries.SET_MATCHED_WITH, (_MATCHING + index_id, self._volume_id))
-        return before
+            return self._matching.begin(index_id)
+
+    def unmatched(self, index_id: str, batch: int = _ARRAYS_AT_ONCE) -> Iterator[DigestArrays]:
+        """The files that are to be matched with an index between `begin_matching` and `end_matching`, in
+        lists of about `batch`; each is a read of its own. `matched` is to be told of each.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        yield from self._matching.unmatched(index_id, batch)
+
+    def matched(self, index_id: str, files: DigestArrays, listed: Sequence[RowKey]) -> None:
+        """Files were matched with an index, and it lists some of them: these and their directories are
+        looked at in every scan.
+
+        Raises:
+            CatalogError: the catalog can't be written.
+        """
+        self.mark_listed(listed)
+        if not files.apart:
+            with self._database.transaction():
+                # The last directory may have more files than these.
+                self._matching.matched(index_id, files.last_directory - 1)
 
     def end_matching(self, index_id: str) -> None:
         """All rows that were there at `begin_matching` have been matched. `matched_with` is this index unless
@@ -265,7 +262,7 @@ class VolumeCatalog:
         """
         self.commit()
         with self._database.transaction():
-            self._database.run(queries.END_MATCHING, (index_id, self._volume_id, _MATCHING + index_id))
+            self._matching.end(index_id)
 
     def mark_listed(self, keys: Iterable[RowKey]) -> None:
         """A list has these files now: they and their directories are looked at in every scan.
@@ -292,7 +289,7 @@ class VolumeCatalog:
         """
         self.commit()
         with self._database.transaction():
-            self._database.run(queries.DELETE_FILE, key)
+            self._change(key.directory_id, lambda _: {key.name: None})
             self._database.run(queries.UNTRUST_DIRECTORY, (key.directory_id,))
 
     def find(self, keys: Iterable[RowKey]) -> list[tuple[FileRef, KnownFile]]:
@@ -301,26 +298,58 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
-        volume_id = self._volume_id or self._find_volume()
         found: list[tuple[FileRef, KnownFile]] = []
-        for key in keys:
-            row = self._database.row(queries.FOUND_FILE, (key.name, key.directory_id, volume_id))
-            if row is not None:
-                known = self._packer.known(row[1:], self._device)
-                found.append((FileRef(self.name, row[0], known.stat), known))
+        for directory_id, group in groupby(keys, key=lambda key: key.directory_id):
+            names = [key.name for key in group]
+            path = self._path(directory_id)
+            if path is None:
+                continue
+            rows = self.some_files(directory_id, names)
+            found.extend(
+                (FileRef(self.name, path, rows[name].stat), rows[name]) for name in names if name in rows
+            )
         return found
 
     def names_of(self, inodes: Iterable[int]) -> list[tuple[bytes, bytes]]:
         """(directory, name) of every row with one of these inodes: names that were there when last seen.
+        Reads all rows: there is no index by inode, since it would cost every scan more than the rare
+        question.
 
         Raises:
             CatalogError: the catalog can't be read.
         """
-        # What does not fit SQLite's integers is stored otherwise (see `packing`), and not looked for.
-        wanted = json.dumps([inode for inode in inodes if inode < 1 << 63])
-        volume_id = self._volume_id or self._find_volume()
-        rows = self._database.rows(queries.NAMES_OF_INODES, (volume_id, wanted))
-        return [(row[0], row[1]) for row in rows]
+        wanted = set(inodes)
+        found: list[tuple[int, bytes]] = []
+        for chunks in self._read(queries.CHUNKS_FROM).lists(_ARRAYS_AT_ONCE):
+            try:
+                for directory_id, data, _ in chunks:
+                    here = inodes_of(data)
+                    if not wanted.isdisjoint(here):
+                        pairs = zip(names_of(data), here, strict=True)
+                        found.extend((directory_id, name) for name, inode in pairs if inode in wanted)
+            except DAMAGE as e:
+                raise self._packer.damaged(e) from e
+        paths = {directory_id: self._path(directory_id) for directory_id, _ in found}
+        return [(path, name) for directory_id, name in found if (path := paths[directory_id]) is not None]
+
+    def everything(self) -> Iterator[list[tuple[FileRef, KnownFile]]]:
+        """All files, of any state and profile, in lists.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        last = RowKey(0, b"")
+        for chunks in self._read(queries.CHUNKS_FROM).lists(_ITERATE_AT_ONCE):
+            found = []
+            for directory_id, data, _ in chunks:
+                path = self._path(directory_id)
+                for row in self._packer.rows(data) if path is not None else ():
+                    key = RowKey(directory_id, row[0])
+                    if path is not None and key > last:
+                        known = self._packer.known(row, self._device)
+                        found.append((FileRef(self.name, path, known.stat), known))
+                        last = key
+            yield found
 
     def lookup(self, path: bytes) -> tuple[RowKey, KnownFile] | None:
         """What is known of the file at a path below the root, recorded with whatever profile.
@@ -330,8 +359,8 @@ class VolumeCatalog:
         """
         directory, _, name = path.rpartition(b"/")
         volume_id = self._volume_id or self._find_volume()
-        found = self._database.row(queries.DIRECTORY_TO_WRITE, (volume_id, directory))
-        row = found and self._database.row(queries.FILE, (found[0], name))
+        found = self._database.row(queries.DIRECTORY_ID, (volume_id, directory))
+        row = found and self._files.some(found[0], (name,)).get(name)
         if not found or not row:
             return None
         return RowKey(found[0], name), self._packer.known(row, self._device)
@@ -353,38 +382,94 @@ class VolumeCatalog:
         self._volume_id = 0 if row is None else int(row[0])
         return self._volume_id
 
-    def _begin_directory(self, path: bytes) -> int:
-        """The id of a directory that is about to be written. Rows of another profile go: they don't say what
-        rows say now, and the walk, to which they were unknown, has told of every file that is there."""
+    def _path(self, directory_id: int) -> bytes | None:
+        volume_id = self._volume_id or self._find_volume()
+        row = self._database.row(queries.DIRECTORY_PATH, (directory_id, volume_id))
+        return None if row is None else bytes(row[0])
+
+    def _read(self, query: str) -> ChunkReader:
+        return ChunkReader(self._database, self._volume_id or self._find_volume(), query)
+
+    @property
+    def _lacking(self) -> LackingFiles:
+        return LackingFiles(
+            self._database, self._packer, self._profiles, self._volume_id or self._find_volume()
+        )
+
+    @property
+    def _matching(self) -> Matching:
+        return Matching(self._database, self._packer, self._volume_id or self._find_volume())
+
+    def _write(
+        self, path: bytes, directory: PendingDirectory, profile: int, some: int, *, agrees: bool
+    ) -> None:
+        """Write what was recorded of a directory. Rows of another profile go, unless only the kinds are
+        others: they don't say what rows say now, and the walk, to which they were unknown, has told of every
+        file."""
         row = self._database.row(queries.DIRECTORY_TO_WRITE, (self._volume_id, path))
+        written = any(row is not None for row in directory.rows.values())
         if row is None:
-            return (
-                self._database.run(queries.ADD_DIRECTORY, (self._volume_id, path, self._profile)).lastrowid
-                or 0
-            )
-        directory_id, profile = row
-        if profile != self._profile:
-            self._database.run(queries.DELETE_FILES, (directory_id,))
-        return int(directory_id)
+            rows = [row for _, row in sorted(directory.rows.items()) if row is not None]
+            counts = count(rows).capped()
+            apart = int(written and not agrees)
+            values = (self._volume_id, path, profile, directory.fingerprint, apart, *counts)
+            self._files.put_all(self._database.run(queries.ADD_DIRECTORY, values).lastrowid or 0, rows)
+            return
+        directory_id, of, apart = row[:3]
+        counts = Counts._make(row[3:])
+        if of != profile and not self._profiles.usable(of):
+            self._files.delete_all((directory_id,))
+            apart, of, counts = 0, profile, Counts()
+        if directory.rows:
+            counts = self._new_counts(directory_id, directory.rows, counts)
+        if written and not agrees:
+            apart = APART
+        if of != profile:
+            of = self._profile_of(directory_id, directory, of, profile, some)
+        self._database.run(queries.SET_DIRECTORY, (of, directory.fingerprint, apart, *counts, directory_id))
+
+    def _profile_of(
+        self, directory_id: int, directory: PendingDirectory, of: int, profile: int, some: int
+    ) -> int:
+        """The profile of a directory some rows of which were made with the present one, others with `of`."""
+        missing = self._profiles.missing(of)
+        old = [row for row in self._files.rows(directory_id) if row[0] not in directory.rows]
+        if not missing or not self._lacking.among(old, missing):
+            return profile
+        # What files have that were made with fewer kinds, those with more have, too.
+        return of if self._profiles.more_than(of) or not directory.rows else some
+
+    def _new_counts(self, directory_id: int, changes: Mapping[bytes, Row | None], counts: Counts) -> Counts:
+        changed = self._files.change(directory_id, changes, counts)
+        # A sum that once did not fit is not there to be added to.
+        return (self._files.count(directory_id) if counts.bytes == MOST_BYTES else changed).capped()
+
+    def _change(
+        self, directory_id: int, changes: Callable[[DirectoryFiles], Mapping[bytes, Row | None]]
+    ) -> None:
+        """Change rows of a directory of this volume, if it is still there."""
+        counts = self._database.row(queries.DIRECTORY_COUNTS, (directory_id, self._volume_id))
+        if counts is None:
+            return
+        new = self._new_counts(directory_id, changes(self._files), Counts._make(counts))
+        self._database.run(queries.SET_COUNTS, (*new, directory_id))
 
     def _set_states(self, keys: Iterable[RowKey], state: FileState) -> None:
         self.commit()
-        remaining = iter(keys)
+        by_directory = groupby(sorted(keys), key=lambda key: key.directory_id)
+        remaining = ((directory_id, [key.name for key in group]) for directory_id, group in by_directory)
         # In parts, like all else, so that a list of a million entries does not hold up other writers.
-        while part := list(islice(remaining, _FORGET_AT_ONCE)):
+        while part := list(islice(remaining, _AT_ONCE)):
             with self._database.transaction():
-                self._database.run_many(queries.SET_STATE, [(int(state), *key) for key in part])
-                directories = sorted({(key.directory_id,) for key in part})
-                self._database.run_many(queries.COUNT_DIRECTORY, directories)
+                for directory_id, names in part:
+                    self._change(directory_id, partial(_with_state, directory_id, names, state))
 
 
-def _matched(row: Row | None) -> str:
-    return "" if row is None else whole(str(row[0]))
-
-
-def whole(matched_with: str) -> str:
-    """The stored id of an index, "" while the rows are still being matched with it."""
-    return "" if matched_with.startswith(_MATCHING) else matched_with
+def _with_state(
+    directory_id: int, names: Sequence[bytes], state: FileState, files: DirectoryFiles
+) -> Mapping[bytes, Row | None]:
+    rows = files.some(directory_id, names)
+    return {name: with_state(row, state) for name, row in rows.items()}
 
 
 def volume_stats(

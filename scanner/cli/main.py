@@ -26,6 +26,7 @@ _VERBS = {
     "brake": ("scanner.cli.brake", "The brake on securing: show, release."),
     "explain": ("scanner.cli.explain", "Whether and why a path is, was or will be scanned."),
     "status": ("scanner.cli.status", "Volumes, coverage, feeds, vault and brake at a glance."),
+    "catalog": ("scanner.cli.catalog", "What is known of scanned files: stats, export."),
     "config": ("scanner.cli.config", "The configuration: check, show."),
     "doctor": ("scanner.cli.doctor", "Check this machine, and prove detection with a harmless canary."),
 }

@@ -44,6 +44,8 @@ class CatalogBook:
         self._open: dict[bytes, DirectoryBook] = {}
         self._last_commit = 0.0
         self._dirty = False
+        self.not_whole: set[bytes] = set()
+        """Directories some file of which has no lasting answer."""
 
     def directory(self, root_fd: int, path: bytes) -> DirectoryBook:
         """The book of a directory that the walk tells of (in one or several parts)."""
@@ -74,6 +76,8 @@ class CatalogBook:
             return
         book.directory.close()
         self._open.pop(book.directory.path, None)
+        if not book.whole:
+            self.not_whole.add(book.directory.path)
         self._record(book, complete=book.whole)
 
     def _record(self, book: DirectoryBook, *, complete: bool) -> None:

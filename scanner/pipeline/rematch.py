@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from scanner.catalog import RowKey, VolumeCatalog
+import numpy as np
+import numpy.typing as npt
+
+from scanner.catalog import DigestArrays, RowKey, VolumeCatalog
 from scanner.model.files import DirectoryMet, FileRef, KnownFile
 from scanner.model.hashes import Digests
 from scanner.model.ports import Matcher
 
+# Files compared at once: tens of MB as arrays, and as long as a stop may take where each is matched by
+# itself.
+_ARRAYS = 100_000
+_ONE_BY_ONE = 5_000
+
 
 class Touched(Protocol):
-    """What is new in the lists: tells which of some digests it may concern."""
+    """What is new in the lists: tells which of some values it may concern."""
 
     @property
-    def exact_only(self) -> bool: ...
+    def exact_kinds(self) -> Sequence[str]: ...
 
-    def touched(self, batch: Sequence[Digests]) -> list[int]: ...
+    @property
+    def perceptual_kinds(self) -> Mapping[str, int]:
+        """The least quality of a file's values, by kind."""
 
-    def touched_exact(self, count: int, values: Callable[[str], Sequence[bytes | None]]) -> list[int]: ...
+    def concerned(self, kind: str, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """Which of (N, bytes) values are new, or near to new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,63 +48,84 @@ class News:
     entries: Touched
 
 
-def listed_rows(
-    catalog: VolumeCatalog, matcher: Matcher, news: Touched | None, stop: threading.Event
-) -> Iterator[list[RowKey]]:
-    """The rows that the lists have now, batch by batch.
+def touched_rows(files: DigestArrays, news: Touched) -> list[RowKey]:
+    """Those of some files that `news` may concern, by key.
+
+    Raises:
+        CatalogError: the catalog is damaged.
+    """
+    found: set[RowKey] = set()
+    for kind in news.exact_kinds:
+        values = files.exact(kind)
+        if values is not None:
+            rows = np.flatnonzero(news.concerned(kind, values))
+            found.update(files.exact_keys(kind, rows) if len(rows) else ())
+    for kind, min_quality in news.perceptual_kinds.items():
+        views = files.perceptual(kind, min_quality)
+        if views is not None:
+            values, pictures = views
+            near = pictures[news.concerned(kind, values)]
+            found.update(files.picture_keys(near) if len(near) else ())
+    return sorted(found)
+
+
+def listed_rows(files: DigestArrays, matcher: Matcher, news: News | None) -> list[RowKey]:
+    """Those of some files that the lists have now, or may have.
 
     Args:
-        news: only these entries are new since the rows were last matched; None compares each row with
-            the whole index.
+        news: its entries are all that is new to files that were matched with its `since`; others are compared
+            with the whole index.
+
+    Raises:
+        CatalogError: the catalog is damaged.
     """
-    if news is not None and news.exact_only:
-        for rows in catalog.iterate_exact():
-            if stop.is_set():
-                return
-            if keys := [rows.key(i) for i in news.touched_exact(len(rows), rows.values)]:
-                yield keys
-        return
-    for batch in catalog.iterate():
-        if stop.is_set():
-            return
-        digests = [d for _, d in batch]
-        if news is not None:
-            places: Iterable[int] = news.touched(digests)
-        else:
-            places = (i for i, d in enumerate(digests) if matcher.match(d))
-        keys = [batch[i][0] for i in places]
-        if keys:
-            yield keys
+    if news is not None and files.since == news.since:
+        return touched_rows(files, news.entries)
+    return [key for key, digests in files.digests() if matcher.match(digests)]
 
 
 def touched_digests(
     catalog: VolumeCatalog, news: Touched, stop: threading.Event
 ) -> Iterator[tuple[int, list[Digests]]]:
-    """What is known of a volume's files, batch by batch: how many were looked at, and the digests of those
-    that `news` may concern. Reads only.
+    """What is known of a volume's files, list by list: how many there are, and the digests of those that
+    `news` may concern. Reads only.
 
     Raises:
         CatalogError: the catalog can't be read.
     """
-    for batch in catalog.iterate():
+    for files in catalog.arrays():
         if stop.is_set():
             return
-        digests = [d for _, d in batch]
-        yield len(digests), [digests[i] for i in news.touched(digests)]
+        found = catalog.find(touched_rows(files, news))
+        yield len(files), [known.digests for _, known in found]
 
 
 def mark_listed(
-    catalog: VolumeCatalog, matcher: Matcher, news: Touched | None, stop: threading.Event
+    catalog: VolumeCatalog, matcher: Matcher, news: News | None, stop: threading.Event
 ) -> list[RowKey]:
-    """Mark the rows that the lists have now, so that the next walk decides about them; returns them.
+    """Match all files of a volume with the lists, but for those that were. Those that the lists have now are
+    marked, so that the next walk decides about them; returns them.
+
+    Scans may go on meanwhile. When it is stopped, it goes on there the next time.
+
+    Args:
+        news: see `listed_rows`.
 
     Raises:
         CatalogError: the catalog can't be read or written.
     """
+    if catalog.matched_with == matcher.id:
+        return []
+    catalog.begin_matching(matcher.id)
     found: list[RowKey] = []
-    for keys in listed_rows(catalog, matcher, news, stop):
-        catalog.mark_listed(keys)
+    for files in catalog.unmatched(matcher.id, _ARRAYS if news is not None else _ONE_BY_ONE):
+        if stop.is_set():
+            return found
+        keys = listed_rows(files, matcher, news)
+        catalog.matched(matcher.id, files, keys)
         found.extend(keys)
+    if not stop.is_set():
+        catalog.end_matching(matcher.id)
     return found
 
 

@@ -125,6 +125,7 @@ class VolumeScan:
         self._tally = Tally(volume, reporter)
         self.counts = self._tally.counts
         self.met_directories: set[bytes] = set()
+        self._failed_directories: set[bytes] = set()
 
     def run(self) -> ScanCounts:
         """Scan until the walk has ended and every file has its outcome, or until stopped.
@@ -144,6 +145,14 @@ class VolumeScan:
         if self._broken is not None:
             raise self._broken
         return self.counts
+
+    def walked_whole(self, directory: bytes) -> bool:
+        """Whether a directory was walked and each of its files has a lasting answer."""
+        return (
+            directory in self.met_directories
+            and directory not in self._failed_directories
+            and directory not in self._book.not_whole
+        )
 
     def _finished(self) -> bool:
         return self._walk_ended and not self._queue and not self._flights
@@ -197,6 +206,7 @@ class VolumeScan:
                     self._tally.skip(frame.path, frame.reason, frame.files)
             case DirectoryFailed():
                 self.met_directories.add(frame.path)
+                self._failed_directories.add(frame.path)
                 self._tally.directory_failed(frame.path, frame.kind)
             case OthersMet():
                 self._tally.others(frame.counts)

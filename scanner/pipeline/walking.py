@@ -8,13 +8,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from scanner.model.profiles import ground_of
 from scanner.pipeline.frames import Frame, FrameStream, WalkBroken, WalkEnded
 from scanner.pipeline.stalling import Stuck
 from scanner.sources import Shortcut, WalkPolicy, compile_excludes
@@ -77,7 +78,7 @@ class WalkOrder:
 
     def shortcut(self) -> Shortcut:
         """How the walk may be shortened."""
-        decides = replace(self, catalog="", inode_map="", plain_every=0)
+        decides = replace(self, catalog="", inode_map="", plain_every=0, profile=ground_of(self.profile))
         made_with = sha256(json.dumps(decides.to_json(), sort_keys=True).encode()).hexdigest()
         return Shortcut(Path(self.inode_map), made_with, int(self.plain_every * 1e9) if self.inode_map else 0)
 
@@ -91,7 +92,7 @@ class WalkOrder:
             own=frozenset(self.own),
             own_name=self.own_name,
             own_owners=frozenset(self.own_owners),
-            profile=self.profile,
+            profile=ground_of(self.profile),  # what is there does not depend on the kinds of hashes
         )
 
 
@@ -190,10 +191,10 @@ class WalkerProcess:
 
 
 class WalkedAlready:
-    """Walk events that are known beforehand: a single file, or files found in the catalog."""
+    """Walk events that need no walk: a single file, or files found in the catalog, one at a time."""
 
-    def __init__(self, events: Sequence[Frame]) -> None:
-        self._events = deque([*events, WalkEnded()])
+    def __init__(self, events: Iterable[Frame]) -> None:
+        self._events = chain(events, (WalkEnded(),))
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
         os.close(writer)  # a pipe without a writer is always readable
 
@@ -201,8 +202,7 @@ class WalkedAlready:
         return self._reader
 
     def read(self) -> Iterator[Frame]:
-        if self._events:
-            yield self._events.popleft()
+        yield from islice(self._events, 1)
 
     def activity(self) -> bytes:
         return b""  # never silent

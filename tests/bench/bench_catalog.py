@@ -1,92 +1,236 @@
-"""How fast the catalog is: `python tests/bench/bench_catalog.py [files]`. Prints rates and bytes per file."""
+"""How large and how fast the catalog is, and how long new entries of lists take to meet all that it knows.
+
+    python tests/bench/bench_catalog.py [files]
+
+Rates are of processor time of one core: the catalog is used by one thread, and waits for little.
+"""
 
 from __future__ import annotations
 
-import os
+import random
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from scanner.catalog import Catalog, DirectoryRecord
+import report
+from report import Row
+
+from scanner.catalog import Catalog, DirectoryRecord, VolumeCatalog
+from scanner.index import Delta, Index, ListKey, OpenFeed, Snapshot, SnapshotBuilder, Threshold, added
+from scanner.model.feeds import Entry, FeedTerms
 from scanner.model.files import FileStat, FileState, KnownFile
-from scanner.model.hashes import Digests, PerceptualHash
+from scanner.model.hashes import KINDS, Digests, PerceptualHash
+from scanner.pipeline.rematch import News, mark_listed
 
 FILES_IN_DIRECTORY = 20  # the mean of a hosting-shaped tree
-FILES_IN_COMMIT = 20_000
-LOOKUPS = 50_000
+DIRECTORIES_IN_COMMIT = 1000
+NEW_ENTRIES = 1000
+_EXACT = ("md5", "sha1", "sha256")
+_THRESHOLDS = {"pdq": Threshold(31, 50)}
+_LOOKUPS = 20_000
+_LARGE = 100_000  # files from which what any catalog takes, however small, does not count
+_AIMED = 10_000_000  # known files that the aims of a re-match are about
 
 
-def records(files: int) -> Iterator[DirectoryRecord]:
-    """Directories of pictures with three exact digests and two views of PDQ each."""
+def records(files: int, views: int = 2) -> Iterator[DirectoryRecord]:
+    """Directories of pictures with three exact digests and some views of PDQ each."""
+    rng = random.Random(1)
+    size = 68 + 32 * views
     for d in range(files // FILES_IN_DIRECTORY):
-        noise = os.urandom(132 * FILES_IN_DIRECTORY)
+        noise = rng.randbytes(size * FILES_IN_DIRECTORY)
+        day = 1_700_000_000_000_000_000 + rng.randrange(10**16)
         rows: list[KnownFile] = []
         for f in range(FILES_IN_DIRECTORY):
-            n = noise[132 * f : 132 * (f + 1)]
+            n = noise[size * f : size * (f + 1)]
             number = d * FILES_IN_DIRECTORY + f
-            stat = FileStat(
-                b"IMG_%08d.jpeg" % number, 0, number + 12, 180_000 + number % 9999,
-                1_700_000_000_000_000_000 + number, 1_700_000_000_000_000_000 + number, 1, 352,
-            )  # fmt: skip
+            written = day + rng.randrange(86_400 * 10**9)
+            length = 20_000 + number * 7919 % 999_983
+            blocks = -(-length // 4096) * 8
+            name, was = b"IMG_%08d.jpeg" % number, written - rng.randrange(10**9)
+            stat = FileStat(name, 0, number + 12, length, was, written, 1, blocks)
             exact = {"md5": n[:16], "sha1": n[16:36], "sha256": n[36:68]}
-            views = (
-                PerceptualHash("pdq", "full", n[68:100], 100),
-                PerceptualHash("pdq", "grid512", n[100:132], 100),
+            seen = tuple(
+                PerceptualHash("pdq", f"view{v}", n[68 + 32 * v : 100 + 32 * v], 100 - (number + v) % 30)
+                for v in range(views)
             )
-            rows.append(KnownFile(stat, FileState.CLEAN, Digests(stat.size, "image/jpeg", exact, views)))
+            rows.append(KnownFile(stat, FileState.CLEAN, Digests(length, "image/jpeg", exact, seen)))
         yield DirectoryRecord(b"customer%03d/www/pictures/%06d" % (d % 500, d), noise[:16], rows)
 
 
-def measure(files: int, path: Path) -> None:
-    catalog = Catalog.open(path)
-    volume = catalog.volume("web", b"/srv/www", b"profile")
-    made = list(records(files))
+@dataclass
+class Figures:
+    """Of one catalog: rates are files in a second of one core, times are seconds."""
 
-    start = time.perf_counter()
-    for i, record in enumerate(made, 1):
+    files: int
+    size: float = 0.0
+    upserts: float = 0.0
+    replaced: float = 0.0
+    unchanged: float = 0.0
+    compared: float = 0.0
+
+
+def _clock() -> float:
+    return time.process_time()
+
+
+def fill(volume: VolumeCatalog, files: int, views: int) -> float:
+    """Record so many files; returns the seconds it took, without making them up."""
+    took = 0.0
+    for number, record in enumerate(records(files, views), 1):
+        start = _clock()
         volume.record(record)
-        if i * FILES_IN_DIRECTORY % FILES_IN_COMMIT == 0:
+        if number % DIRECTORIES_IN_COMMIT == 0:
             volume.commit()
+        took += _clock() - start
+    start = _clock()
     volume.commit()
-    print(f"upserts, new      {files / (time.perf_counter() - start):12,.0f} rows/s")
+    return took + _clock() - start
 
-    start = time.perf_counter()
-    for record in made[: len(made) // 4]:
-        volume.record(record)
-    volume.commit()
-    print(f"upserts, replaced {files / 4 / (time.perf_counter() - start):12,.0f} rows/s")
 
-    reader = Catalog.open(path, read_only=True).volume("web", b"/srv/www", b"profile")
-    paths = [record.path for record in made]
-    asked = [paths[i * 7919 % len(paths)] for i in range(LOOKUPS)]
-    start = time.perf_counter()
-    ids = [found.id for p in asked if (found := reader.directory(p))]
-    print(f"directory()       {LOOKUPS / (time.perf_counter() - start):12,.0f} lookups/s")
+def figures(path: Path, files: int, views: int) -> Figures:
+    """Fill a catalog and measure it."""
+    result = Figures(files)
+    with closing(Catalog.open(path)) as catalog:
+        volume = catalog.volume("web", b"/srv/www", b"profile")
+        result.upserts = files / fill(volume, files, views)
+        again = min(files, DIRECTORIES_IN_COMMIT * FILES_IN_DIRECTORY)
+        result.replaced = again / fill(volume, again, views)
+    result.size = path.stat().st_size / files
+    with closing(Catalog.open(path, read_only=True)) as catalog:
+        volume = catalog.volume("web", b"/srv/www", b"profile")
+        count = files // FILES_IN_DIRECTORY
+        paths = [b"customer%03d/www/pictures/%06d" % (d % 500, d) for d in range(count)]
+        asked = [paths[i * 7919 % count] for i in range(_LOOKUPS)]
+        start = _clock()
+        ids = [found.id for p in asked if (found := volume.directory(p))]
+        result.unchanged = len(ids) * FILES_IN_DIRECTORY / (_clock() - start)
+        start = _clock()
+        read = sum(len(volume.files(directory_id)) for directory_id in ids[:2000])
+        result.compared = read / (_clock() - start)
+    return result
 
-    start = time.perf_counter()
-    read = sum(len(reader.files(i)) for i in ids[:5000])
-    print(f"files()           {read / (time.perf_counter() - start):12,.0f} rows/s")
 
-    start = time.perf_counter()
-    seen = sum(len(batch) for batch in volume.iterate())
-    print(f"iterate()         {seen / (time.perf_counter() - start):12,.0f} rows/s")
+def news_of(folder: Path, kinds: Sequence[str], key: ListKey | None) -> Delta:
+    """A list of made-up entries, all of them new."""
+    rng = random.Random(NEW_ENTRIES)
+    builder = SnapshotBuilder(key=key)
+    for _ in range(NEW_ENTRIES):
+        builder.add(Entry(tuple((kind, rng.randbytes(KINDS[kind].size)) for kind in kinds)))
+    path = folder / f"{'-'.join(kinds)}{'-keyed' if key else ''}.snapshot"
+    builder.finish(path, meta={"feed": "new", "format": "test", "built_ns": 1})
+    return added([OpenFeed(FeedTerms("new"), Snapshot.open(path, key=key))], None, _THRESHOLDS)
 
-    start = time.perf_counter()
-    volume.forget_directories_not_seen(paths)
-    print(f"forget, none gone {len(paths) / (time.perf_counter() - start):12,.0f} directories/s")
 
-    start = time.perf_counter()
-    volume.stats()
-    print(f"stats()           {(time.perf_counter() - start) * 1000:12.1f} ms")
-    catalog.close()
-    print(f"on disk           {path.stat().st_size / files:12.1f} bytes/file")
-    start = time.perf_counter()
-    Catalog.open(path).close()
-    print(f"open and check    {(time.perf_counter() - start) * 1000:12.1f} ms")
+def rematch(path: Path, news: Delta) -> tuple[float, float]:
+    """Match all that a catalog knows with what is new: seconds of processor time, and of the clock."""
+    with closing(Catalog.open(path)) as catalog:
+        volume = catalog.volume("web", b"/srv/www", b"profile")
+        matcher = Index([], _THRESHOLDS)
+        volume.begin_matching(matcher.id)
+        volume.end_matching(matcher.id)
+        start, clock = _clock(), time.perf_counter()
+        mark_listed(volume, _Next(), News(matcher.id, news), threading.Event())
+        return _clock() - start, time.perf_counter() - clock
+
+
+class _Next:
+    """An index that comes after another: nothing is asked of it where its news is known."""
+
+    id = "next"
+
+    def match(self, digests: Digests) -> tuple[()]:
+        raise RuntimeError("what is new was to be enough")
+
+
+def table(work: Path, files: int) -> Iterator[Row]:
+    """Rows of the table for a catalog of so many files."""
+    plain = figures(work / "plain.sqlite", files, 0)
+    judged = report.judged if files >= _LARGE else _unjudged
+    yield judged(
+        f"catalog of {files:,} files: bytes a file with MD5, SHA-1 and SHA-256 (68 of digests)",
+        "at most 120",
+        f"{plain.size:.0f}",
+        plain.size <= 120,
+    )
+    yield judged(
+        f"catalog of {files:,} files: files written",
+        "at least 200,000/s",
+        f"{plain.upserts:,.0f}/s",
+        plain.upserts >= 200_000,
+        f"files that were there before {plain.replaced:,.0f}/s",
+    )
+    yield judged(
+        f"catalog of {files:,} files: unchanged files, by directory",
+        "at least 500,000/s",
+        f"{plain.unchanged:,.0f}/s",
+        plain.unchanged >= 500_000,
+        f"file by file, where something in a directory changed, {plain.compared:,.0f}/s",
+    )
+    for name, key in (("", None), (", lists stored under a key", ListKey(bytes(range(32))))):
+        cpu, wall = rematch(work / "plain.sqlite", news_of(work, _EXACT, key))
+        yield _rematched(f"1,000 new entries with three exact digests{name}", files, cpu, wall, 5)
+    (work / "plain.sqlite").unlink()
+    pictures = figures(work / "pictures.sqlite", files, 2)
+    yield Row(
+        f"catalog of {files:,} pictures with two views of PDQ: bytes a file",
+        "-",
+        f"{pictures.size:.0f}",
+        "-",
+        f"written {pictures.upserts:,.0f}/s",
+    )
+    cpu, wall = rematch(work / "pictures.sqlite", news_of(work, ("pdq",), None))
+    yield _rematched("1,000 new entries of PDQ, two views a file, within 31", files, cpu, wall, 20)
+    (work / "pictures.sqlite").unlink()
+
+
+def _rematched(what: str, files: int, cpu: float, wall: float, aim: int) -> Row:
+    """The aims are for ten million files."""
+    note = f"{cpu:.2f} s of processor time"
+    judged = _unjudged
+    if files == _AIMED:
+        judged = report.judged
+    else:
+        note += f"; {wall * _AIMED / files:.1f} s for ten million files at this rate"
+    return judged(
+        f"re-match: {what}, with {files:,} known files", f"under {aim} s", f"{wall:.2f} s", wall < aim, note
+    )
+
+
+def _unjudged(what: str, aim: str, measured: str, met: bool, note: str = "") -> Row:
+    """A size that the aim is not about: it shows how the figure grows."""
+    return Row(what, "-", measured, "-", note)
+
+
+def many_views(work: Path) -> Iterator[Row]:
+    """What further views of a picture cost."""
+    few, many = (figures(work / f"{views}.sqlite", 40_000, views) for views in (2, 22))
+    yield Row(
+        "catalog: bytes for each further view of PDQ of a picture",
+        "-",
+        f"{(many.size - few.size) / 20:.1f}",
+        "-",
+        f"a picture with 22 views takes {many.size:.0f} bytes; written {many.upserts:,.0f}/s",
+    )
+
+
+def small(work: Path) -> Iterator[Row]:
+    """How it grows: ten thousand to a million files."""
+    for files in (10_000, 100_000, 1_000_000):
+        yield from table(work, files)
+    yield from many_views(work)
+
+
+def large(work: Path) -> Iterator[Row]:
+    """Ten million files; ten minutes, and 2 GB."""
+    yield from table(work, 10_000_000)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as directory:
-        measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000, Path(directory) / "catalog.sqlite")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in table(Path(folder), int(sys.argv[1]) if len(sys.argv) > 1 else 200_000):
+            print(f"{row.what}: {row.measured} ({row.aim}) {row.note}")

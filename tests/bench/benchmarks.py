@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import bench_catalog
 import bench_feeds
 import bench_formats
 import bench_pictures
@@ -241,12 +242,14 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "views": bench_views.views,
     "path": path,
     "sandbox": bench_workers.sandbox,
+    "catalog": bench_catalog.small,
     "feeds": bench_feeds.small,
     "formats": bench_formats.formats,
     "search": bench_search.small,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,
+    "catalog-large": bench_catalog.large,
     "search-large": bench_search.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,

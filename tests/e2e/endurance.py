@@ -169,11 +169,12 @@ class Watch:
         self.descriptors.append(len(os.listdir(f"/proc/{self.pid}/fd")))
 
     def kill_a_worker(self, rng: random.Random) -> None:
+        """Of those at work: where none gets as far as that, a scan ends with an error, as it should."""
         workers = [
             pid
             for task in Path(f"/proc/{self.pid}/task").iterdir()
             for pid in (task / "children").read_text().split()
-            if b"scanner.hashing.worker" in _command(pid)
+            if b"scanner.hashing.worker" in _command(pid) and _is_locked(pid)
         ]
         if workers:
             with suppress(ProcessLookupError):
@@ -197,6 +198,14 @@ def _command(pid: str) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def _is_locked(pid: str) -> bool:
+    """Whether a process has a filter of system calls: a worker's last step before it is ready."""
+    try:
+        return "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def unrest(tree: Tree, police: ListOf, watch: Watch, rng: random.Random, seconds: float, plants: int) -> None:

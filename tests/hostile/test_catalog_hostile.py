@@ -15,7 +15,7 @@ from scanner.model.errors import CatalogError
 from scanner.model.files import FileStat, FileState, KnownFile
 from scanner.model.hashes import Digests
 
-PAGE = 4096
+PAGE = 32768
 
 
 class FixedClock:
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "catalog.sqlite"
     with closing(Catalog.open(path)) as catalog:
         volume = volume_of(catalog)
-        for d in range(20):
+        for d in range(800):
             rows = [row(b"%04d" % n) for n in range(50)]
             volume.record(DirectoryRecord(b"%d" % d, b"f", rows))
         volume.commit()
@@ -136,7 +136,7 @@ def test_damage_met_in_use_is_an_error_once_and_begun_anew_at_the_next_start(
 
 def test_a_row_that_makes_no_sense_is_damage(path: Path) -> None:
     with closing(Catalog.open(path)) as catalog:
-        catalog._database.run("UPDATE files SET views = x'0102' WHERE name = ?", (b"0007",))
+        catalog._database.run("UPDATE chunks SET data = substr(data, 1, length(data) - 1) WHERE id >> 30 = 7")
         with pytest.raises(CatalogError, match="damaged"):
             list(volume_of(catalog).iterate())
     with closing(Catalog.open(path)) as catalog:

@@ -74,18 +74,15 @@ volume.commit()
 os._exit(0)
 """
 NEVER = 1 << 30
-STATEMENTS = 1 + 3 + 3 + 3 * FILES + 3 + 1  # begin, look up, delete, put, count, commit
-FRAME = 4096 + 24  # bytes of one page in the log
+STATEMENTS = 1 + 1 + 3 * 5 + 1  # begin, what is matched; for each directory find it, read, write; commit
+FRAME = 32768 + 24  # bytes of one page in the log
 
 
 @pytest.mark.parametrize(
     ("statement", "log_bytes", "generation_left"),
     [
-        *(
-            (statement, NEVER, 1)
-            for statement in (1, 2, 5, 8, 60, STATEMENTS - 4, STATEMENTS - 1, STATEMENTS)
-        ),
-        *((NEVER, log_bytes, 1) for log_bytes in (16, FRAME, 3 * FRAME + 100, 5 * FRAME)),
+        *((statement, NEVER, 1) for statement in (1, 2, 4, 6, 8, STATEMENTS - 4, STATEMENTS - 1, STATEMENTS)),
+        *((NEVER, log_bytes, 1) for log_bytes in (16, FRAME // 2, FRAME, FRAME + 100)),
         (NEVER, NEVER, 2),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,32 @@ def test_a_declared_kind_that_is_not_hashed_is_a_warning_of_the_configuration_ch
     warnings = [w for w in app.check() if "police" in w]
     assert bool(warnings) == bool(told)
     assert all(told in w for w in warnings)
+
+
+async def test_once_a_kind_is_named_only_files_that_lack_it_are_read_again(tmp_path: Path) -> None:
+    pictures = [Image.effect_noise((64, 64), 60) for _ in range(3)]
+    listed = imagehash.phash(pictures[1])
+    (tmp_path / "list.csv").write_text(f"phash\n{listed}\n")
+    feeds = (FeedConfig(name="police", url=f"file://{tmp_path}/list.csv", format="csv"),)
+    before = app_of(tmp_path, feeds, perceptual=("pdq",))
+    before.state.prepare()
+    await before.sync_feed("police")
+    www = tmp_path / "www"
+    for number, picture_of in enumerate(pictures):
+        (www / f"{number}").mkdir()
+        picture_of.save(www / f"{number}" / "a.png")
+        (www / f"{number}" / "text.txt").write_text("text")
+    (www / "0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    os.truncate(www / "2" / "text.txt", 0)
+    time.sleep(2.1)  # what is younger is read again anyway
+    _, counts = await scanned(before)
+    assert (counts.clean, counts.hashed, counts.matched) == (3, 4, 0)
+
+    after = app_of(tmp_path, feeds, perceptual=("pdq", "phash"))
+    told, counts = await scanned(after)
+    assert counts.balanced
+    assert (counts.files, counts.hashed, counts.unchanged) == (7, 3, 0)
+    assert (counts.clean, counts.matched, counts.errors) == (2, 1, 1)
+    assert [c.path for c in told.hits] == [b"1/a.png"]
+    _, counts = await scanned(after)
+    assert (counts.hashed, counts.matched, counts.unchanged, counts.errors) == (0, 1, 2, 1)

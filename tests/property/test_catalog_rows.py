@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scanner.catalog import Catalog, DirectoryRecord, VolumeCatalog
 from scanner.model.files import FileStat, FileState, KnownDirectory, KnownFile
-from scanner.model.hashes import Digests, PerceptualHash
+from scanner.model.hashes import EXACT_KINDS, KINDS, Digests, PerceptualHash
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: b"/" not in name and b"\0" not in name)
 FEW_NAMES = st.sampled_from([b"a", b"b", b"\xff\xfe", b"'; --", b"d.jpg"])
@@ -40,7 +40,12 @@ DIGESTS = st.builds(
     Digests,
     size=SIXTY_FOUR,
     media_type=st.sampled_from(["", "image/jpeg", "video/mp4"]),
-    exact=st.dictionaries(st.sampled_from(["md5", "sha1", "sha256"]), st.binary(max_size=32)),
+    exact=st.fixed_dictionaries(
+        {},
+        optional={
+            kind: st.binary(min_size=KINDS[kind].size, max_size=KINDS[kind].size) for kind in EXACT_KINDS
+        },
+    ),
     perceptual=st.lists(VIEWS, max_size=4).map(tuple),
     problem=st.sampled_from(["", "undecodable", "too_many_pixels"]),
 )

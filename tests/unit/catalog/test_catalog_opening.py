@@ -12,8 +12,8 @@ import pytest
 
 from scanner.catalog import Catalog, DirectoryRecord
 from scanner.model.errors import CatalogError
-from scanner.model.files import FileStat, FileState, KnownFile
-from scanner.model.hashes import Digests
+from scanner.model.files import FileStat, FileState, KnownDirectory, KnownFile
+from scanner.model.hashes import Digests, PerceptualHash
 
 
 @pytest.fixture
@@ -61,25 +61,97 @@ def test_a_reader_does_not_bring_an_older_version_up_to_date(path: Path) -> None
         Catalog.open(path, read_only=True)
 
 
-def test_a_catalog_of_the_first_version_keeps_its_rows_and_learns_sha512(path: Path) -> None:
-    first = resources.files("scanner.catalog") / "migrations" / "0001_initial.sql"
+def pictures(n: int) -> Digests:
+    exact = {"md5": bytes([n]) * 16, "sha1": bytes([n + 1]) * 20, "sha256": bytes([n + 2]) * 32}
+    views = (
+        PerceptualHash("pdq", "full", bytes([n + 3]) * 32, 88),
+        PerceptualHash("pdq", "grid512", bytes([n + 4]) * 32, 100),
+        PerceptualHash("phash", "", bytes([n + 5]) * 8, 100),
+    )
+    return Digests(100 + n, "image/jpeg", exact, views)
+
+
+def stat_of(name: bytes, inode: int, size: int, **other: int) -> FileStat:
+    values = {"mtime_ns": 16 * 10**17, "ctime_ns": 1_700_000_000_123_456_789, "links": 1, "blocks": 8} | other
+    return FileStat(name, 0, inode, size, **values)
+
+
+# What the catalogs in `layouts` were told when they were made: each by the version that had its layout.
+BROKEN = Digests(
+    103, "image/png", {"md5": b"m" * 16, "sha1": b"n" * 20, "sha256": b"o" * 32}, (), "undecodable"
+)
+FAR = stat_of(b"far", (1 << 64) - 1, 104, ctime_ns=16_725_225_600 * 10**9, mtime_ns=-(1 << 70))
+WEB = {
+    b"a.jpg": KnownFile(stat_of(b"a.jpg", 7, 101), FileState.LISTED, pictures(1)),
+    b"b \xff.jpg": KnownFile(
+        stat_of(b"b \xff.jpg", 8, 102, links=2, blocks=16), FileState.CLEAN, pictures(2)
+    ),
+    b"z.txt": KnownFile(stat_of(b"z.txt", 9, 5), FileState.NOT_MEDIA, Digests(0, "")),
+}
+CUSTOMER = {
+    b"broken.png": KnownFile(stat_of(b"broken.png", 10, 103), FileState.UNDECODABLE, BROKEN),
+    b"far": KnownFile(FAR, FileState.CLEAN, Digests(90, "video/mp4", {"sha256": b"p" * 32})),
+}
+MAIL = {b"young": KnownFile(stat_of(b"young", 11, 105, ctime_ns=0), FileState.CLEAN, pictures(3))}
+LAYOUTS = sorted(Path(__file__).with_name("layouts").glob("*.sql"))
+
+
+def lay_out(path: Path, layout: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"""{first.read_text("utf-8")}
-            INSERT INTO volumes (name, root) VALUES ('web', CAST('/srv' AS BLOB));
-            INSERT INTO directories (volume_id, path, profile, fingerprint) VALUES (1, x'61', x'70', x'66');
-            INSERT INTO files VALUES (1, x'78', 7, 100, 4, 5, 1, 8, 0, 0, 0, NULL, {"x'" + "6d" * 16 + "'"},
-                                      NULL, NULL, NULL);
-            PRAGMA user_version = 1;""")
-    digests = Digests(100, "", {"md5": b"m" * 16, "sha512": b"x" * 64})
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(layout.read_text("utf-8"))
+
+
+def test_there_is_a_catalog_of_every_layout_that_there_was() -> None:
+    scripts = (resources.files("scanner.catalog") / "migrations").iterdir()
+    latest = max(int(f.name[:4]) for f in scripts if f.name.endswith(".sql"))
+    assert [layout.stem for layout in LAYOUTS] == [f"layout{n}" for n in range(1, latest + 1)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.stem)
+def test_a_catalog_of_an_older_layout_keeps_all_that_it_knows(path: Path, layout: Path) -> None:
+    lay_out(path, layout)
     with closing(Catalog.open(path)) as catalog:
         assert catalog.note == ""
-        volume = catalog.volume("web", b"/srv", b"p")
-        ((_, before),) = next(volume.iterate())
-        assert before == Digests(100, "", {"md5": b"m" * 16})
-        stat = FileStat(b"y", 0, 7, 100, 4, 5, 1, 8)
-        volume.record(DirectoryRecord(b"b", b"f", [KnownFile(stat, FileState.CLEAN, digests)]))
-        volume.commit()
-        assert digests in [d for batch in volume.iterate() for _, d in batch]
+        web, mail = (
+            catalog.volume("web", b"/srv/www", b"profile"),
+            catalog.volume("mail", b"/srv/mail", b"other profile"),
+        )
+        assert web.directory(b"") == KnownDirectory(1, b"root", 1, 1, 102, True)
+        found = {p: web.directory(p) for p in (b"", b"kunden/\xe4", b"empty")}
+        fingerprints = {p: d and (d.fingerprint, web.files(d.id)) for p, d in found.items()}
+        assert fingerprints == {b"": (b"root", WEB), b"kunden/\xe4": (b"k", CUSTOMER), b"empty": (b"e", {})}
+        young = mail.directory(b"m")
+        assert young is not None
+        assert (young.fingerprint, mail.files(young.id)) == (b"", MAIL)
+        assert (web.matched_with, mail.matched_with) == ("index-1", "")
+        assert web.stats().states == dict.fromkeys(FileState, 1) | {FileState.CLEAN: 2}
+        # And it goes on.
+        sha512 = Digests(100, "image/new", {"sha512": b"x" * 64})
+        web.record(
+            DirectoryRecord(b"", b"2", [KnownFile(stat_of(b"a.jpg", 7, 100), FileState.CLEAN, sha512)])
+        )
+        web.commit()
+        assert sha512 in [d for batch in web.iterate() for _, d in batch]
+    assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+def test_a_rewriting_that_was_cut_off_is_done_again(path: Path) -> None:
+    lay_out(path, LAYOUTS[0])
+    path.with_name(f"{path.name}.new").write_bytes(b"half a file")
+    with closing(Catalog.open(path)) as catalog:
+        assert catalog.note == ""
+        assert catalog.stats()[-1].files == 5
+
+
+@pytest.mark.parametrize("what", ["views = x'0102'", "md5 = x'00'", "inode = 'x'"])
+def test_an_older_catalog_that_makes_no_sense_is_set_aside(path: Path, what: str) -> None:
+    lay_out(path, LAYOUTS[1])
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE files SET {what}")
+    with closing(Catalog.open(path)) as catalog:
+        assert "set aside" in catalog.note
+        assert catalog.stats() == []
 
 
 def test_a_reader_does_not_make_a_file(path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from scanner.catalog import Catalog, DirectoryRecord, RowKey, VolumeCatalog
+from scanner.catalog import Catalog, DigestArrays, DirectoryRecord, RowKey, VolumeCatalog
 from scanner.model.files import FileStat, FileState, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests, PerceptualHash
+from scanner.model.profiles import profile_of
 
 PICTURE = Digests(
     100,
@@ -133,6 +136,64 @@ def test_a_directory_recorded_with_another_profile_begins_anew(catalog: Catalog,
     assert web.directory(b"a") is None
 
 
+def with_kinds(catalog: Catalog, *kinds: str) -> VolumeCatalog:
+    return catalog.volume("web", b"/srv/www", profile_of("ground", kinds))
+
+
+def lacking(volume: VolumeCatalog) -> list[tuple[bytes, list[bytes]]]:
+    return [(found.path, [file.stat.name for file in found.files]) for found in volume.lacking()]
+
+
+SOUND = Digests(100, "audio/ogg", {"md5": b"m" * 16, "sha256": b"s" * 32})
+
+
+def test_files_that_lack_a_new_kind_are_told_newest_first_and_directories_stay_known(
+    catalog: Catalog,
+) -> None:
+    before = with_kinds(catalog, "md5", "sha256", "pdq")
+    write(before, b"old", known(b"1", ctime=5), known(b"text", FileState.NOT_MEDIA, NOT_HASHED))
+    write(
+        before,
+        b"newer",
+        known(b"2", ctime=9),
+        known(b"3", FileState.UNDECODABLE, SOUND),
+        known(b"4", FileState.LISTED),
+    )
+    write(before, b"sound", known(b"5", digests=SOUND, ctime=7))
+    assert lacking(before) == []
+    exact, near = with_kinds(catalog, "md5", "sha1"), with_kinds(catalog, "md5", "phash", "sha256")
+    assert lacking(exact) == [(b"newer", [b"2", b"3"]), (b"sound", [b"5"]), (b"old", [b"1"])]
+    assert lacking(near) == [(b"newer", [b"2"]), (b"old", [b"1"])]
+    assert lacking(with_kinds(catalog, "md5")) == []
+    assert [near.lacks(path) for path in (b"old/1", b"old/text", b"sound/5", b"none/1")] == [
+        True,
+        *[False] * 3,
+    ]
+    for now in (before, exact, near):
+        assert now.directory(b"old") == KnownDirectory(1, b"f", 1, 1, 100, False)
+
+
+def test_a_file_that_was_read_again_lacks_nothing_even_if_it_can_not_have_the_kind(catalog: Catalog) -> None:
+    before = with_kinds(catalog, "md5", "pdq")
+    write(before, b"a", known(b"1"), known(b"2"), known(b"3"))
+    now = with_kinds(catalog, "md5", "phash")
+    write(now, b"a", known(b"1"))  # PHash of this picture can't be computed
+    assert lacking(now) == [(b"a", [b"1", b"2", b"3"])]  # not known of which
+    write(now, b"a", known(b"1"), known(b"2"), known(b"3"))
+    assert lacking(now) == []
+    assert lacking(with_kinds(catalog, "md5", "phash", "pdq")) == []
+
+
+def test_rows_that_lack_a_kind_that_comes_back_are_found_among_those_that_have_it(catalog: Catalog) -> None:
+    before, now = with_kinds(catalog, "md5", "sha256"), with_kinds(catalog, "md5")
+    only = Digests(100, "image/png", {"md5": b"m" * 16})
+    write(before, b"a", known(b"1"), known(b"2"))
+    write(now, b"a", known(b"2", digests=only))
+    write(now, b"b", known(b"3", digests=only))
+    assert lacking(now) == []
+    assert lacking(before) == [(b"b", [b"3"]), (b"a", [b"2"])]
+
+
 def test_volumes_keep_apart(catalog: Catalog, web: VolumeCatalog) -> None:
     write(web, b"a", known(b"x"))
     for other in (
@@ -171,21 +232,37 @@ def test_iterate_gives_each_file_with_digests_once_whatever_the_batch(web: Volum
         assert found == [(name, PICTURE) for name in [*names, b"last"]]
 
 
-def test_exact_digests_alone_are_those_of_the_whole_rows(web: VolumeCatalog) -> None:
+def test_arrays_are_the_digests_of_the_files_they_name(web: VolumeCatalog) -> None:
     bare = Digests(1, "", {"sha512": b"z" * 64})
-    write(web, b"a", known(b"1"), known(b"2", digests=bare), known(b"text", FileState.NOT_MEDIA, NOT_HASHED))
-    write(web, b"b", known(b"3"))
-    whole = [(key, digests.exact) for part in web.iterate() for key, digests in part]
-    for batch in (1, 2, 100):
-        found = [
-            (rows.key(i), {kind: rows.values(kind)[i] for kind in digests})
-            for rows in web.iterate_exact(batch)
-            for i, digests in enumerate(
-                {kind for kind in ("md5", "sha1", "sha256", "sha512", "other") if rows.values(kind)[i]}
-                for i in range(len(rows))
-            )
-        ]
-        assert found == whole
+    views = tuple(PerceptualHash(*view) for view in (
+        ("phash", "", b"1" * 8, 100), ("pdq", "full", b"1" * 32, 49), ("phash", "turn90", b"2" * 8, 100),
+        ("pdq", "box", b"2" * 32, 50),
+    ))  # fmt: skip
+    other = Digests(1, "image/png", {"md5": b"n" * 16}, views)
+    text = known(b"3", FileState.NOT_MEDIA, NOT_HASHED)
+    write(web, b"a", known(b"1"), known(b"2", digests=bare), text, known(b"4", digests=other))
+    write(web, b"b", known(b"5"), known(b"6", digests=other))
+    write(web, b"text", text)
+    whole = {key: digests for part in web.iterate() for key, digests in part}
+    for batch in (1, 5, 100):
+        exact: set[tuple[str, bytes, RowKey]] = set()
+        near: set[tuple[str, bytes, RowKey]] = set()
+        for files in web.arrays(batch):
+            for kind in ("md5", "sha1", "sha256", "sha512", "other"):
+                values = files.exact(kind)
+                for row in range(0 if values is None else len(values)):
+                    assert values is not None
+                    (key,) = files.exact_keys(kind, np.array([row]))
+                    exact.add((kind, values[row].tobytes(), key))
+            for kind in ("pdq", "phash", "other"):
+                found = files.perceptual(kind, 50)
+                for value, picture in zip(*found, strict=True) if found else ():
+                    (key,) = files.picture_keys(np.array([picture]))
+                    near.add((kind, value.tobytes(), key))
+        assert exact == {(kind, value, key) for key, d in whole.items() for kind, value in d.exact.items()}
+        assert near == {
+            (p.kind, p.value, key) for key, d in whole.items() for p in d.perceptual if p.quality >= 50
+        }
 
 
 def test_rows_may_be_marked_while_they_are_gone_through(web: VolumeCatalog) -> None:
@@ -273,6 +350,66 @@ def test_rows_of_a_scan_with_former_lists_are_not_taken_for_matched_with_the_new
     assert new.begin_matching("newer") == "new"
 
 
+def names_in(files: DigestArrays) -> list[bytes]:
+    return [key.name for key, _ in files.digests()]
+
+
+def test_a_matching_is_gone_on_with_where_it_was_left(web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"1"))
+    write(web, b"b", known(b"2"))
+    write(web, b"c", known(b"3"))
+    web.begin_matching("first")
+    web.end_matching("first")
+    assert web.begin_matching("second") == "first"
+    for files in web.unmatched("second", 1):
+        key = files.digests()[0][0]
+        web.matched("second", files, [key])
+        if key.name == b"2":
+            break
+    assert web.begin_matching("second") == "first"
+    left = list(web.unmatched("second", 1))
+    # The last directory might have gone on, so it comes again.
+    assert [(names_in(files), files.since) for files in left] == [([b"2"], "first"), ([b"3"], "first")]
+    web.end_matching("second")
+    assert (web.matched_with, web.stats().states[FileState.LISTED]) == ("second", 2)
+
+
+def test_only_what_a_scan_compared_with_other_lists_is_matched_again(
+    catalog: Catalog, web: VolumeCatalog
+) -> None:
+    scan = catalog.volume("web", b"/srv/www", b"profile", compared_with="former")
+    write(scan, b"a", known(b"1"))
+    write(scan, b"b", known(b"2"))
+    web.begin_matching("new")
+    web.end_matching("new")
+    write(scan, b"b", known(b"3"))
+    assert web.begin_matching("new") == ""
+    assert [(names_in(files), files.since) for files in web.unmatched("new")] == [
+        ([b"1"], "new"),
+        ([b"2", b"3"], ""),
+    ]
+    write(scan, b"a", known(b"1", ctime=9))
+    web.end_matching("new")
+    assert web.matched_with == ""
+    web.begin_matching("newer")
+    assert [(names_in(files), files.since) for files in web.unmatched("newer")] == [
+        ([b"2", b"3"], "new"),
+        ([b"1"], ""),
+    ]
+
+
+def test_what_was_being_matched_with_an_index_that_is_gone_is_matched_as_a_whole(web: VolumeCatalog) -> None:
+    write(web, b"a", known(b"1"))
+    web.begin_matching("first")
+    web.end_matching("first")
+    web.begin_matching("second")
+    assert web.begin_matching("third") == ""
+    assert [files.since for files in web.unmatched("third")] == [""]
+    web.end_matching("second")
+    assert web.matched_with == ""
+    assert list(web.unmatched("second")) == []
+
+
 def test_stats_add_up(catalog: Catalog, web: VolumeCatalog) -> None:
     write(web, b"a", known(b"1"), known(b"2", FileState.NOT_MEDIA, NOT_HASHED))
     write(web, b"b", known(b"3", FileState.UNDECODABLE), known(b"4", FileState.LISTED))
@@ -310,3 +447,45 @@ def test_all_names_of_an_inode_are_told_in_this_volume_only(catalog: Catalog, we
     write(other, b"", known(b"elsewhere"))
     assert sorted(web.names_of({7})) == [(b"", b"one"), (b"a/b", b"three"), (b"a/b", b"two")]
     assert web.names_of({8, 1 << 63}) == []
+
+
+def test_a_directory_of_any_size_is_kept_in_parts_and_read_in_order(web: VolumeCatalog) -> None:
+    rng = random.Random(7)
+    names = [b"%06d" % n for n in range(9000)]
+    late = names[1000:1010] + [name + b"+%d" % n for name in names[5000:5003] for n in range(2000)]
+    rng.shuffle(names)
+    for start in range(0, len(names), 3000):
+        directory_id = write(web, b"big", *map(known, names[start : start + 3000]))
+    write(web, b"next", known(b"0"))
+    seen: list[bytes] = []
+    for batch in web.iterate(700):
+        seen += [key.name for key, _ in batch]
+        if len(seen) == 2800:  # parts are split before, at and behind the place that was come to
+            write(web, b"big", *map(known, late))
+    assert len(seen) == len(set(seen)), "each once"
+    assert set(names) | {b"0"} <= set(seen), "all that were there throughout"
+    assert seen == [*sorted(seen[:-1]), b"0"]
+    web.record(DirectoryRecord(b"big", b"g", [], removed=[*names[:4000], *late]))
+    web.set_state(RowKey(directory_id, names[-1]), FileState.LISTED)
+    left = [name for name in names[4000:] if name not in set(late)]
+    assert sorted(web.files(directory_id)) == sorted(left)
+    assert web.some_files(directory_id, [*names[3998:4002], b"none"]).keys() == set(names[4000:4002]) & set(
+        left
+    )
+    assert web.directory(b"big") == KnownDirectory(
+        directory_id, b"g", len(left) - 1, 0, 100 * len(left) - 100, True
+    )
+
+
+def test_room_between_parts_of_a_directory_is_made_when_there_is_none(web: VolumeCatalog) -> None:
+    directory_id = write(web, b"big", *(known(b"%d" % n) for n in range(3000)))
+    names = {b"%d" % n for n in range(3000)}
+    for n in range(12):  # always at the same place, so that the parts there are split again and again
+        more = [b"1500" + b"%02d%04d" % (n, i) for i in range(2500)]
+        names.update(more)
+        write(web, b"big", *map(known, more))
+    assert set(web.files(directory_id)) == names
+    assert sorted(names) == [key.name for batch in web.iterate() for key, _ in batch]
+    directory = web.directory(b"big")
+    assert directory is not None
+    assert directory.clean == len(names)

@@ -68,14 +68,15 @@ def test_only_what_is_new_in_a_list_touches_known_files(feed: Feeds) -> None:
 
 
 @pytest.mark.parametrize("key", [None, ListKey(bytes(range(32)))])
-def test_exact_digests_alone_touch_the_same_files(feed: Feeds, key: ListKey | None) -> None:
-    only = [Entry(tuple(pair for pair in entry(n).hashes if pair[0] == "sha1")) for n in range(20)]
-    delta = added([feed(only, key=key)], None, LIMITS)
-    batch = [*files(3, 30), *pictures(pdq(1)), *files(19)]
-    assert delta.exact_only
-    assert delta.touched(batch) == [0, 3]
-    assert delta.touched_exact(len(batch), lambda kind: [d.exact.get(kind) for d in batch]) == [0, 3]
-    assert not added([feed([entry(1)])], None, LIMITS).exact_only
+def test_values_in_arrays_are_told_apart_like_files(feed: Feeds, key: ListKey | None) -> None:
+    delta = added([feed([entry(n) for n in range(20)], key=key)], None, LIMITS)
+    digests = b"".join(file.exact["sha1"] for file in files(3, 30, 19))
+    values = np.frombuffer(digests, dtype=np.uint8).reshape(3, -1)
+    assert delta.concerned("sha1", values).tolist() == [True, False, True]
+    views = [view.value for picture in pictures(pdq(1), pdq(60)) for view in picture.perceptual]
+    values = np.frombuffer(b"".join(views), dtype=np.uint8).reshape(len(views), -1)
+    assert delta.concerned("pdq", values).tolist() == [True] * (len(views) // 2) + [False] * (len(views) // 2)
+    assert (delta.exact_kinds, delta.perceptual_kinds) == (("sha1",), {"pdq": 50})
 
 
 def test_a_list_that_only_lost_entries_needs_no_look_at_any_file(feed: Feeds) -> None:
