@@ -46,7 +46,7 @@ from scanner.config.fields import (
 )
 from scanner.config.units import Expected, Listen
 from scanner.model.errors import ConfigError
-from scanner.model.hashes import DEFAULT_EXACT, DHASH, PDQ, PHASH, PHASH256, VIEWS
+from scanner.model.hashes import DEFAULT_EXACT, DEFAULT_VIEWS, DHASH, PDQ, PHASH, PHASH256
 
 _HOUR, _DAY = 3_600.0, 86_400.0
 _MIB, _GIB = 1 << 20, 1 << 30
@@ -243,7 +243,7 @@ class Hashing(_Part):
     workers: Workers = "auto"
     exact: tuple[ExactKind, ...] = Field(default=DEFAULT_EXACT, min_length=1)
     perceptual: PerceptualKinds = (PDQ.name,)
-    views: Views = VIEWS
+    views: Views = DEFAULT_VIEWS
     select: Literal["media", "all"] = "media"
     max_file_size: Size = 256 * _GIB  # a sparse file may claim 8 EiB
     time_limit: Seconds = 30.0  # for any file; large ones get more in proportion to their size

@@ -27,6 +27,7 @@ from scanner.hashing.content_box import Samples, content_box_of_small
 from scanner.hashing.frames import Done, Exact, ReadStatus
 from scanner.hashing.operators import Matrix
 from scanner.hashing.pdq_numbers import BOX, Pdq, luma
+from scanner.hashing.warps import warps_of
 from scanner.system import memory
 
 # Pixels of a side: as thumbnails have, and with a frame around it half as often as without; what the frame
@@ -101,7 +102,7 @@ class CanaryMaker:
 
     def __init__(self, exact: Sequence[str], perceptual: Sequence[str], views: Sequence[str]) -> None:
         self._exact = exact
-        self._pdq = Pdq(turned="turned" in views) if "pdq" in perceptual else None
+        self._pdq = Pdq(turned="turned" in views, warps=warps_of(views)) if "pdq" in perceptual else None
         self._box = "box" in views
         self._made = 0
         self._sizes = [_side() for _ in range(2 * _SIZES)]
@@ -128,7 +129,7 @@ class CanaryMaker:
         box = content_box_of_small(_grey(pixels)) if self._box else None
         if box is not None:
             inner = pixels[box.top : box.bottom, box.left : box.right]
-            found += [(f"{BOX}{v}", value, q) for v, value, q in self._pdq.hashes(*_as_read(inner))]
+            found += [(f"{BOX}{v}", value, q) for v, value, q in self._pdq.hashes(*_as_read(inner), box=True)]
         return {view: (value, quality) for view, value, quality in found}
 
 

@@ -33,12 +33,13 @@ def build_hashers(kinds: Sequence[str], views: Sequence[str] = ("whole",)) -> tu
     """The hashers of these kinds, in this order.
 
     Args:
-        views: how pictures are looked at, of `scanner.model.hashes.VIEWS`; plug-ins are asked for none.
+        views: how pictures are looked at, of `scanner.model.hashes.VIEWS`; plug-ins are asked for none, and
+            only PDQ for those of `scanner.hashing.warps`.
 
     Raises:
         ConfigError: a kind isn't known, or its module can't be loaded.
     """
-    return tuple(_build(kind, turned="turned" in views, box="box" in views) for kind in kinds)
+    return tuple(_build(kind, views) for kind in kinds)
 
 
 def plugged_kinds(wanted: Sequence[str]) -> Mapping[str, HashKind]:
@@ -71,12 +72,14 @@ def _checked(name: str, kind: object) -> HashKind:
     )
 
 
-def _build(kind: str, *, turned: bool, box: bool) -> Hasher:
+def _build(kind: str, views: Sequence[str]) -> Hasher:
+    turned, box = "turned" in views, "box" in views
     # Imported here: they bring decoders along, which who only asks for names must not load.
     if kind == "pdq":
         from scanner.hashing.pdq import PdqHasher
+        from scanner.hashing.warps import warps_of
 
-        return PdqHasher(turned=turned, box=box)
+        return PdqHasher(turned=turned, box=box, warps=warps_of(views))
     if kind in ("phash", "dhash", "phash256"):
         from scanner.hashing import imagehashes
 

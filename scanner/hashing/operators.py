@@ -41,11 +41,13 @@ class View:
             for small pictures "corner" (as that grid would have seen the picture's larger original) or
             "centre" (enlarged to `length`).
         length: pixels of the side after sampling; 0 for "direct".
+        at: where in each 64th of the side the sample lies, 0 to 1; PDQ takes the middle.
     """
 
     name: str
     sampling: str
     length: int = 0
+    at: float = 0.5
 
 
 def _windows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -77,11 +79,11 @@ class _Band:
     weights: NDArray[np.float64]
 
 
-def _band(n: int) -> _Band:
-    """R(n) without its zeros."""
+def _band(n: int, at: float = 0.5) -> _Band:
+    """R(n) without its zeros, sampled at floor((i + at) n / 64)."""
     first, end = _windows(n)
     weight = 1.0 / (end - first)
-    rows = ((np.arange(SUMMARY) + 0.5) * n / SUMMARY).astype(np.int64)
+    rows = ((np.arange(SUMMARY) + at) * n / SUMMARY).astype(np.int64)
     left = first[first[rows]]
     width = int((end[end[rows] - 1] - left).max())
     # Each row is a sum of boxes: add their two edges to a table of differences, then sum along it. All rows
@@ -90,8 +92,8 @@ def _band(n: int) -> _Band:
     row = np.repeat(np.arange(SUMMARY), length)
     inner = np.arange(length.sum()) + np.repeat(first[rows] - np.cumsum(length) + length, length)
     share = weight[inner] * weight[rows][row]
-    at = row * (width + 1) - left[row]
-    edges = np.concatenate((at + first[inner], at + end[inner]))
+    base = row * (width + 1) - left[row]
+    edges = np.concatenate((base + first[inner], base + end[inner]))
     differences = np.bincount(edges, np.concatenate((share, -share)), SUMMARY * (width + 1))
     table = differences.reshape(SUMMARY, width + 1)
     weights: NDArray[np.float64] = np.cumsum(table, axis=1, dtype=np.float64)[:, :width]
@@ -119,7 +121,7 @@ def operator(view: View, n: int, scale: int = 1, *, mirrored: bool = False) -> N
     """
     side = -(-n // scale)
     if view.sampling == "direct":
-        band = _band(n)
+        band = _band(n, view.at)
         columns = n - 1 - band.columns if mirrored else band.columns
         return _spread(side, (columns // scale, band.weights))
     i = np.arange(view.length)
@@ -134,7 +136,7 @@ def operator(view: View, n: int, scale: int = 1, *, mirrored: bool = False) -> N
         positions = n - 1 - positions
     # Samples between pixels are weighed bilinearly; outside the first and the last there is only that one.
     positions = np.clip((positions + 0.5) / scale - 0.5, 0, side - 1)
-    band = _band(view.length)
+    band = _band(view.length, view.at)
     left = positions.astype(np.int64)
     fraction = (positions - left)[band.columns] * band.weights
     right = np.minimum(left + 1, side - 1)
@@ -206,14 +208,19 @@ class OperatorCache:
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
         self.held = 0  # bytes
-        self._stacks: OrderedDict[tuple[tuple[View, ...], int, int, bool], Stack] = OrderedDict()
+        self._stacks: OrderedDict[tuple[object, ...], Stack] = OrderedDict()
 
-    def stack(self, views: Sequence[View], n: int, scale: int, *, turned: bool = False) -> Stack:
-        """The operators of some views; where `turned`, also the mean of all of them, mirrored, as the last.
+    def stack(
+        self, views: Sequence[View], n: int, scale: int, *, turned: bool = False, further: Sequence[View] = ()
+    ) -> Stack:
+        """The operators of some views; where `turned`, also the mean of all of them, mirrored, after them.
 
         Rows of the mirrored one are in reversed order, so that they lie where those of the others do.
+
+        Args:
+            further: views whose operators stand at the end, and in no mean.
         """
-        key = (tuple(views), n, scale, turned)
+        key = (tuple(views), n, scale, turned, tuple(further))
         if key in self._stacks:
             self._stacks.move_to_end(key)
             return self._stacks[key]
@@ -221,6 +228,7 @@ class OperatorCache:
         if turned:
             mirrored = [operator(v, n, scale, mirrored=True)[::-1] for v in views]
             matrices.append(np.mean(mirrored, axis=0))
+        matrices += [operator(v, n, scale) for v in further]
         made = Stack(matrices)
         self._stacks[key] = made
         self.held += made.nbytes

@@ -11,6 +11,7 @@ from scanner.hashing.boxes import content_box_of, cut_out
 from scanner.hashing.operators import GRID, Matrix, Stack, direct
 from scanner.hashing.pdq_numbers import BOX, GRID_VIEW, Pdq, qualities_of
 from scanner.hashing.pictures import grid_of, original_size, scale_of
+from scanner.hashing.warps import Warp
 
 _STRIP_PIXELS = 1 << 20  # luma is made in strips of some 4 MB: they fit the cache and bound the memory
 
@@ -31,13 +32,14 @@ class PdqHasher:
     Args:
         turned: also the turned and mirrored views.
         box: where there is a content box, also the views of what is in it, each named `box` and its family.
+        warps: also the picture tilted, widened and cropped in these ways.
     """
 
     kind = "pdq"
     accepts_reduced = True
 
-    def __init__(self, *, turned: bool = False, box: bool = False) -> None:
-        self._pdq = Pdq(turned=turned)
+    def __init__(self, *, turned: bool = False, box: bool = False, warps: Sequence[Warp] = ()) -> None:
+        self._pdq = Pdq(turned=turned, warps=warps)
         self._box = box
         self._grid = Stack([direct(GRID)])
 
@@ -58,7 +60,7 @@ class PdqHasher:
         if box is None:
             return found
         inner, size = cut_out(picture, box)
-        within = self._pdq.hashes(size, _strips(inner), scale)
+        within = self._pdq.hashes(size, _strips(inner), scale, box=True)
         return [*found, *((f"{BOX}{view}", value, quality) for view, value, quality in within)]
 
     def _hash_of_grid(self, grid: Image.Image) -> tuple[str, bytes, int]:

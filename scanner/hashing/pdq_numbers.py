@@ -21,8 +21,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.hashing.operators import BIG, GRID, SUMMARY, Matrix, OperatorCache, View
+from scanner.hashing.operators import BIG, GRID, SUMMARY, Matrix, OperatorCache, Stack, View
 from scanner.hashing.turns import TURNED
+from scanner.hashing.warped import PLANE, smoothed, summaries
+from scanner.hashing.warps import Warp
 
 BOX = "box"  # before the family, of views of the content box
 MEAN = "mid"  # the family of turned views: the mean of all that the picture has, near enough to each of them
@@ -86,15 +88,22 @@ class Pdq:
 
     Args:
         turned: also hash the picture as it is when turned and mirrored in the seven ways.
+        warps: also hash it tilted, widened and cropped in these ways.
     """
 
-    def __init__(self, *, turned: bool = False) -> None:
+    def __init__(self, *, turned: bool = False, warps: Sequence[Warp] = ()) -> None:
         self._turned = turned
+        self._warps = tuple(warps)
         self._operators = OperatorCache()
         self._transform = _transform()
 
     def hashes(
-        self, size: tuple[int, int], strips: Iterable[tuple[int, Matrix]], scale: int = 1
+        self,
+        size: tuple[int, int],
+        strips: Iterable[tuple[int, Matrix]],
+        scale: int = 1,
+        *,
+        box: bool = False,
     ) -> Sequence[tuple[str, bytes, int]]:
         """(view, 32 bytes most significant bit first, quality) of each view; none for a side below 5 pixels.
 
@@ -102,25 +111,34 @@ class Pdq:
             size: (width, height) of the picture in the file.
             strips: (first row, luma) of the picture as decoded, all of it.
             scale: by how much the decoder reduced it.
+            box: it is what was in a content box. Then it isn't warped: the box is where it was found to be.
         """
         width, height = size
         if min(width, height) < _SMALLEST:
             return ()
         columns, rows = views(width, height)
+        warps = () if box else self._warps
+        plane = PLANE if warps else ()
         across = self._operators.stack(columns, width, scale, turned=self._turned)
-        down = self._operators.stack(rows, height, scale, turned=self._turned)
-        products = across.across(down.down(strips, -(-width // scale)))
-        products = products.reshape(SUMMARY, down.count, SUMMARY, across.count)
+        down = self._operators.stack(rows, height, scale, turned=self._turned, further=plane)
+        squeezed = down.down(strips, -(-width // scale)).reshape(SUMMARY, down.count, -1)
+        products = _across(across, squeezed[:, : across.count])
         names = [view.name for view in columns]
-        summaries = [products[:, i, :, i] for i in range(len(names))]
+        found = [products[:, i, :, i] for i in range(len(names))]
         transpose = [False] * len(names)
         which = list(range(len(names)))
         if self._turned:
-            summaries += _flipped(products)
+            found += _flipped(products)
             names += [f"{MEAN}.{turn.name}" for turn in TURNED]
             transpose += [turn.transpose for turn in TURNED]
             which += [len(columns) + 2 * turn.flip_rows + turn.flip_columns for turn in TURNED]
-        return self._hashed(np.stack(summaries), names, which, transpose)
+        if warps:
+            finer = _across(self._operators.stack(PLANE, width, scale), squeezed[:, across.count :])
+            which += range(len(found), len(found) + len(warps))
+            found += list(summaries(smoothed(finer), size, warps))
+            names += [warp.name for warp in warps]
+            transpose += [False] * len(warps)
+        return self._hashed(np.stack(found), names, which, transpose)
 
     def _hashed(
         self,
@@ -148,6 +166,13 @@ class Pdq:
         middle = coefficients.shape[1] // 2 - 1
         median = np.partition(coefficients, middle, axis=1)[:, middle : middle + 1]
         return [row.tobytes() for row in np.packbits((coefficients > median)[:, ::-1], axis=1)]
+
+
+def _across(stack: Stack, squeezed: Matrix) -> Matrix:
+    """64 x K x 64 x L, by L operators for the columns, from 64 x K x width by K for the rows."""
+    count = squeezed.shape[1]
+    rows = np.ascontiguousarray(squeezed).reshape(SUMMARY * count, -1)
+    return stack.across(rows).reshape(SUMMARY, count, SUMMARY, stack.count)
 
 
 def _flipped(products: Matrix) -> list[Matrix]:

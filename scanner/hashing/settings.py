@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scanner.model.hashes import DEFAULT_EXACT, VIEWS
+from scanner.model.hashes import DEFAULT_EXACT, DEFAULT_VIEWS
 
 _GIB = 1 << 30
 
@@ -35,7 +35,7 @@ class WorkerSettings:
 
     exact: tuple[str, ...] = DEFAULT_EXACT
     perceptual: tuple[str, ...] = ("pdq",)
-    views: tuple[str, ...] = VIEWS
+    views: tuple[str, ...] = DEFAULT_VIEWS
     uid: int = 65534
     gid: int = 65534
     address_space: int = 2 * _GIB

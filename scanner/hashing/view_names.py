@@ -4,10 +4,10 @@ A name is `[part.]family[.turn]`:
 
     part    where the picture was in its file, if it was not the file itself: frame7, embedded0, preview1
     family  how it was looked at (`scanner.hashing.pdq_numbers`, `.imagehashes`); after `box` where only the
-            content box was (`.content_box`)
+            content box was (`.content_box`); or how it was tilted, widened or cropped (`.warps`)
     turn    how it was turned (`.turns`); nothing for upright
 
-Of the kinds that are built in only these names are possible, some 14,000 for PDQ. Kinds of plug-ins name
+Of the kinds that are built in only these names are possible, some 23,000 for PDQ. Kinds of plug-ins name
 their views themselves, but no more than `MAX_PLUGGED` different ones.
 """
 
@@ -17,13 +17,15 @@ import re
 from collections.abc import Iterable
 
 from scanner.hashing.turns import TURNED
+from scanner.hashing.warps import WARPS
 from scanner.model.errors import WorkerError
 from scanner.model.hashes import PerceptualHash
 
 MAX_PLUGGED = 200  # different names of views of one kind of a plug-in, as long as a pool lives
 _PART = r"(?:(?:frame|embedded|preview)(?:[0-9]|[1-9][0-9]|1[0-9]{2})\.)?"
 _TURN = rf"\.(?:{'|'.join(turn.name for turn in TURNED)})"
-_PDQ = re.compile(rf"{_PART}(?:box)?(?:full|grid512|native|as512|asbig|mid{_TURN})")
+_WARP = "|".join(warp.name for warps in WARPS.values() for warp in warps)
+_PDQ = re.compile(rf"{_PART}(?:box)?(?:full|grid512|native|as512|asbig|mid{_TURN})|{_PART}(?:{_WARP})")
 _IMAGE_HASH = re.compile(rf"{_PART}(?:whole|box)(?:{_TURN})?")
 _BUILT_IN = {"pdq": _PDQ, "phash": _IMAGE_HASH, "phash256": _IMAGE_HASH, "dhash": _IMAGE_HASH}
 _PLUGGED = re.compile(r"[a-z0-9_.-]+")

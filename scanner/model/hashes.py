@@ -78,8 +78,11 @@ EXACT_KINDS = tuple(k.name for k in KINDS.values() if k.exact)
 DEFAULT_EXACT = (MD5.name, SHA1.name, SHA256.name)
 PERCEPTUAL_KINDS = tuple(k.name for k in KINDS.values() if not k.exact)
 
-# How pictures are looked at: as they are, turned and mirrored, without borders and bars around them.
-VIEWS = ("whole", "turned", "box")
+# How pictures can be looked at: as they are, turned and mirrored, without borders and bars around them; and
+# tilted by some degrees, tilted and enlarged to what that may have cut off, as part of a larger one, and with
+# a little cut off.
+VIEWS = ("whole", "turned", "box", "tilted", "straightened", "widened", "cropped")
+DEFAULT_VIEWS = VIEWS[:3]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def put_through(pool: WorkerPool, jobs: list[HashJob], victim: int = -1) -> dict
 
 
 def test_honest_workers_answer_every_canary_right(files: Files) -> None:
-    settings = WorkerSettings(perceptual=("pdq", "phash"), canary_every=1)
+    settings = WorkerSettings(perceptual=("pdq", "phash"), views=VIEWS, canary_every=1)
     pool = WorkerPool(settings, 2)
     pool.start()
     try:
@@ -223,6 +223,7 @@ def test_every_wrong_answer_about_a_canary_is_noticed() -> None:
     true = tuple(PerceptualHash("pdq", view, *found) for view, found in made.pdq.items())
     done = Done(1, "", true)
     flipped = bytes(b ^ 0x11 for b in true[0].value)
+    tilted = next(n for n, one in enumerate(true) if one.view == "tiltp2")
     assert made.right(read, done, ("pdq",))
     wrong_reads = [
         {"status": ReadStatus.IO_ERROR}, {"changed": True}, {"size": 1}, {"media_type": "image/png"},
@@ -234,6 +235,7 @@ def test_every_wrong_answer_about_a_canary_is_noticed() -> None:
         None, Done(1, "undecodable", ()), Done(1, "", ()), Done(1, "", true[1:]),
         Done(1, "", (dataclasses.replace(true[0], value=flipped), *true[1:])),
         Done(1, "", (dataclasses.replace(true[0], quality=0), *true[1:])),
+        Done(1, "", (*true[:tilted], dataclasses.replace(true[tilted], value=flipped), *true[tilted + 1 :])),
     ]  # fmt: skip
     for answer in wrong:
         assert not made.right(read, answer, ("pdq",))

@@ -67,7 +67,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(tmp_path: Pat
         ("hashing:\n  workers: '4'\n", "2: hashing.workers: expected auto or a number"),
         ("hashing: {perceptual: [PhotoDNA]}\n", "PhotoDNA is licensed software"),
         ("hashing: {views: [turned]}\n", "hashing.views: expected whole among the views"),
-        ("hashing: {views: [whole, tilted]}\n", "hashing.views: expected views among whole, turned, box"),
+        ("hashing: {views: [tilted]}\n", "hashing.views: expected whole among the views"),
+        (
+            "hashing: {views: [whole, tilt]}\n",
+            "hashing.views: expected views among whole, turned, box, tilted, straightened, widened, cropped",
+        ),
         ("hashing: {exact: []}\n", "expected at least 1 entry"),
         (
             "http: {}\nmatching: {pdq: {max_distance: 65}}\n",
