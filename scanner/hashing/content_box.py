@@ -27,12 +27,18 @@ _FLAT = (
 )
 _NEARLY_ALL = 0.95
 _PROBES = 7
-_CHANGES = 0.4  # of a line, which becomes another colour at an edge
+_MOST_CHANGE, _FEW_CHANGE = 0.4, 0.1  # of a line, which becomes another colour at an edge
 _BLUR = 10  # lines at an edge that may be neither: those of a block of JPEG, and of scaling
+_ABRUPT = 3  # lines in which the change at an edge happens: a skyline takes longer
 OUTERMOST = 3  # lines at each side, of which one is flat where there is anything to cut
 _ROUNDS = 4
 _LEAST_CUT, _LEAST_LEFT = 0.01, 0.12  # of the area: less than the first is no other picture to PDQ
 _SMALLEST = 32  # pixels of a side that are left at least
+_EMPTY = 0.8  # of the lines of a bar in which nothing is
+_SAME = 0.004  # of a side, within which two boxes have the same hash or nearly
+
+
+NAMES = ("box", "boxb", "boxc")  # before the family, of views of the first, second and third box
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +51,98 @@ class Box:
     bottom: int
 
 
-def content_box(rows: Samples, columns: Samples) -> Box | None:
-    """The box of a picture; None where it has nothing to cut off. Asked only where `flat_ends` is true.
+def seen_in(name: str, view: str) -> bool:
+    """Whether the second and third box are seen in a view, too: in turned ones only the first is."""
+    return name == NAMES[0] or "." not in view
+
+
+def content_boxes(rows: Samples, columns: Samples) -> tuple[Box, ...]:
+    """The boxes that a picture may have, the likeliest first; none where it has nothing to cut off. Asked
+    only where `flat_ends` is true.
 
     Args:
         rows: height x min(width, SAMPLES): every row, some pixels of each, in grey.
         columns: width x min(height, SAMPLES): every column likewise.
     """
+    if min(len(rows), len(columns)) < _SMALLEST:
+        return ()
+    around = np.unique([np.median(line) for line in (rows[0], rows[-1], columns[0], columns[-1])])
+    found: list[Box] = []
+    _add(found, _box(rows, columns, _Border(None, _MOST_CHANGE)), rows, columns)
+    border = _Border(around, _FEW_CHANGE)
+    outer = _box(rows, columns, border)
+    _add(found, outer, rows, columns)
+    if _nothing_but(border, rows[: outer.top], rows[outer.bottom :]):
+        _add(found, _centred(outer, len(rows), len(columns)), rows, columns)
+    return tuple(found)
+
+
+def content_boxes_of_small(grey: Samples) -> tuple[Box, ...]:
+    """The boxes of a picture of at most SAMPLES pixels a side, from all of them."""
+    k = min(OUTERMOST, *grey.shape)
+    if not flat_ends(grey[:k], grey[-k:], grey[:, :k].T, grey[:, -k:].T):
+        return ()
+    return content_boxes(grey, grey.T)
+
+
+@dataclass(frozen=True, slots=True)
+class _Border:
+    """What is taken for a border.
+
+    Attributes:
+        colours: those that its lines may have, in grey; None: any.
+        changes: of a line, which has to become another colour where the border ends.
+    """
+
+    colours: NDArray[np.float64] | None
+    changes: float
+
+    def lines(self, lines: Samples) -> NDArray[np.bool_]:
+        """Which of some lines may be of a border."""
+        lowest, flat = _flat(lines)
+        if self.colours is None:
+            return flat
+        middle = lowest.astype(np.int16) + _FLAT
+        near = np.abs(middle[:, None] - self.colours) <= _FLAT
+        return np.asarray(flat & near.any(axis=1))
+
+
+def _box(rows: Samples, columns: Samples, border: _Border) -> Box:
     height, width = rows.shape[0], columns.shape[0]
-    if min(height, width) < _SMALLEST:
-        return None
     top, bottom, left, right = 0, height, 0, width
     for _ in range(_ROUNDS):
         before = top, bottom, left, right
-        top, bottom = _longest(rows[:, _sampled(left, right, width)], top, bottom)
-        left, right = _longest(columns[:, _sampled(top, bottom, height)], left, right)
+        top, bottom = _longest(rows[:, _sampled(left, right, width)], top, bottom, border)
+        left, right = _longest(columns[:, _sampled(top, bottom, height)], left, right, border)
         if before == (top, bottom, left, right):
             break
-    kept = (bottom - top) * (right - left) / (height * width)
-    if not _LEAST_LEFT <= kept <= 1 - _LEAST_CUT or min(bottom - top, right - left) < _SMALLEST:
-        return None
     return Box(left, top, right, bottom)
 
 
-def content_box_of_small(grey: Samples) -> Box | None:
-    """The box of a picture of at most SAMPLES pixels a side, from all of them."""
-    k = min(OUTERMOST, *grey.shape)
-    if not flat_ends(grey[:k], grey[-k:], grey[:, :k].T, grey[:, -k:].T):
-        return None
-    return content_box(grey, grey.T)
+def _nothing_but(border: _Border, *bars: Samples) -> bool:
+    """Whether there is nothing in some bars, no text for one."""
+    return all(border.lines(bar).mean() >= _EMPTY for bar in bars if len(bar))
+
+
+def _centred(box: Box, height: int, width: int) -> Box:
+    """As if bars at opposite sides were of one width: a picture's own edge may be as dark as the bar is."""
+    across, down = min(box.left, width - box.right), min(box.top, height - box.bottom)
+    left, right = (across, width - across) if across else (box.left, box.right)
+    top, bottom = (down, height - down) if down else (box.top, box.bottom)
+    return Box(left, top, right, bottom)
+
+
+def _add(found: list[Box], box: Box, rows: Samples, columns: Samples) -> None:
+    """Add a box if something is cut off, enough is left, and it isn't known."""
+    width, height = box.right - box.left, box.bottom - box.top
+    kept = width * height / (len(rows) * len(columns))
+    if not _LEAST_LEFT <= kept <= 1 - _LEAST_CUT or min(width, height) < _SMALLEST:
+        return
+    for other in found:
+        across = max(abs(box.left - other.left), abs(box.right - other.right)) / width
+        if max(across, max(abs(box.top - other.top), abs(box.bottom - other.bottom)) / height) < _SAME:
+            return
+    found.append(box)
 
 
 def flat_ends(*ends: Samples) -> bool:
@@ -84,16 +153,16 @@ def flat_ends(*ends: Samples) -> bool:
     """
     places = np.arange(1, 2 * SAMPLES, 2)
     lines = [end[:, places * end.shape[1] // (2 * SAMPLES)] for end in ends]
-    return bool(_flat(np.concatenate(lines)).any())
+    return bool(_flat(np.concatenate(lines))[1].any())
 
 
-def _flat(lines: Samples) -> NDArray[np.bool_]:
-    """Which lines have nearly all their pixels in one colour."""
+def _flat(lines: Samples) -> tuple[Samples, NDArray[np.bool_]]:
+    """For each line the darkest that a pixel may be, and whether nearly all its pixels are of one colour."""
     # Where they have, the middle one of a few has it, too; sorting all would take most of the time.
     few = np.sort(lines[:, np.arange(1, 2 * _PROBES, 2) * lines.shape[1] // (2 * _PROBES)], axis=1)
     lowest = np.clip(few[:, _PROBES // 2], _FLAT, 255 - _FLAT) - np.uint8(_FLAT)
     near = lines - lowest[:, None] <= 2 * _FLAT  # of bytes: what is darker than the lowest becomes large
-    return np.asarray(np.count_nonzero(near, axis=1) >= _NEARLY_ALL * lines.shape[1])
+    return lowest, np.asarray(np.count_nonzero(near, axis=1) >= _NEARLY_ALL * lines.shape[1])
 
 
 def _sampled(start: int, end: int, side: int) -> slice:
@@ -105,25 +174,26 @@ def _sampled(start: int, end: int, side: int) -> slice:
     return slice(max(first, 0), max(last, first + 1, 1))
 
 
-def _longest(lines: Samples, start: int, end: int) -> tuple[int, int]:
-    """The longest run without flat lines between two lines, where it ends at edges."""
-    flat = np.flatnonzero(_flat(lines[start:end])) + start
+def _longest(lines: Samples, start: int, end: int, border: _Border) -> tuple[int, int]:
+    """The longest run without lines of a border between two lines, where it ends at edges."""
+    flat = np.flatnonzero(border.lines(lines[start:end])) + start
     if not flat.size:
         return start, end
     bounds = np.concatenate(([start - 1], flat, [end]))
     i = int(np.argmax(np.diff(bounds)))
     first, last = int(bounds[i]) + 1, int(bounds[i + 1])
-    first_kept = start + _cut(lines[start : min(first + _BLUR, last)], first - start)
-    last_kept = end - _cut(lines[max(last - _BLUR, first) : end][::-1], end - last)
+    first_kept = start + _cut(lines[start : min(first + _BLUR, last)], first - start, border.changes)
+    last_kept = end - _cut(lines[max(last - _BLUR, first) : end][::-1], end - last, border.changes)
     return first_kept, last_kept
 
 
-def _cut(lines: Samples, outside: int) -> int:
+def _cut(lines: Samples, outside: int, least: float) -> int:
     """How many lines to cut off at one side: all that lie outside, else the outermost border, else none.
 
     Args:
         lines: those outside the longest run, from the outermost on, and some of the run.
         outside: how many lie outside.
+        least: the part of a line that has to change at an edge.
     """
     if not outside:
         return 0
@@ -131,17 +201,18 @@ def _cut(lines: Samples, outside: int) -> int:
     middle = int(np.median(lines[0]))
     other = np.flatnonzero(np.abs(lines[:outside].astype(np.int16) - middle).mean(axis=1) > _FLAT)
     for border in (outside, int(other[0]) if other.size else 0):
-        edge = _edge(lines[border - 1 : border + _BLUR]) if border else None
+        edge = _edge(lines[border - 1 : border + _BLUR], least) if border else None
         if edge is not None:
             return border - 1 + edge
     return 0
 
 
-def _edge(lines: Samples) -> int | None:
+def _edge(lines: Samples, least: float) -> int | None:
     """How many lines belong to the border, which is the first; None if it doesn't end here at once."""
     apart = np.abs(lines[1:].astype(np.int16) - int(np.median(lines[0])))
     changed = (apart > 2 * _FLAT).mean(axis=1)
-    if changed.max(initial=0.0) < _CHANGES:
+    before = np.concatenate((np.zeros(_ABRUPT), changed))[: changed.size]
+    if (changed - before).max(initial=0.0) < least:
         return None
     # Rings and blur come before the edge: it is where half of the change has been made.
     step = apart.mean(axis=1)

@@ -4,7 +4,7 @@ A name is `[part.]family[.turn]`:
 
     part    where the picture was in its file, if it was not the file itself: frame7, embedded0, preview1
     family  how it was looked at (`scanner.hashing.pdq_numbers`, `.imagehashes`); after `box` where only the
-            content box was (`.content_box`)
+            content box was, `boxb` and `boxc` where a second and third might be (`.content_box`)
     turn    how it was turned (`.turns`); nothing for upright
 
 Of the kinds that are built in only these names are possible, some 14,000 for PDQ. Kinds of plug-ins name
@@ -23,8 +23,8 @@ from scanner.model.hashes import PerceptualHash
 MAX_PLUGGED = 200  # different names of views of one kind of a plug-in, as long as a pool lives
 _PART = r"(?:(?:frame|embedded|preview)(?:[0-9]|[1-9][0-9]|1[0-9]{2})\.)?"
 _TURN = rf"\.(?:{'|'.join(turn.name for turn in TURNED)})"
-_PDQ = re.compile(rf"{_PART}(?:box)?(?:full|grid512|native|as512|asbig|mid{_TURN})")
-_IMAGE_HASH = re.compile(rf"{_PART}(?:whole|box)(?:{_TURN})?")
+_PDQ = re.compile(rf"{_PART}(?:(?:box[bc]?)?(?:full|grid512|native|as512|asbig)|(?:box)?mid{_TURN})")
+_IMAGE_HASH = re.compile(rf"{_PART}(?:(?:whole|box)(?:{_TURN})?|box[bc])")
 _BUILT_IN = {"pdq": _PDQ, "phash": _IMAGE_HASH, "phash256": _IMAGE_HASH, "dhash": _IMAGE_HASH}
 _PLUGGED = re.compile(r"[a-z0-9_.-]+")
 
