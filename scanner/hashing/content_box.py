@@ -6,7 +6,11 @@ at its flat rows, then what is kept at its flat columns, and so on until nothing
 being kept each time (the recursive X-Y cut of document analysis: Nagy and Seth, 1984).
 
 An edge counts only where most of the line changes at once: the sky over a skyline is flat, too. Where it
-doesn't, that side stays as it was. Only some pixels of each line are looked at, but each line is: edges
+doesn't, that side stays as it was. A picture may have flat lines within, and at its edges the colour of the
+bars. So there is a second reading: only lines of the outermost colours are a border, and less has to change
+at its end. And a third: bars at opposite sides are of one width. Mostly all three are the same box.
+
+Only some pixels of each line are looked at, but each line is: edges
 have to be right to a few thousandths of the side for PDQ to agree.
 
 Here are only numbers. `scanner.hashing.pdq_numbers` says why.
@@ -31,6 +35,7 @@ _MOST_CHANGE, _FEW_CHANGE = 0.4, 0.1  # of a line, which becomes another colour 
 _BLUR = 10  # lines at an edge that may be neither: those of a block of JPEG, and of scaling
 _ABRUPT = 3  # lines in which the change at an edge happens: a skyline takes longer
 OUTERMOST = 3  # lines at each side, of which one is flat where there is anything to cut
+_ENDS = 8  # of a border that are tried
 _ROUNDS = 4
 _LEAST_CUT, _LEAST_LEFT = 0.01, 0.12  # of the area: less than the first is no other picture to PDQ
 _SMALLEST = 32  # pixels of a side that are left at least
@@ -66,14 +71,13 @@ def content_boxes(rows: Samples, columns: Samples) -> tuple[Box, ...]:
     """
     if min(len(rows), len(columns)) < _SMALLEST:
         return ()
-    around = np.unique([np.median(line) for line in (rows[0], rows[-1], columns[0], columns[-1])])
     found: list[Box] = []
-    _add(found, _box(rows, columns, _Border(None, _MOST_CHANGE)), rows, columns)
-    border = _Border(around, _FEW_CHANGE)
-    outer = _box(rows, columns, border)
+    _add(found, _box(rows, columns, _Reading(False, _MOST_CHANGE, _ROUNDS)), rows, columns)
+    reading = _Reading(True, _FEW_CHANGE, 1)
+    outer = _box(rows, columns, reading)
     _add(found, outer, rows, columns)
-    if _nothing_but(border, rows[: outer.top], rows[outer.bottom :]):
-        _add(found, _centred(outer, len(rows), len(columns)), rows, columns)
+    if _nothing_but(reading, rows[: outer.top], rows[outer.bottom :]):
+        _add(found, _centred(outer, rows, columns, reading), rows, columns)
     return tuple(found)
 
 
@@ -86,50 +90,64 @@ def content_boxes_of_small(grey: Samples) -> tuple[Box, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Border:
-    """What is taken for a border.
+class _Reading:
+    """How lines are read: what is taken for a border, and for its end.
 
     Attributes:
-        colours: those that its lines may have, in grey; None: any.
-        changes: of a line, which has to become another colour where the border ends.
+        outermost: only lines of a colour that the first or the last has; else flat ones of any colour.
+        changes: the part of a line that becomes another colour at an edge, at least.
+        rounds: how often rows and then columns are looked at.
     """
 
-    colours: NDArray[np.float64] | None
+    outermost: bool
     changes: float
+    rounds: int
 
-    def lines(self, lines: Samples) -> NDArray[np.bool_]:
+    def border(self, lines: Samples) -> NDArray[np.bool_]:
         """Which of some lines may be of a border."""
         lowest, flat = _flat(lines)
-        if self.colours is None:
+        if not self.outermost or not flat.any():
             return flat
-        middle = lowest.astype(np.int16) + _FLAT
-        near = np.abs(middle[:, None] - self.colours) <= _FLAT
-        return np.asarray(flat & near.any(axis=1))
+        near = np.zeros(len(flat), dtype=bool)
+        for end in (0, -1):
+            if flat[end]:
+                middle = lowest.astype(np.int16) + _FLAT
+                near |= np.abs(middle - np.median(lines[end])) <= _FLAT
+        return np.asarray(flat & near)
 
 
-def _box(rows: Samples, columns: Samples, border: _Border) -> Box:
+def _box(rows: Samples, columns: Samples, reading: _Reading) -> Box:
     height, width = rows.shape[0], columns.shape[0]
     top, bottom, left, right = 0, height, 0, width
-    for _ in range(_ROUNDS):
+    for _ in range(reading.rounds):
         before = top, bottom, left, right
-        top, bottom = _longest(rows[:, _sampled(left, right, width)], top, bottom, border)
-        left, right = _longest(columns[:, _sampled(top, bottom, height)], left, right, border)
+        top, bottom = _longest(rows[:, _sampled(left, right, width)], top, bottom, reading)
+        left, right = _longest(columns[:, _sampled(top, bottom, height)], left, right, reading)
         if before == (top, bottom, left, right):
             break
     return Box(left, top, right, bottom)
 
 
-def _nothing_but(border: _Border, *bars: Samples) -> bool:
+def _nothing_but(reading: _Reading, *bars: Samples) -> bool:
     """Whether there is nothing in some bars, no text for one."""
-    return all(border.lines(bar).mean() >= _EMPTY for bar in bars if len(bar))
+    return all(reading.border(bar).mean() >= _EMPTY for bar in bars if len(bar))
 
 
-def _centred(box: Box, height: int, width: int) -> Box:
+def _centred(box: Box, rows: Samples, columns: Samples, reading: _Reading) -> Box:
     """As if bars at opposite sides were of one width: a picture's own edge may be as dark as the bar is."""
-    across, down = min(box.left, width - box.right), min(box.top, height - box.bottom)
-    left, right = (across, width - across) if across else (box.left, box.right)
-    top, bottom = (down, height - down) if down else (box.top, box.bottom)
+    top, bottom = _same_bars(box.top, box.bottom, rows, reading)
+    left, right = _same_bars(box.left, box.right, columns, reading)
     return Box(left, top, right, bottom)
+
+
+def _same_bars(start: int, end: int, lines: Samples, reading: _Reading) -> tuple[int, int]:
+    """What is between two bars of one width: of the narrower one's, or of the other's if it wasn't found."""
+    count = len(lines)
+    bars = start, count - end
+    if not all(bars) and not reading.border(lines[[0, -1]]).all():
+        return start, end
+    bar = min(bars) or max(bars)
+    return (bar, count - bar) if 2 * bar < count else (start, end)
 
 
 def _add(found: list[Box], box: Box, rows: Samples, columns: Samples) -> None:
@@ -174,34 +192,37 @@ def _sampled(start: int, end: int, side: int) -> slice:
     return slice(max(first, 0), max(last, first + 1, 1))
 
 
-def _longest(lines: Samples, start: int, end: int, border: _Border) -> tuple[int, int]:
+def _longest(lines: Samples, start: int, end: int, reading: _Reading) -> tuple[int, int]:
     """The longest run without lines of a border between two lines, where it ends at edges."""
-    flat = np.flatnonzero(border.lines(lines[start:end])) + start
+    flat = np.flatnonzero(reading.border(lines[start:end])) + start
     if not flat.size:
         return start, end
     bounds = np.concatenate(([start - 1], flat, [end]))
     i = int(np.argmax(np.diff(bounds)))
     first, last = int(bounds[i]) + 1, int(bounds[i + 1])
-    first_kept = start + _cut(lines[start : min(first + _BLUR, last)], first - start, border.changes)
-    last_kept = end - _cut(lines[max(last - _BLUR, first) : end][::-1], end - last, border.changes)
+    first_kept = start + _cut(lines[start : min(first + _BLUR, last)], first - start, reading)
+    last_kept = end - _cut(lines[max(last - _BLUR, first) : end][::-1], end - last, reading)
     return first_kept, last_kept
 
 
-def _cut(lines: Samples, outside: int, least: float) -> int:
+def _cut(lines: Samples, outside: int, reading: _Reading) -> int:
     """How many lines to cut off at one side: all that lie outside, else the outermost border, else none.
 
     Args:
         lines: those outside the longest run, from the outermost on, and some of the run.
         outside: how many lie outside.
-        least: the part of a line that has to change at an edge.
     """
     if not outside:
         return 0
     # A picture may begin with flat lines of its own, of another colour than the border.
     middle = int(np.median(lines[0]))
     other = np.flatnonzero(np.abs(lines[:outside].astype(np.int16) - middle).mean(axis=1) > _FLAT)
-    for border in (outside, int(other[0]) if other.size else 0):
-        edge = _edge(lines[border - 1 : border + _BLUR], least) if border else None
+    if reading.outermost:  # the bar may go on after some text
+        ends = other[np.diff(other, prepend=-1) > 1][: -_ENDS - 1 : -1]
+    else:
+        ends = other[:1]
+    for border in (outside, *map(int, ends)):
+        edge = _edge(lines[border - 1 : border + _BLUR], reading.changes) if border else None
         if edge is not None:
             return border - 1 + edge
     return 0

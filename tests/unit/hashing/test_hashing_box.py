@@ -16,6 +16,7 @@ from scanner.hashing import decode
 from scanner.hashing.boxes import content_boxes_of
 from scanner.hashing.imagehashes import hasher as image_hasher
 from scanner.hashing.pdq import PdqHasher
+from scanner.hashing.view_names import possible
 
 PICTURES = Path(skimage.__file__).parent / "data"
 CONFIDENT = 31  # bits
@@ -117,6 +118,59 @@ def test_picture_is_found_within_what_was_put_around_it(name: str, change: str) 
 @pytest.mark.parametrize("name", NAMES)
 def test_picture_that_fills_the_whole_has_no_box(name: str) -> None:
     assert content_boxes_of(decoded(photograph(name, 1200))) == ()
+
+
+def dark_below(picture: Image.Image) -> Image.Image:
+    """Its lowest tenth is as black as a bar, but for a lamp."""
+    changed = picture.copy()
+    width, height = picture.size
+    changed.paste("black", (0, height * 9 // 10, width, height))
+    changed.paste("white", (width // 2, height * 19 // 20, width // 2 + 30, height * 19 // 20 + 20))
+    return changed
+
+
+def bright_above(picture: Image.Image) -> Image.Image:
+    """Its upper third is a sky without a cloud, nearly white."""
+    changed = picture.copy()
+    changed.paste((244, 244, 244), (0, 0, picture.width, picture.height // 3))
+    return changed
+
+
+def striped(picture: Image.Image) -> Image.Image:
+    """A flat band of another colour, with sharp edges, goes across its upper third."""
+    changed = picture.copy()
+    changed.paste((200, 180, 90), (0, picture.height // 4, picture.width, picture.height // 3))
+    return changed
+
+
+AMBIGUOUS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "dark edge on black bars": lambda p: letterbox(dark_below(p)),
+    "dark edge in a black frame": lambda p: border(dark_below(p), 0.05),
+    "bright edge below a white caption": lambda p: caption(bright_above(p)),
+    "bright edge in an application": lambda p: telephone(bright_above(p)),
+    "flat band within": lambda p: letterbox(striped(p)),
+}
+ALTERED = {
+    "dark edge on black bars": dark_below,
+    "dark edge in a black frame": dark_below,
+    "bright edge below a white caption": bright_above,
+    "bright edge in an application": bright_above,
+    "flat band within": striped,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", AMBIGUOUS)
+def test_picture_is_found_though_its_own_edge_is_like_the_border(name: str, change: str) -> None:
+    original = photograph(name, 1400)
+    listed = {view: value for view, value, _ in PdqHasher().hashes(ALTERED[change](original))}
+    found = PdqHasher(box=True, turned=True).hashes(decoded(AMBIGUOUS[change](original)))
+    within = [value for view, value, _ in found if view.startswith("box")]
+    for value in listed.values():
+        nearest = min((int.from_bytes(v) ^ int.from_bytes(value)).bit_count() for v in within)
+        assert nearest <= CONFIDENT
+    assert all(possible("pdq", view) for view, _, _ in found)
+    assert not [view for view, _, _ in found if view.startswith(("boxb", "boxc")) and "." in view]
 
 
 def test_flat_sky_over_a_skyline_is_no_border() -> None:
