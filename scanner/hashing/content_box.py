@@ -10,8 +10,8 @@ doesn't, that side stays as it was. A picture may have flat lines within, and at
 bars. So there is a second reading: only lines of the outermost colours are a border, and less has to change
 at its end. And a third: bars at opposite sides are of one width. Mostly all three are the same box.
 
-Only some pixels of each line are looked at, but each line is: edges
-have to be right to a few thousandths of the side for PDQ to agree.
+Only some pixels of each line are looked at, but each line is: edges have to be right to a few thousandths of
+the side for PDQ to agree.
 
 Here are only numbers. `scanner.hashing.pdq_numbers` says why.
 """
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.uint8]
 
+NAMES = ("box", "boxb", "boxc")  # before the family, of views of the first, second and third box
 SAMPLES = 128  # pixels of a line that are looked at, evenly spread
 _FLAT = (
     3  # levels around its middle that nearly all pixels of a flat line have: what JPEG leaves of one colour
@@ -35,15 +36,12 @@ _MOST_CHANGE, _FEW_CHANGE = 0.4, 0.1  # of a line, which becomes another colour 
 _BLUR = 10  # lines at an edge that may be neither: those of a block of JPEG, and of scaling
 _ABRUPT = 3  # lines in which the change at an edge happens: a skyline takes longer
 OUTERMOST = 3  # lines at each side, of which one is flat where there is anything to cut
-_ENDS = 8  # of a border that are tried
+_ENDS = 8  # of a border, at most, that are tried
 _ROUNDS = 4
 _LEAST_CUT, _LEAST_LEFT = 0.01, 0.12  # of the area: less than the first is no other picture to PDQ
 _SMALLEST = 32  # pixels of a side that are left at least
 _EMPTY = 0.8  # of the lines of a bar in which nothing is
 _SAME = 0.004  # of a side, within which two boxes have the same hash or nearly
-
-
-NAMES = ("box", "boxb", "boxc")  # before the family, of views of the first, second and third box
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +107,9 @@ class _Reading:
         if not self.outermost or not flat.any():
             return flat
         near = np.zeros(len(flat), dtype=bool)
+        middle = lowest.astype(np.int16) + _FLAT
         for end in (0, -1):
             if flat[end]:
-                middle = lowest.astype(np.int16) + _FLAT
                 near |= np.abs(middle - np.median(lines[end])) <= _FLAT
         return np.asarray(flat & near)
 
@@ -129,7 +127,7 @@ def _box(rows: Samples, columns: Samples, reading: _Reading) -> Box:
 
 
 def _nothing_but(reading: _Reading, *bars: Samples) -> bool:
-    """Whether there is nothing in some bars, no text for one."""
+    """Whether bars are empty: without text, and without a part of the picture."""
     return all(reading.border(bar).mean() >= _EMPTY for bar in bars if len(bar))
 
 
@@ -206,7 +204,7 @@ def _longest(lines: Samples, start: int, end: int, reading: _Reading) -> tuple[i
 
 
 def _cut(lines: Samples, outside: int, reading: _Reading) -> int:
-    """How many lines to cut off at one side: all that lie outside, else the outermost border, else none.
+    """How many lines to cut off at one side: all outside, else up to another end of a border, else none.
 
     Args:
         lines: those outside the longest run, from the outermost on, and some of the run.

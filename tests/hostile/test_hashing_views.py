@@ -24,6 +24,8 @@ def told(view: bytes) -> bytes:
     [
         b"full",
         b"boxgrid512",
+        b"boxbgrid512",
+        b"boxcasbig",
         b"mid.mirror270",
         b"frame0.asbig",
         b"embedded199.boxmid.turn90",
@@ -40,7 +42,8 @@ def test_names_that_there_are_arrive(view: bytes) -> None:
     "view",
     [
         b"x", b"full1", b"full.turn91", b"mid", b"frame200.full", b"frame01.full", b"frame1.frame2.full",
-        b"frame1", b"boxbox", b"whole", b"mid.mirror.mirror", b"full.", b"fullfullfull", b"thumb1.full",
+        b"frame1", b"boxbox", b"boxdfull", b"boxbmid.mirror",
+        b"whole", b"mid.mirror.mirror", b"full.", b"fullfullfull", b"thumb1.full",
     ],
 )  # fmt: skip
 def test_made_up_name_ends_the_worker(view: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 import skimage
 from PIL import Image, ImageDraw
 
-from scanner.hashing import decode
+from scanner.hashing import canary, decode
 from scanner.hashing.boxes import content_boxes_of
+from scanner.hashing.content_box import content_boxes_of_small
 from scanner.hashing.imagehashes import hasher as image_hasher
 from scanner.hashing.pdq import PdqHasher
 from scanner.hashing.view_names import possible
@@ -179,6 +181,30 @@ def test_flat_sky_over_a_skyline_is_no_border() -> None:
     for x, top in enumerate(200 - np.abs(np.arange(-300, 300)) // 2):
         pixels[top:, x] = rng.integers(20, 180, 400 - top)
     assert content_boxes_of(Image.fromarray(pixels)) == ()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
+def test_bar_at_one_side_alone_is_cut_off(mode: str, side: str) -> None:
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    bar, whole = 40, (slice(None), slice(None))
+    at = {"left": (whole[0], slice(bar)), "right": (whole[0], slice(400 - bar, None)),
+          "top": (slice(bar), whole[1]), "bottom": (slice(300 - bar, None), whole[1])}[side]  # fmt: skip
+    pixels[at] = (30, 90, 160)
+    (box,) = content_boxes_of(Image.fromarray(pixels).convert(mode))
+    expected = {"left": (bar, 0, 400, 300), "right": (0, 0, 400 - bar, 300),
+                "top": (0, bar, 400, 300), "bottom": (0, 0, 400, 300 - bar)}[side]  # fmt: skip
+    assert (box.left, box.top, box.right, box.bottom) == expected
+
+
+def test_canaries_are_cut_as_pictures_are() -> None:
+    """The process that makes them looks at all pixels, workers at few first: they have to agree."""
+    for _ in range(300):
+        pixels = canary._pixels(64, 50)
+        if secrets.randbelow(2):
+            canary._frame(pixels)
+        assert content_boxes_of(Image.fromarray(pixels)) == content_boxes_of_small(canary._grey(pixels))
 
 
 @pytest.mark.parametrize("colour", [0, 255])
