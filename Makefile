@@ -7,11 +7,12 @@ TOOLS := .venv-tools/bin
 COMPILE := $(TOOLS)/pip-compile --quiet --no-strip-extras --allow-unsafe --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 INSTALL := -m pip install --quiet --disable-pip-version-check
-PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-tools.txt constraints-fuzz.txt
+PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-tools.txt constraints-fuzz.txt \
+	constraints-quality.txt constraints-compared.txt
 # The requirements of one list in pyproject.toml, a line each: listed "project.optional-dependencies.fuzz"
 listed = $(TOOLS)/python tools/listed.py $(1)
 
-.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench bench-false-positives format fuzz package check-reproducible sbom constraints clean
+.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench bench-quality bench-false-positives format fuzz package check-reproducible sbom constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
@@ -21,6 +22,7 @@ help:
 	@echo "make test-endurance  an hour of churn, list changes and killed workers: FILES=1000000 SECONDS=3600"
 	@echo "make check        lint, types, imports     make format       mend formatting"
 	@echo "make bench        measure, print ratios    make constraints  pin dependencies anew"
+	@echo "make bench-quality  how well altered pictures are found: 15 minutes, QUICK=1 for two"
 	@echo "make fuzz         fuzz each target for SECONDS=600, or only TARGETS='feed_csv config_yaml'"
 	@echo "make package      source archive and wheel make sbom         what they consist of, as CycloneDX"
 	@echo "make test-supply  pins, packages, SBOM     make check-reproducible  builds twice, compares bytes"
@@ -43,6 +45,13 @@ help:
 .venv/fuzz-installed: .venv/installed constraints-fuzz.txt
 	@$(BIN)/python $(INSTALL) --require-hashes -r constraints-fuzz.txt \
 		|| { echo "atheris can't be installed: it has wheels for some versions of Python only; this is $$($(BIN)/python -V)"; exit 1; }
+	@touch $@
+
+# What hostsweep is compared with may be missing: its rows say so. The constraints of the first hold for the second.
+.venv/quality-installed: .venv/installed constraints-quality.txt constraints-compared.txt
+	@$(BIN)/python $(INSTALL) --require-hashes -r constraints-quality.txt
+	@$(BIN)/python $(INSTALL) --require-hashes --no-build-isolation -r constraints-compared.txt \
+		|| echo "pdqhash and threatexchange can't be built: apt install g++, or go on without"
 	@touch $@
 
 dev: .venv/installed
@@ -77,7 +86,10 @@ test-faults: dev
 	FAULTS=all $(BIN)/python -m pytest tests/faults tests/hostile/test_response_strace.py
 
 bench: dev
-	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/run.py $(if $(FULL),--full)
+
+bench-quality: .venv/quality-installed
+	$(BIN)/python -m tests.bench.quality $(if $(QUICK),--quick)
 
 bench-false-positives: dev
 	$(BIN)/python -m tests.bench.false_positives
@@ -108,6 +120,8 @@ constraints: .venv-tools/installed
 	@# One version of each package in all files, whichever asks for it.
 	$(call listed,project.optional-dependencies.tools) | $(COMPILE) -c constraints-dev.txt -o constraints-tools.txt -
 	$(call listed,project.optional-dependencies.fuzz) | $(COMPILE) -o constraints-fuzz.txt -
+	$(call listed,project.optional-dependencies.quality) | $(COMPILE) -c constraints-dev.txt -o constraints-quality.txt -
+	$(call listed,project.optional-dependencies.compared) | $(COMPILE) -c constraints-dev.txt -c constraints-quality.txt -o constraints-compared.txt -
 	@for f in $(PINNED); do sed -i '1i # Every package this is built and tested with, by version and digest; no download address.\n# Made by `make constraints`; installed by `pip install --require-hashes -r FILE`.' $$f; done
 
 clean:

@@ -14,7 +14,7 @@ import ctypes
 import functools
 from typing import IO
 
-import numpy as np
+from numpy.ctypeslib import as_array  # here: a locked worker can no longer load modules
 from PIL import Image
 
 from scanner.hashing.pictures import mark_grid
@@ -107,7 +107,7 @@ def _decode(library: ctypes.CDLL, data: bytes, k: int) -> Image.Image | None:
 
 def _means(plane: int, size: tuple[int, int], stride: int, k: int) -> Image.Image:
     memory = (ctypes.c_ubyte * (stride * size[1])).from_address(plane)
-    pixels = np.ctypeslib.as_array(memory)
+    pixels = as_array(memory)
     whole = Image.frombuffer("L", size, pixels, "raw", "L", stride, 1)
     levels = [_full_range(value) for value in range(256)]
     means = whole.reduce(k).point(levels)

@@ -19,6 +19,7 @@ from scanner.index.keyed import ListKey, plain_record
 from scanner.index.layout import Origin
 from scanner.index.perceptual import TABLES_FROM
 from scanner.index.records import GONE, RecordChanges, Records
+from scanner.index.shapes import Shape
 from scanner.index.snapshot import Snapshot
 from scanner.model.errors import FeedRefusedError
 from scanner.model.feeds import Entry, Item, Packed, Rows
@@ -63,6 +64,7 @@ class SnapshotBuilder:
             what stands under it, removals take it back, all others are added. It stays as it is, and open.
         kinds: all hash kinds that may come.
         tables_from: perceptual kinds of 256 bits get search tables from this many values on.
+        shape: of these tables; None: what is fastest for so many values.
         scratch: a directory for files of what is too large for memory; None: all of it in memory.
     """
 
@@ -73,11 +75,13 @@ class SnapshotBuilder:
         base: Snapshot | None = None,
         kinds: Mapping[str, HashKind] = KINDS,
         tables_from: int = TABLES_FROM,
+        shape: Shape | None = None,
         scratch: Path | None = None,
     ) -> None:
         if base is not None and base.key != key:
             raise RuntimeError("a list is changed with the key it was made with")
         self._tables_from = tables_from
+        self._shape = shape
         self._scratch = scratch
         self._base = base
         self._key = key
@@ -211,7 +215,7 @@ class SnapshotBuilder:
             self._abouts,
             self._values,
         )
-        merge = Merge(collected, self._tables_from, self._scratch)
+        merge = Merge(collected, self._tables_from, self._scratch, self._shape)
         checksum, length, whole = merge.write(path, meta, durable=durable)
         changes = merge.changes
         return SnapshotInfo(

@@ -6,15 +6,18 @@ What an update removes needs no delta: files that matched are matched again at e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
 from scanner.index.exact import Keys, as_keys, contained
+from scanner.index.hamming import Hashes, any_within
+from scanner.index.joining import Join, joinable
 from scanner.index.keyed import ListKey
-from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, Hashes, PerceptualTable, any_within
+from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, PerceptualTable
 from scanner.index.snapshot import Snapshot
 from scanner.model.hashes import Digests
 
@@ -28,8 +31,14 @@ class _Near:
     hashes: Hashes
     table: PerceptualTable | None
     rows: _Mask | None
+    joins: dict[int, Join] = field(default_factory=dict)  # by distance, made when the first is asked for
 
     def touched(self, values: Hashes, max_distance: int) -> _Mask:
+        if self.table is None and joinable(self.hashes, max_distance):
+            join = self.joins.get(max_distance)
+            if join is None:
+                join = self.joins[max_distance] = Join(self.hashes, max_distance)
+            return join.any_within(values)
         if self.table is None or not self.table.has_tables or max_distance > TABLES_DISTANCE:
             return any_within(values, self.hashes, max_distance)
         found = np.zeros(len(values), dtype=np.bool_)
@@ -44,6 +53,10 @@ class _Fresh:
 
     key: ListKey | None
     values: Keys
+    whole: Callable[[Keys], _Mask] | None = None  # looks up in the feed's own table, where all of it is new
+
+    def among(self, keys: Keys) -> _Mask:
+        return contained(keys, self.values) if self.whole is None else self.whole(keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,22 @@ class Delta:
                 keys = as_keys(keyed, len(keyed) // len(at))
                 for part in parts:
                     if part.key == key:
-                        found[at] |= contained(keys, part.values)
+                        found[at] |= part.among(keys)
+
+    def touched_values(self, kind: str, values: Hashes, quality: npt.NDArray[np.uint8]) -> _Mask:
+        """Which of (N, bytes) perceptual values of a kind some new value matches; for callers that have very
+        many of them as arrays. Measured with 1,000 new values of PDQ: 0.4 us each, best in tens of thousands.
+
+        Args:
+            quality: (N,) of each.
+        """
+        found = np.zeros(len(values), dtype=np.bool_)
+        if kind in self.perceptual and len(values):
+            threshold = self.thresholds[kind]
+            for part in self.perceptual[kind]:
+                found |= part.touched(values, threshold.max_distance)
+            found &= quality >= threshold.min_quality
+        return found
 
     def _touch_near(self, batch: Sequence[Digests], kind: str, parts: Sequence[_Near], found: _Mask) -> None:
         threshold = self.thresholds[kind]
@@ -170,7 +198,8 @@ def added(
                     continue
                 if meta.exact:
                     values = _chosen(feed.snapshot.keys(kind), fresh)
-                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values))
+                    whole = partial(feed.snapshot.contains_many, kind) if fresh is None else None
+                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values, whole))
                 else:
                     perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))
     return Delta(exact, perceptual, complete_thresholds(new, thresholds))

@@ -19,12 +19,14 @@ from scanner.index import layout
 from scanner.index.columns import Column, Numbers, Texts, kept_texts
 from scanner.index.details import COLUMNS, Abouts
 from scanner.index.dropped import Dropped
-from scanner.index.exact import first_two
+from scanner.index.exact import bucket_bits, first_four, first_two
 from scanner.index.keyed import RECORD_SIZE, ListKey, stored_size
-from scanner.index.layout import BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
+from scanner.index.layout import BUCKET_BITS, BUCKETS, STARTS, DamagedLayout, KindMeta, Meta, Origin
+from scanner.index.moving import MovedTables, movable
 from scanner.index.perceptual import TABLES_SIZE
 from scanner.index.records import RecordChanges, Records
-from scanner.index.slots import SlotTables
+from scanner.index.shapes import SMALL, Shape, layout_of, pack_shape
+from scanner.index.slots import SlotBuilder
 from scanner.index.snapshot import Snapshot
 from scanner.index.sorting import Block, SortedRows, merged, taken
 from scanner.index.writer import Chunk, Part, WrongLength, write_snapshot
@@ -82,11 +84,14 @@ class Collected:
 class Merge:
     """Joins what was collected with the list it changes."""
 
-    def __init__(self, collected: Collected, tables_from: int, scratch: Path | None) -> None:
+    def __init__(
+        self, collected: Collected, tables_from: int, scratch: Path | None, shape: Shape | None = None
+    ) -> None:
         self._new = collected
         self._base = collected.base
         self._first = collected.base.meta.entries if collected.base else 0
         self._tables_from = tables_from
+        self._shape = shape
         self._scratch = scratch
         self._dropped = Dropped(self._first + collected.count)
         self.changes = RecordChanges()
@@ -271,32 +276,54 @@ class Merge:
 
     def _kind_parts(self, name: str, meta: KindMeta) -> Iterator[Part]:
         count = meta.hashes
-        tables = None
+        tables = shape = None
         if not meta.exact and meta.size == TABLES_SIZE and count >= self._tables_from:
-            tables = SlotTables(self._scratch)
-        spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch)
+            shape = self._shape or layout_of(count)
+            tables = self._moved_tables(name, shape) or SlotBuilder(shape, self._scratch)
+        fine = bucket_bits(count) if meta.exact else BUCKET_BITS
+        spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch, fine)
         yield Part(name, "keys", count * meta.size, spooled.keys)
         yield Part(name, "entries", count * 4, lambda: spooled.column(0))
         if meta.exact:
             yield Part(name, "starts", 4 * STARTS, spooled.starts)
-        if tables is not None:
-            yield Part(name, "slot-order", tables.slots * count * 4, tables.orders)
-            yield Part(name, "slot-starts", tables.slots * 4 * STARTS, tables.starts)
+        if fine > BUCKET_BITS:
+            yield Part(name, "fine-starts", 4 * ((1 << fine) + 1), spooled.fine_starts)
+        if tables is not None and shape is not None:
+            slots = len(shape.widths)
+            if shape != SMALL:
+                yield whole_part(name, "slot-shape", pack_shape(shape))
+            yield Part(name, "slot-order", slots * count * 4, tables.words)
+            yield Part(name, "slot-starts", slots * (shape.buckets + 1) * 4, tables.starts)
 
-    def _rows(self, name: str, tables: SlotTables | None) -> Iterator[Block]:
+    def _moved_tables(self, name: str, shape: Shape) -> MovedTables | None:
+        """What makes the tables out of those of the list in use, where it has such."""
+        old = self._base.slot_tables(name) if self._base else None
+        if old is None or old[0] != shape:
+            return None
+        starts, words = old[1], old[2]
+        if not movable(starts, words.length // len(starts), len(self._new.values[name].rows)):
+            return None
+        return MovedTables(shape, words, starts)
+
+    def _rows(self, name: str, tables: SlotBuilder | MovedTables | None) -> Iterator[Block]:
         """Rows of a kind in the order of the new list, with the numbers that entries have in it."""
-        rows = merged(self._old_rows(name), map(self._staying, self._new.values[name].rows.blocks()))
-        for keys, entries in rows:
-            if tables is not None:
+        new = map(self._staying, self._new.values[name].rows.blocks())
+        known = int(self._dropped.moved(np.array([self._first], dtype=np.uint32))[0])
+        for keys, entries in merged(self._old_rows(name, tables), new):
+            if isinstance(tables, MovedTables):
+                tables.add(keys, entries < known)
+            elif tables is not None:
                 tables.add(keys)
             yield keys, entries
 
-    def _old_rows(self, name: str) -> Iterator[Block]:
+    def _old_rows(self, name: str, tables: SlotBuilder | MovedTables | None) -> Iterator[Block]:
         if self._base is None or name not in self._base.counts:
             return
         size = self._base.meta.kinds[name].size
         columns = (self._base.column(name, "keys", f"S{size}"), self._base.column(name, "entries", "<u4"))
         for keys, entries in zip(*(c.chunks(_ROWS) for c in columns), strict=True):
+            if isinstance(tables, MovedTables):
+                tables.staying(~self._dropped.contains(entries))
             yield self._staying((keys, entries))
 
     def _staying(self, block: Block) -> Block:
@@ -324,24 +351,60 @@ class Ends(Column):
 
 
 class Spooled:
-    """A stream of rows as sections: keys go out as they come, other columns and the buckets after them."""
+    """A stream of sorted rows as sections: keys go out as they come, other columns and buckets after them.
 
-    def __init__(self, rows: Iterator[Block], dtypes: tuple[str, ...], scratch: Path | None) -> None:
+    Args:
+        fine: bits of a key that name a bucket of the finer table; none is made for 16.
+    """
+
+    def __init__(
+        self,
+        rows: Iterator[Block],
+        dtypes: tuple[str, ...],
+        scratch: Path | None,
+        fine: int = BUCKET_BITS,
+    ) -> None:
         self._rows = rows
         self._columns = tuple(Column(dtype, scratch) for dtype in dtypes)
         self._buckets = np.zeros(BUCKETS, dtype=np.int64)
+        self._bits = fine
+        self._fine = Column("<u4", scratch)
+        self._count = 0
 
     def keys(self) -> Iterator[Chunk]:
         """The keys; to be used up before anything else is asked for."""
         for keys, *numbers in self._rows:
             for column, values in zip(self._columns, numbers, strict=True):
                 column.extend(np.ascontiguousarray(values))
-            np.add.at(self._buckets, first_two(keys), 1)
+            self._buckets += np.bincount(first_two(keys), minlength=BUCKETS)
+            if self._bits > BUCKET_BITS and len(keys):
+                self._begin(keys)
+            self._count += len(keys)
             yield as_bytes(keys)
+
+    def _begin(self, keys: Numbers) -> None:
+        """The buckets up to that of the last key begin with these keys, or before them."""
+        buckets = first_four(keys) >> np.uint32(32 - self._bits)
+        begun = np.arange(self._fine.length, int(buckets[-1]) + 1, dtype=np.uint32)
+        starts = np.searchsorted(buckets, begun) + self._count
+        self._fine.extend(starts.astype("<u4"))
+
+    def fine_starts(self) -> Iterator[Chunk]:
+        """The finer bucket table."""
+        yield from self.column_of(self._fine)
+        rest = (1 << self._bits) + 1 - self._fine.length
+        while rest > 0:
+            part = min(rest, BUCKETS)
+            yield as_bytes(np.full(part, self._count, dtype="<u4"))
+            rest -= part
+
+    def column_of(self, column: Column) -> Iterator[Chunk]:
+        """A column as chunks of a section."""
+        return (as_bytes(chunk) for chunk in column.chunks())
 
     def column(self, number: int) -> Iterator[Chunk]:
         """One of the other columns."""
-        return (as_bytes(chunk) for chunk in self._columns[number].chunks())
+        return self.column_of(self._columns[number])
 
     def starts(self) -> Iterator[Chunk]:
         """The bucket table."""

@@ -26,9 +26,9 @@ _SECTION = struct.Struct("<16s16sQQ")  # kind, name, offset from the start of th
 MAX_SECTIONS = 1024  # 4 each for 250 kinds; bounds what a damaged count makes us read
 NAME_SIZE = 16  # bytes of a kind's or section's name, ASCII, padded with NUL
 
-BUCKETS = 65536  # one for each value of 16 bits
+BUCKET_BITS = 16
+BUCKETS = 1 << BUCKET_BITS
 STARTS = BUCKETS + 1
-SLOT_BITS = 16
 
 
 class DamagedLayout(Exception):

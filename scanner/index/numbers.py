@@ -29,7 +29,9 @@ def check_numbers(sections: Sections, meta: Meta) -> None:
     for name, kind in meta.kinds.items():
         _below(sections.column(name, "entries", "<u4").chunks(_ROWS), meta.entries)
         if sections.has(name, "slot-order"):
-            _below(sections.column(name, "slot-order", "<u4").chunks(_ROWS), kind.hashes)
+            check = np.uint32(sections.shape(name).check_bits)
+            words = sections.column(name, "slot-order", "<u4").chunks(_ROWS)
+            _below((some >> check for some in words), kind.hashes)
     ids, abouts, records = sections.ids(meta.entries), sections.abouts(), sections.records()
     if ids is not None:
         for _ in ids.lengths():

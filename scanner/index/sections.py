@@ -15,8 +15,10 @@ from scanner.index.exact import ExactTable, check_starts
 from scanner.index.keyed import RECORD_SIZE, stored_size
 from scanner.index.layout import DamagedLayout, KindMeta, Section
 from scanner.index.mapped import MappedColumn, MappedTexts
-from scanner.index.perceptual import PerceptualTable, tables_of
+from scanner.index.perceptual import TABLES_SIZE, PerceptualTable
+from scanner.index.probing import SlotTables
 from scanner.index.records import RecordTable
+from scanner.index.shapes import SMALL, Shape, parse_shape
 from scanner.model.hashes import KINDS
 
 
@@ -116,16 +118,37 @@ class Sections:
             return OpenKind(meta, keys, entries, None, self._perceptual(name, meta, keys))
         starts = self.numbers(name, "starts", "I", layout.STARTS)
         check_starts(np.asarray(starts), meta.hashes)
+        if (name, "fine-starts") in self._table:
+            starts = self._fine(name, meta.hashes)
         return OpenKind(meta, keys, entries, ExactTable(self._file, keys.offset, meta.size, starts), None)
+
+    def _fine(self, name: str, rows: int) -> memoryview:
+        buckets = self.section(name, "fine-starts").length // 4 - 1
+        if not layout.BUCKETS < buckets <= 1 << 32 or buckets & (buckets - 1):
+            raise DamagedLayout("a bucket table has the wrong length")
+        starts = self.numbers(name, "fine-starts", "I", buckets + 1)
+        check_starts(np.asarray(starts), rows)
+        return starts
 
     def _perceptual(self, name: str, meta: KindMeta, keys: Section) -> PerceptualTable:
         hashes = np.frombuffer(self._file, np.uint8, keys.length, keys.offset).reshape(-1, meta.size)
         if (name, "slot-order") not in self._table:
             return PerceptualTable(hashes)
         order, starts = (self._array(self.section(name, s)) for s in ("slot-order", "slot-starts"))
-        table = tables_of(hashes, order, starts)
-        check_starts(starts.reshape(-1, layout.STARTS), meta.hashes)
-        return table
+        shape = self.shape(name)
+        if meta.size != TABLES_SIZE or len(starts) != len(shape.widths) * (shape.buckets + 1):
+            raise DamagedLayout("a slot table has the wrong length")
+        starts = starts.reshape(len(shape.widths), -1)
+        tables = SlotTables(shape, meta.hashes, order, starts)
+        check_starts(starts, meta.hashes)
+        return PerceptualTable(hashes, tables)
+
+    def shape(self, name: str) -> Shape:
+        """How the slot tables of a kind are made."""
+        if (name, "slot-shape") not in self._table:
+            return SMALL
+        section = self.section(name, "slot-shape")
+        return parse_shape(self._file[section.offset : section.offset + section.length])
 
     def _array(self, section: Section) -> npt.NDArray[np.uint32]:
         if section.length % 4:

@@ -1,9 +1,4 @@
-"""The slot tables of perceptual values, made from the values in bounded memory.
-
-Also where a list was only changed: putting a few rows into the tables there are takes longer than sorting
-numbers of 16 bits anew (0.1 s and 0.06 s for a million rows of one slot), since each row gets a new number
-either way.
-"""
+"""The slot tables of perceptual values, made from the values in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,56 +10,89 @@ import numpy.typing as npt
 
 from scanner.index.columns import Blocks
 from scanner.index.exact import Keys
-from scanner.index.layout import BUCKETS, STARTS
-from scanner.index.perceptual import TABLES_SIZE, slots
+from scanner.index.shapes import Shape
 
-_ROWS = 1 << 18  # rows sorted together: 4 MB
-
-Values = npt.NDArray[np.uint16]
+_ROWS = 1 << 18  # rows added together: 12 MB of slot values
+MOST = 1 << 23  # rows sorted together: 64 MB, and as much again while they are put together
 
 
-class SlotTables:
-    """Takes the values of a list in order; gives its tables. Six bytes a value are in memory for that.
+class SlotBuilder:
+    """Takes the values of a list in order; gives its tables.
 
     Args:
+        shape: of the tables.
         scratch: as of `Scratch`.
     """
 
-    slots = TABLES_SIZE // 2
-
-    def __init__(self, scratch: Path | None) -> None:
-        self._values = Blocks(["<u2"] * self.slots, scratch)
+    def __init__(self, shape: Shape, scratch: Path | None) -> None:
+        self._shape = shape
+        self._values = Blocks(["<u4"] * len(shape.widths), scratch)
+        self._pending: list[npt.NDArray[np.uint8]] = []
         self._starts: list[npt.NDArray[np.uint32]] = []
 
     def add(self, keys: Keys) -> None:
         """Take the next values."""
-        table = slots(np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), -1))
-        self._values.put(*(table[:, slot] for slot in range(self.slots)))
+        self._pending.append(np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), -1))
+        if sum(map(len, self._pending)) >= _ROWS:
+            self._flush()
 
-    def orders(self) -> Iterator[memoryview]:
-        """The section `slot-order`; to be used up before `starts` is asked for."""
-        for slot in range(self.slots):
-            values = np.concatenate(list(self._values.column(slot)))
-            starts = np.zeros(STARTS, dtype="<u4")
-            np.cumsum(np.bincount(values, minlength=BUCKETS), out=starts[1:])
+    def _flush(self) -> None:
+        if self._pending:
+            self._values.put(*self._shape.keys(np.concatenate(self._pending)))
+            self._pending.clear()
+
+    def words(self) -> Iterator[memoryview]:
+        """The rows of all slots; to be used up before `starts` is asked for."""
+        self._flush()
+        for slot, width in enumerate(self._shape.widths):
+            check = np.uint32(width - self._shape.bucket_bits)
+            counts = np.zeros(self._shape.buckets, dtype=np.int64)
+            for values in self._values.column(slot):
+                counts += np.bincount(values >> check, minlength=len(counts))
+            starts = np.zeros(len(counts) + 1, dtype="<u4")
+            np.cumsum(counts, out=starts[1:])
             self._starts.append(starts)
-            yield _order(values, starts).view(np.uint8).data
+            for first, end in ranges(starts):
+                yield from self._range(slot, check, first, end, int(starts[end] - starts[first]))
+
+    def _range(self, slot: int, check: np.uint32, first: int, end: int, rows: int) -> Iterator[memoryview]:
+        """The rows of some buckets of a slot, sorted by bucket and then by row."""
+        bits = np.uint32(self._shape.check_bits)
+        mask = (np.uint32(1) << check) - np.uint32(1)
+        whole = np.empty(0 if end == first + 1 else rows, dtype=np.uint64)
+        at = row = 0
+        for values in self._values.column(slot):
+            words = np.arange(row, row + len(values), dtype=np.uint32)
+            words <<= bits
+            words |= values & mask
+            row += len(values)
+            buckets = values >> check
+            if rows < self._values.length:
+                chosen = np.flatnonzero((buckets >= first) & (buckets < end))
+                words, buckets = words.take(chosen), buckets.take(chosen)
+            if end == first + 1:
+                yield words.view(np.uint8).data  # of one bucket they come in order, however many they are
+                continue
+            part = whole[at : at + len(words)]
+            part[:] = buckets
+            part <<= np.uint64(32)
+            part |= words
+            at += len(words)
+        if len(whole):
+            whole.sort()
+            yield np.ascontiguousarray(whole.view("<u4")[::2]).view(np.uint8).data
 
     def starts(self) -> Iterator[memoryview]:
-        """The section `slot-starts`."""
+        """Where the buckets of all slots begin."""
         for starts in self._starts:
             yield starts.view(np.uint8).data
 
 
-def _order(values: Values, starts: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The rows by their value, equal ones ascending."""
-    order = np.empty(len(values), dtype="<u4")
-    free = starts[:-1].astype(np.int64)  # where the next row of each value goes
-    for first in range(0, len(values), _ROWS):
-        part = values[first : first + _ROWS]
-        rows = np.argsort(part, kind="stable")  # of 16 bits: a counting sort
-        counts = np.bincount(part, minlength=BUCKETS)
-        shift = free - (np.cumsum(counts) - counts)
-        order[shift[part[rows]] + np.arange(len(part))] = rows + first
-        free += counts
-    return order
+def ranges(starts: npt.NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+    """Buckets in runs of a bounded number of rows, but for single buckets with more."""
+    first, last = 0, len(starts) - 1
+    while first < last:
+        end = int(np.searchsorted(starts, int(starts[first]) + MOST, side="right")) - 1
+        end = min(max(end, first + 1), last)
+        yield first, end
+        first = end

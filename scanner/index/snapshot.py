@@ -22,6 +22,7 @@ from scanner.index.opening import as_snapshot_error, file_checksum, right_key
 from scanner.index.perceptual import PerceptualTable, Strategy
 from scanner.index.records import GONE
 from scanner.index.sections import OpenKind, Sections
+from scanner.index.shapes import Shape
 from scanner.model.feeds import About
 from scanner.model.hashes import KINDS
 
@@ -152,6 +153,21 @@ class Snapshot:
         self._check(kind, value, exact=True)
         return bool(self._exact_rows(kind, self.stored(kind, value))[1])
 
+    def contains_many(self, kind: str, stored: Keys) -> npt.NDArray[np.bool_]:
+        """Which of many digests in their stored form some entry has.
+
+        Raises:
+            SnapshotError: the file is damaged (only if it was opened without verifying).
+        """
+        self._ask()
+        table = self._kinds.get(kind)
+        if table is None or table.exact is None:
+            return np.zeros(len(stored), dtype=np.bool_)
+        if stored.dtype.itemsize != table.meta.size:
+            raise RuntimeError(f"{kind}: values of {stored.dtype.itemsize} bytes can't be looked up here")
+        with as_snapshot_error(self._path):
+            return table.exact.contains(stored)
+
     def _exact_rows(self, kind: str, stored: bytes) -> tuple[OpenKind | None, range]:
         self._ask()
         table = self._kinds.get(kind)
@@ -233,6 +249,20 @@ class Snapshot:
         """The search table of a perceptual kind."""
         self._ask()
         return self._kinds[kind].perceptual if kind in self._kinds else None
+
+    def slot_tables(self, kind: str) -> tuple[Shape, npt.NDArray[np.uint32], MappedColumn] | None:
+        """How a perceptual kind's search tables are made, where their buckets start, and their rows.
+
+        Returns:
+            None where it has none.
+        """
+        self._ask()
+        if not self._sections.has(kind, "slot-order"):
+            return None
+        shape = self._sections.shape(kind)
+        starts = self._sections.numbers(kind, "slot-starts", "I", len(shape.widths) * (shape.buckets + 1))
+        table = np.asarray(starts).reshape(len(shape.widths), -1)
+        return shape, table, self._sections.column(kind, "slot-order", "<u4")
 
     def in_categories(self, kind: str, categories: Set[str]) -> npt.NDArray[np.bool_]:
         """Which of `keys(kind)` belong to entries of these categories.

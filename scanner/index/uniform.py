@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scanner.index.perceptual import Hashes
+from scanner.index.hamming import Hashes
 
 KIND = "pdq"
 _SIDE = 16  # a hash is this many rows of this many bits

@@ -11,6 +11,7 @@ from pathlib import Path
 import bench_feeds
 import bench_formats
 import bench_pictures
+import bench_search
 import bench_views
 import bench_workers
 import materials
@@ -242,9 +243,11 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "sandbox": bench_workers.sandbox,
     "feeds": bench_feeds.small,
     "formats": bench_formats.formats,
+    "search": bench_search.small,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,
+    "search-large": bench_search.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,
     "rescan-large": rescan_large,

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scanner.index import Snapshot, SnapshotBuilder
+from scanner.index.shapes import SMALL, Shape
 from scanner.model.errors import SnapshotError
 from scanner.model.feeds import About, Entry
 
@@ -21,10 +22,15 @@ VALUES = {name: [random.Random(n).randbytes(size) for n in range(40)] for name, 
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(scope="module")
-def intact(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+ELEVEN = Shape((24,) * 3 + (23,) * 8, 16, spread=True)
+NO_SHAPES = [b"", bytes(12), b"\x10" + b"\xff" * 11, bytes([25] + [24] * 11), bytes([4] + [64] * 4)]
+
+
+@pytest.fixture(scope="module", params=[SMALL, ELEVEN], ids=["16 slots", "11 slots"])
+def intact(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> bytes:
+    """A file with everything in it, its search tables of either shape."""
     path = tmp_path_factory.mktemp("intact") / "s"
-    builder = SnapshotBuilder(tables_from=1)
+    builder = SnapshotBuilder(tables_from=1, shape=request.param)
     for n in range(40):
         hashes = tuple((name, VALUES[name][n]) for name, _ in KINDS)
         about = About("A", ("x",) * (n % 3), n, n, "source") if n % 4 else None
@@ -149,6 +155,18 @@ def test_a_bucket_table_that_leads_out_of_its_section_is_refused(tmp_path: Path,
         (tmp_path / "s").write_bytes(data)
         with pytest.raises(SnapshotError, match="bucket"):
             Snapshot.open(tmp_path / "s", verify=False)
+
+
+@pytest.mark.parametrize("intact", [ELEVEN], indirect=True)
+@pytest.mark.parametrize("shape", NO_SHAPES)
+def test_a_shape_of_slots_that_can_not_be_is_refused(tmp_path: Path, intact: bytes, shape: bytes) -> None:
+    data = bytearray(intact)
+    record, offset, _ = section_record(intact, b"pdq", b"slot-shape")
+    data[offset : offset + len(shape)] = shape
+    struct.pack_into("<Q", data, record + 40, len(shape))
+    (tmp_path / "s").write_bytes(data)
+    with pytest.raises(SnapshotError, match="slot table"):
+        Snapshot.open(tmp_path / "s", verify=False)
 
 
 def test_an_entry_number_or_row_that_leads_nowhere_is_an_error_not_an_answer(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from scanner.index import ListKey, Origin, Snapshot, SnapshotBuilder, SnapshotInfo
+from scanner.index.shapes import layout_of
 from scanner.model.errors import FeedRefusedError, ListKeyError, SnapshotError, StorageError
 from scanner.model.feeds import LISTED, About, Entry, Item, Removal
 
@@ -89,7 +90,12 @@ def parse(data: bytes) -> dict[str, Any]:
                 bucket = value[0] * 256 + value[1]
                 assert buckets[bucket] <= i < buckets[bucket + 1]
         elif (kind, "slot-order") in sections:
-            check_slots(values, sections.pop((kind, "slot-order")), sections.pop((kind, "slot-starts")))
+            check_slots(
+                values,
+                sections.pop((kind, "slot-shape"), bytes([16] * 17)),
+                sections.pop((kind, "slot-order")),
+                sections.pop((kind, "slot-starts")),
+            )
     assert not sections
     return {"meta": meta, "kinds": kinds, "entries": entries, "records": records, "abouts": abouts}
 
@@ -121,16 +127,30 @@ def parse_abouts(sections: dict[tuple[str, str], bytes]) -> dict[int, tuple[int,
     return {e: (a, r, told[x]) for e, a, r, x in zip(*columns, strict=True)}
 
 
-def check_slots(values: list[bytes], order: bytes, starts: bytes) -> None:
-    n, slots = len(values), len(values[0]) // 2
-    rows = struct.unpack(f"<{slots * n}I", order)
-    begins = struct.unpack(f"<{slots * 65537}I", starts)
-    for slot in range(slots):
-        assert sorted(rows[slot * n : slot * n + n]) == list(range(n))
+def check_slots(values: list[bytes], shape: bytes, order: bytes, starts: bytes) -> None:
+    n, bits, widths = len(values), shape[0], shape[1:]
+    check, buckets = max(widths) - bits, 1 << bits
+    words = struct.unpack(f"<{len(widths) * n}I", order)
+    begins = struct.unpack(f"<{len(widths) * (buckets + 1)}I", starts)
+    at = 0
+    for slot, width in enumerate(widths):
+        expected = []
         for row, value in enumerate(values):
-            (number,) = struct.unpack_from("<H", value, 2 * slot)
-            low, high = begins[slot * 65537 + number : slot * 65537 + number + 2]
-            assert row in rows[slot * n + low : slot * n + high]
+            if check:
+                digits = f"{int.from_bytes(value, 'big'):0256b}"
+                number = int("".join(digits[93 * p % 256] for p in range(at, at + width)), 2)
+            else:
+                (number,) = struct.unpack_from("<H", value, 2 * slot)
+            own = width - bits
+            expected.append((number >> own, row << check | number % (1 << own)))
+        at += width
+        expected.sort()
+        first = slot * (buckets + 1)
+        assert [word for _, word in expected] == list(words[slot * n : slot * n + n])
+        for bucket in {bucket for bucket, _ in expected}:
+            there = [i for i, (b, _) in enumerate(expected) if b == bucket]
+            low, high = begins[first + bucket : first + bucket + 2]
+            assert [low, high] == [there[0], there[-1] + 1]
 
 
 def compact(data: bytes) -> str:
@@ -210,11 +230,13 @@ def test_a_list_is_of_no_use_without_its_key(tmp_path: Path) -> None:
     assert snapshot.record("m-6") is None and snapshot.record("m-8") is None
 
 
-@pytest.mark.parametrize("tables_from", [1, 1000])
+@pytest.mark.parametrize(
+    "options", [{"tables_from": 1000}, {"tables_from": 1}, {"tables_from": 1, "shape": layout_of(1_000_000)}]
+)
 def test_a_reader_made_from_the_documentation_alone_finds_every_entry(
-    tmp_path: Path, tables_from: int
+    tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    write(tmp_path / "s", FIXED, tables_from=tables_from)
+    write(tmp_path / "s", FIXED, **options)
     parsed = parse((tmp_path / "s").read_bytes())
     assert parsed["kinds"]["sha1"] == sorted(
         [

@@ -1,0 +1,1 @@
+"""How well altered pictures are found, and how often unrelated ones: `make bench-quality`."""
