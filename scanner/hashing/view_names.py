@@ -7,7 +7,7 @@ A name is `[part.]family[.turn]`:
             content box was, `boxb` and `boxc` where a second and third might be (`.content_box`)
     turn    how it was turned (`.turns`); nothing for upright
 
-Of the kinds that are built in only these names are possible, some 14,000 for PDQ. Kinds of plug-ins name
+Of the kinds that are built in only these names are possible, some 20,000 for PDQ. Kinds of plug-ins name
 their views themselves, but no more than `MAX_PLUGGED` different ones.
 """
 
