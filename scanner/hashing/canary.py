@@ -23,10 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scanner.hashing.content_box import Samples, content_box_of_small
+from scanner.hashing.content_box import NAMES, Samples, content_boxes_of_small, seen_in
 from scanner.hashing.frames import Done, Exact, ReadStatus
 from scanner.hashing.operators import Matrix
-from scanner.hashing.pdq_numbers import BOX, Pdq, luma
+from scanner.hashing.pdq_numbers import Pdq, luma
 from scanner.hashing.warps import warps_of
 from scanner.system import memory
 
@@ -126,10 +126,11 @@ class CanaryMaker:
         if self._pdq is None:
             return {}
         found = list(self._pdq.hashes(*_as_read(pixels)))
-        box = content_box_of_small(_grey(pixels)) if self._box else None
-        if box is not None:
+        boxes = content_boxes_of_small(_grey(pixels)) if self._box else ()
+        for name, box in zip(NAMES, boxes, strict=False):
             inner = pixels[box.top : box.bottom, box.left : box.right]
-            found += [(f"{BOX}{v}", value, q) for v, value, q in self._pdq.hashes(*_as_read(inner), box=True)]
+            within = self._pdq.hashes(*_as_read(inner), box=True)
+            found += [(f"{name}{v}", value, q) for v, value, q in within if seen_in(name, v)]
         return {view: (value, quality) for view, value, quality in found}
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scanner.hashing.boxes import content_box_of, cut_out
+from scanner.hashing.boxes import content_boxes_of, cut_out
+from scanner.hashing.content_box import NAMES
 from scanner.hashing.turns import TURNED, UPRIGHT, Turn
 
-_WHOLE, _BOX = "whole", "box"
+_WHOLE = "whole"
 _OVERSAMPLING = 4  # pixels of the shrunk picture for each bit of pHash, along a side
 _REDUCING_GAP = 3.0  # of Pillow: shrink by whole numbers first, down to so many times what is wanted
 # Sums that are nothing come out as some 1e-11 of either sign; the least that is something is far above.
@@ -34,7 +35,7 @@ class ImageHasher:
         shrunk: the size (width, height) that a picture is shrunk to.
         bits: from its grey levels to the hash's bits.
         turned: also the turned and mirrored views.
-        box: also the views of the content box, where there is one.
+        box: also the views of the content boxes, where there are any; of the second and third upright only.
     """
 
     accepts_reduced = True  # all shrink the picture to at most 64 pixels first
@@ -66,21 +67,23 @@ class ImageHasher:
         """
         if not isinstance(picture, Image.Image):
             raise TypeError("a PIL image is needed")
-        found = list(self._views(_WHOLE, picture))
-        box = content_box_of(picture) if self._box else None
-        if box is not None:
-            found += self._views(_BOX, cut_out(picture, box)[0])
+        found = list(self._views(_WHOLE, picture, self._turns))
+        for name, box in zip(NAMES, content_boxes_of(picture) if self._box else (), strict=False):
+            turns = self._turns if name == NAMES[0] else ()
+            found += self._views(name, cut_out(picture, box)[0], turns)
         return found
 
-    def _views(self, family: str, picture: Image.Image) -> Iterator[tuple[str, bytes, int]]:
+    def _views(
+        self, family: str, picture: Image.Image, turns: Sequence[Turn]
+    ) -> Iterator[tuple[str, bytes, int]]:
         grey, quality = picture.convert("L"), structure(picture)
         upright = np.asarray(grey.resize(self._shrunk, Image.Resampling.LANCZOS))
         width, height = self._shrunk
         sideways = upright
-        if self._turns and width != height:  # the sides are exchanged, so it is to be as wide as it was high
+        if turns and width != height:  # the sides are exchanged, so it is to be as wide as it was high
             lying = grey.resize((height, width), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
             sideways = np.asarray(lying)
-        for turn in (UPRIGHT, *self._turns):
+        for turn in (UPRIGHT, *turns):
             view = f"{family}.{turn.name}" if turn.name else family
             pixels = _turned(sideways if turn.transpose else upright, turn)
             yield view, np.packbits(self._bits(pixels).ravel()).tobytes(), quality

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from scanner.hashing.boxes import content_box_of, cut_out
+from scanner.hashing.boxes import content_boxes_of, cut_out
+from scanner.hashing.content_box import NAMES, seen_in
 from scanner.hashing.operators import GRID, Matrix, Stack, direct
-from scanner.hashing.pdq_numbers import BOX, GRID_VIEW, Pdq, qualities_of
+from scanner.hashing.pdq_numbers import GRID_VIEW, Pdq, qualities_of
 from scanner.hashing.pictures import grid_of, original_size, scale_of
 from scanner.hashing.warps import Warp
 
@@ -31,7 +32,8 @@ class PdqHasher:
 
     Args:
         turned: also the turned and mirrored views.
-        box: where there is a content box, also the views of what is in it, each named `box` and its family.
+        box: where there are content boxes, also the views of what is in them, each named `box` and its family
+            (`boxb`, `boxc` of the second and third, which are seen upright only).
         warps: also the picture tilted, widened and cropped in these ways.
     """
 
@@ -56,12 +58,14 @@ class PdqHasher:
         if (grid := grid_of(picture)) is not None:
             exact = self._hash_of_grid(grid)
             found = [exact if one[0] == GRID_VIEW else one for one in found]
-        box = content_box_of(picture) if self._box else None
-        if box is None:
+        if not self._box:
             return found
-        inner, size = cut_out(picture, box)
-        within = self._pdq.hashes(size, _strips(inner), scale, box=True)
-        return [*found, *((f"{BOX}{view}", value, quality) for view, value, quality in within)]
+        found = list(found)
+        for name, box in zip(NAMES, content_boxes_of(picture), strict=False):
+            inner, size = cut_out(picture, box)
+            within = self._pdq.hashes(size, _strips(inner), scale, box=True)
+            found += [(f"{name}{v}", value, q) for v, value, q in within if seen_in(name, v)]
+        return found
 
     def _hash_of_grid(self, grid: Image.Image) -> tuple[str, bytes, int]:
         """The hash of the very pixels that the C++ reference looks at, where the decoder has kept them."""

@@ -26,7 +26,6 @@ from scanner.hashing.turns import TURNED
 from scanner.hashing.warped import PLANE, smoothed, summaries
 from scanner.hashing.warps import Warp
 
-BOX = "box"  # before the family, of views of the content box
 MEAN = "mid"  # the family of turned views: the mean of all that the picture has, near enough to each of them
 GRID_VIEW = "grid512"  # the picture as the C++ reference looks at it
 _SMALLEST = 5  # pixels of a side: below, the reference gives no hash (MIN_HASHABLE_DIM)

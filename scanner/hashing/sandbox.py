@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ _DESCRIPTORS = 128
 # Processes and threads of the workers' user, all together. Not none: libheif decodes in a thread it starts,
 # and aborts without. It bounds a fork bomb where there is no seccomp, which allows threads and no process.
 _TASKS = 1024
+# Seconds that a thread which was waited for may still be seen: it is gone at once, if anything runs at all.
+_THREADS_END = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,14 @@ def absent() -> tuple[str, ...]:
     return tuple(name for name, here in there.items() if not here)
 
 
+def _threads_left() -> int:
+    """How many threads there are, once those have gone that ended: the kernel shows them a little longer."""
+    end = time.monotonic() + _THREADS_END
+    while (threads := len(os.listdir("/proc/self/task"))) != 1 and time.monotonic() < end:
+        time.sleep(0.001)
+    return threads
+
+
 def enter(confinement: Confinement) -> tuple[str, ...]:
     """Apply all layers; returns the names of those in force.
 
@@ -159,7 +170,7 @@ def enter(confinement: Confinement) -> tuple[str, ...]:
         OSError: a layer was refused; the process must not go on.
         Orphaned: there is nobody to work for.
     """
-    threads = len(os.listdir("/proc/self/task"))
+    threads = _threads_left()
     if threads != 1:  # capabilities, no_new_privs and Landlock belong to a thread: another would keep its own
         raise OSError(errno.EBUSY, f"{threads} threads were started while decoders and hashers were loaded")
     return tuple(layer.name for layer in LAYERS if layer.apply(confinement))

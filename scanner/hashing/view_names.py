@@ -4,10 +4,11 @@ A name is `[part.]family[.turn]`:
 
     part    where the picture was in its file, if it was not the file itself: frame7, embedded0, preview1
     family  how it was looked at (`scanner.hashing.pdq_numbers`, `.imagehashes`); after `box` where only the
-            content box was (`.content_box`); or how it was tilted, widened or cropped (`.warps`)
+            content box was, `boxb` and `boxc` where a second and third might be (`.content_box`); or how it
+            was tilted, widened or cropped (`.warps`)
     turn    how it was turned (`.turns`); nothing for upright
 
-Of the kinds that are built in only these names are possible, some 23,000 for PDQ. Kinds of plug-ins name
+Of the kinds that are built in only these names are possible, some 33,000 for PDQ. Kinds of plug-ins name
 their views themselves, but no more than `MAX_PLUGGED` different ones.
 """
 
@@ -25,8 +26,9 @@ MAX_PLUGGED = 200  # different names of views of one kind of a plug-in, as long 
 _PART = r"(?:(?:frame|embedded|preview)(?:[0-9]|[1-9][0-9]|1[0-9]{2})\.)?"
 _TURN = rf"\.(?:{'|'.join(turn.name for turn in TURNED)})"
 _WARP = "|".join(warp.name for warps in WARPS.values() for warp in warps)
-_PDQ = re.compile(rf"{_PART}(?:box)?(?:full|grid512|native|as512|asbig|mid{_TURN})|{_PART}(?:{_WARP})")
-_IMAGE_HASH = re.compile(rf"{_PART}(?:whole|box)(?:{_TURN})?")
+_WHOLE = rf"(?:box[bc]?)?(?:full|grid512|native|as512|asbig)|(?:box)?mid{_TURN}"
+_PDQ = re.compile(rf"{_PART}(?:{_WHOLE}|{_WARP})")
+_IMAGE_HASH = re.compile(rf"{_PART}(?:(?:whole|box)(?:{_TURN})?|box[bc])")
 _BUILT_IN = {"pdq": _PDQ, "phash": _IMAGE_HASH, "phash256": _IMAGE_HASH, "dhash": _IMAGE_HASH}
 _PLUGGED = re.compile(r"[a-z0-9_.-]+")
 

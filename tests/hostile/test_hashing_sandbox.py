@@ -11,6 +11,8 @@ import io
 import os
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -373,3 +375,13 @@ def test_kernel_ends_a_worker_that_uses_too_much_processor_time_though_the_pool_
         select.select([pool.fileno()], [], [], 1)
         results = pool.poll(0.0)  # for the pool no time goes by
     assert _got(results[0]) == DIED and dict(pool.restarts) == {"crash": 1}
+
+
+def test_a_thread_that_is_about_to_end_does_not_keep_a_worker_from_starting() -> None:
+    code = (
+        "import threading, time\n"
+        "from scanner.hashing import sandbox\n"
+        "threading.Thread(target=time.sleep, args=(0.2,)).start()\n"
+        "raise SystemExit(sandbox._threads_left() != 1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

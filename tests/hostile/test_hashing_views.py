@@ -24,6 +24,8 @@ def told(view: bytes) -> bytes:
     [
         b"full",
         b"boxgrid512",
+        b"boxbgrid512",
+        b"boxcasbig",
         b"mid.mirror270",
         b"frame0.asbig",
         b"embedded199.boxmid.turn90",
@@ -44,7 +46,8 @@ def test_names_that_there_are_arrive(view: bytes) -> None:
     [
         b"x", b"full1", b"full.turn91", b"mid", b"frame200.full", b"frame01.full", b"frame1.frame2.full",
         b"frame1", b"boxbox", b"whole", b"mid.mirror.mirror", b"full.", b"fullfullfull", b"thumb1.full",
-        b"tilt", b"tiltp4", b"boxtiltp1", b"tiltp1.turn90", b"wide10", b"cropp1",
+        b"boxdfull", b"boxbmid.mirror", b"tilt", b"tiltp4", b"boxtiltp1", b"tiltp1.turn90", b"wide10",
+        b"cropp1",
     ],
 )  # fmt: skip
 def test_made_up_name_ends_the_worker(view: bytes) -> None:

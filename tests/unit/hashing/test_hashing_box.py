@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 import skimage
 from PIL import Image, ImageDraw
 
-from scanner.hashing import decode
-from scanner.hashing.boxes import content_box_of
+from scanner.hashing import canary, decode
+from scanner.hashing.boxes import content_boxes_of
+from scanner.hashing.content_box import content_boxes_of_small
 from scanner.hashing.imagehashes import hasher as image_hasher
 from scanner.hashing.pdq import PdqHasher
+from scanner.hashing.view_names import possible
 
 PICTURES = Path(skimage.__file__).parent / "data"
 CONFIDENT = 31  # bits
@@ -116,7 +119,60 @@ def test_picture_is_found_within_what_was_put_around_it(name: str, change: str) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_picture_that_fills_the_whole_has_no_box(name: str) -> None:
-    assert content_box_of(decoded(photograph(name, 1200))) is None
+    assert content_boxes_of(decoded(photograph(name, 1200))) == ()
+
+
+def dark_below(picture: Image.Image) -> Image.Image:
+    """Its lowest tenth is as black as a bar, but for a lamp."""
+    changed = picture.copy()
+    width, height = picture.size
+    changed.paste("black", (0, height * 9 // 10, width, height))
+    changed.paste("white", (width // 2, height * 19 // 20, width // 2 + 30, height * 19 // 20 + 20))
+    return changed
+
+
+def bright_above(picture: Image.Image) -> Image.Image:
+    """Its upper third is a sky without a cloud, nearly white."""
+    changed = picture.copy()
+    changed.paste((244, 244, 244), (0, 0, picture.width, picture.height // 3))
+    return changed
+
+
+def striped(picture: Image.Image) -> Image.Image:
+    """A flat band of another colour, with sharp edges, goes across its upper third."""
+    changed = picture.copy()
+    changed.paste((200, 180, 90), (0, picture.height // 4, picture.width, picture.height // 3))
+    return changed
+
+
+AMBIGUOUS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "dark edge on black bars": lambda p: letterbox(dark_below(p)),
+    "dark edge in a black frame": lambda p: border(dark_below(p), 0.05),
+    "bright edge below a white caption": lambda p: caption(bright_above(p)),
+    "bright edge in an application": lambda p: telephone(bright_above(p)),
+    "flat band within": lambda p: letterbox(striped(p)),
+}
+ALTERED = {
+    "dark edge on black bars": dark_below,
+    "dark edge in a black frame": dark_below,
+    "bright edge below a white caption": bright_above,
+    "bright edge in an application": bright_above,
+    "flat band within": striped,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", AMBIGUOUS)
+def test_picture_is_found_though_its_own_edge_is_like_the_border(name: str, change: str) -> None:
+    original = photograph(name, 1400)
+    listed = {view: value for view, value, _ in PdqHasher().hashes(ALTERED[change](original))}
+    found = PdqHasher(box=True, turned=True).hashes(decoded(AMBIGUOUS[change](original)))
+    within = [value for view, value, _ in found if view.startswith("box")]
+    for value in listed.values():
+        nearest = min((int.from_bytes(v) ^ int.from_bytes(value)).bit_count() for v in within)
+        assert nearest <= CONFIDENT
+    assert all(possible("pdq", view) for view, _, _ in found)
+    assert not [view for view, _, _ in found if view.startswith(("boxb", "boxc")) and "." in view]
 
 
 def test_flat_sky_over_a_skyline_is_no_border() -> None:
@@ -124,13 +180,37 @@ def test_flat_sky_over_a_skyline_is_no_border() -> None:
     pixels = np.full((400, 600), 250, dtype=np.uint8)
     for x, top in enumerate(200 - np.abs(np.arange(-300, 300)) // 2):
         pixels[top:, x] = rng.integers(20, 180, 400 - top)
-    assert content_box_of(Image.fromarray(pixels)) is None
+    assert content_boxes_of(Image.fromarray(pixels)) == ()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
+def test_bar_at_one_side_alone_is_cut_off(mode: str, side: str) -> None:
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    bar, whole = 40, (slice(None), slice(None))
+    at = {"left": (whole[0], slice(bar)), "right": (whole[0], slice(400 - bar, None)),
+          "top": (slice(bar), whole[1]), "bottom": (slice(300 - bar, None), whole[1])}[side]  # fmt: skip
+    pixels[at] = (30, 90, 160)
+    (box,) = content_boxes_of(Image.fromarray(pixels).convert(mode))
+    expected = {"left": (bar, 0, 400, 300), "right": (0, 0, 400 - bar, 300),
+                "top": (0, bar, 400, 300), "bottom": (0, 0, 400, 300 - bar)}[side]  # fmt: skip
+    assert (box.left, box.top, box.right, box.bottom) == expected
+
+
+def test_canaries_are_cut_as_pictures_are() -> None:
+    """The process that makes them looks at all pixels, workers at few first: they have to agree."""
+    for _ in range(300):
+        pixels = canary._pixels(64, 50)
+        if secrets.randbelow(2):
+            canary._frame(pixels)
+        assert content_boxes_of(Image.fromarray(pixels)) == content_boxes_of_small(canary._grey(pixels))
 
 
 @pytest.mark.parametrize("colour", [0, 255])
 def test_nothing_but_one_colour_has_no_box(colour: int) -> None:
-    assert content_box_of(Image.new("L", (300, 200), colour)) is None
-    assert content_box_of(Image.new("RGB", (3, 1), (colour,) * 3)) is None
+    assert content_boxes_of(Image.new("L", (300, 200), colour)) == ()
+    assert content_boxes_of(Image.new("RGB", (3, 1), (colour,) * 3)) == ()
 
 
 def test_mirrored_picture_with_a_border_is_found_by_a_turned_view_of_the_box() -> None:

@@ -15,6 +15,7 @@ from scanner.model.views import words
         ("whole", {"whole"}),
         ("grid512.turn90", {"whole", "turned"}),
         ("boxas512", {"box"}),
+        ("boxcgrid512", {"box"}),
         ("box.mirror270", {"box", "turned"}),
         ("mid.mirror270", {"whole", "turned"}),
         ("boxmid.turn90", {"box", "turned"}),
