@@ -98,7 +98,8 @@ def test_a_scan_without_power_secures_and_root_resolves(host: SecurerHost) -> No
     assert told.code == 0, told.err
     explained = json.loads(told.out)
     assert [case["state"] for case in explained["cases"]] == ["false-positive"]
-    assert explained["volumes"][0]["answer"] == "exception" and explained["records"] is None
+    # Due: where it was put back less than two seconds before the scan, the next one looks at it once more.
+    assert explained["volumes"][0]["answer"] in ("exception", "due") and explained["records"] is None
     # Root's shell left nothing of its own in the daemon's directory, and is on record as who acted.
     assert {p.stat().st_uid for p in host.state.rglob("*")} == {DAEMON}
     with Ledger.open(host.state / "ledger.sqlite", read_only=True) as ledger:

@@ -146,7 +146,7 @@ def do(v: Volume, step: tuple[str, str, str, str]) -> None:
             os.symlink("nowhere", one / "sym")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(rounds=st.lists(STEPS, min_size=1, max_size=3), whole=st.booleans())
 def test_it_finds_what_a_plain_walk_finds(rounds: list[list[tuple[str, str, str, str]]], whole: bool) -> None:
     with volume() as v:

@@ -58,7 +58,7 @@ def entries(root: bytes) -> Iterator[bytes]:
     yield from (path for path in out.stdout.split(b"\0") if path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES, POLICIES, st.sets(st.integers(0, 8), max_size=2), st.sampled_from([2, 8192]), st.booleans())
 def test_a_path_is_traced_as_met_if_and_only_if_the_walk_meets_it(
     tree: dict[bytes, object], policy: WalkPolicy, unreadable: set[int], block: int, private: bool
