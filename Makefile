@@ -12,11 +12,12 @@ PINNED := constraints.txt constraints-dev.txt constraints-build.txt constraints-
 # The requirements of one list in pyproject.toml, a line each: listed "project.optional-dependencies.fuzz"
 listed = $(TOOLS)/python tools/listed.py $(1)
 
-.PHONY: help dev demo check test test-deploy test-endurance test-faults test-race test-supply bench bench-quality bench-false-positives format fuzz package check-reproducible sbom constraints clean
+.PHONY: help dev demo check test test-long test-deploy test-endurance test-faults test-race test-supply bench bench-quality bench-false-positives format fuzz package check-reproducible sbom constraints clean
 
 help:
 	@echo "make demo         the whole way on sample pictures, nothing outside this folder and /tmp is touched"
 	@echo "make test         the test suite           make test-deploy  units and image, really run (root); ONLY=…"
+	@echo "make test-long    what takes longer: every hash against its references, every form end to end"
 	@echo "make test-race    the race test's long run: ROUNDS=20000 on ext4, tmpfs and across devices (root)"
 	@echo "make test-faults  kill and fail every system call: an hour or so"
 	@echo "make test-endurance  an hour of churn, list changes and killed workers: FILES=1000000 SECONDS=3600"
@@ -70,6 +71,10 @@ test: dev
 	@out=$$(mktemp); $(BIN)/python -m pytest tests/e2e tests/property tests/fuzz >$$out 2>&1 & \
 	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/property --ignore=tests/fuzz; rest=$$?; \
 	wait $$!; e2e=$$?; cat $$out; rm -f $$out; exit $$((rest > e2e ? rest : e2e))
+
+# A few minutes more of the same.
+test-long: dev
+	$(BIN)/python -m pytest -m long
 
 test-deploy: dev
 	$(BIN)/python -m pytest tests/deploy $(if $(ONLY),-k "$(ONLY)")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
 from e2e_host import Host
 
 from tests.forms import forms, saved, scene, with_thumbnail
@@ -36,6 +37,7 @@ def test_a_listed_picture_is_found_in_every_form_and_told_by_which_part(host: Ho
         assert any(h["view"].startswith(f"{part}.") for h in checked["perceptual"])
 
 
+@pytest.mark.long
 def test_a_truncated_copy_is_found_and_another_truncated_picture_is_not_clean(host: Host) -> None:
     feed = list_of(host)
     whole, other = saved(LISTED, "JPEG"), saved(OTHER, "JPEG")
@@ -49,6 +51,7 @@ def test_a_truncated_copy_is_found_and_another_truncated_picture_is_not_clean(ho
     assert outcome.hits[0]["digests"]["sha256"] == hashlib.sha256(whole[: len(whole) * 97 // 100]).hexdigest()
 
 
+@pytest.mark.long
 def test_a_new_list_meets_what_was_decoded_in_part_without_reading_it_again(host: Host) -> None:
     whole = saved(LISTED, "JPEG")
     (host.tree / "copy.jpg").write_bytes(whole[: len(whole) * 97 // 100])
@@ -58,6 +61,7 @@ def test_a_new_list_meets_what_was_decoded_in_part_without_reading_it_again(host
     assert outcome.code == 1 and outcome.summary["hashed"] == 0 and len(outcome.hits) == 1
 
 
+@pytest.mark.long
 def test_more_pictures_than_are_looked_at_are_told_and_a_drawing_of_lines_is_clean(host: Host) -> None:
     small = saved(OTHER.resize((64, 64)), "JPEG")
     (host.tree / "many.jpg").write_bytes(saved(OTHER, "JPEG") + small * 30)

@@ -19,6 +19,8 @@ from scanner.hashing.operators import GRID, View, operator
 from scanner.hashing.pdq import PdqHasher
 from scanner.hashing.pdq_numbers import Pdq, luma, qualities_of
 
+pytestmark = pytest.mark.long
+
 PICTURES = Path(skimage.__file__).parent / "data"
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png")
 MOST, MEDIAN, LEAST_QUALITY = 8, 0, 50

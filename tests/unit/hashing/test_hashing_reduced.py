@@ -21,6 +21,8 @@ from scanner.hashing.imagehashes import hasher as image_hasher
 from scanner.hashing.operators import View, direct, operator
 from scanner.hashing.pdq import PdqHasher
 
+pytestmark = pytest.mark.long
+
 PICTURES = Path(skimage.__file__).parent / "data"
 PHOTOGRAPHS = (
     "astronaut.png",
