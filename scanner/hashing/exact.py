@@ -17,12 +17,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from scanner.hashing.media import HEADER_SIZE
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer  # in the standard library from Python 3.12 on
+from scanner.hashing.offset_file import OffsetFile
 
 CHUNK = 1 << 20  # bytes of one read: past the point where the cost of the call matters
 _RWF_DONTCACHE = 0x80  # linux/fs.h; not in Python's os yet
@@ -148,46 +146,11 @@ def read_and_hash(
     return Content(size, {kind: value.digest() for kind, value in hashes.items()}, data)
 
 
-class DescriptorFile(io.RawIOBase):
-    """A read-only, seekable file over a shared descriptor, for decoding what is too large to keep.
-
-    Does not own the descriptor. `size` is what was hashed: decoding never sees more.
-    """
-
-    def __init__(self, reader: Reader, fd: int, size: int) -> None:
-        self._reader = reader
-        self._fd = fd
-        self._device = os.fstat(fd).st_dev
-        self._size = size
-        self._offset = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("before the beginning of the file")
-        self._offset = base + offset
-        return self._offset
-
-    def tell(self) -> int:
-        return self._offset
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = max(0, min(len(view), self._size - self._offset))
-        found = self._reader.read(self._fd, self._device, wanted, self._offset) if wanted else b""
-        view[: len(found)] = found
-        self._offset += len(found)
-        return len(found)
-
-
 def open_for_decoding(reader: Reader, fd: int, content: Content) -> io.BytesIO | io.BufferedReader:
     """The content as a file, without reading again what is in memory."""
     if content.data is not None:
         return io.BytesIO(content.data)
-    return io.BufferedReader(DescriptorFile(reader, fd, content.size), CHUNK)
+    device = os.fstat(fd).st_dev
+    # As much as was hashed: decoding never sees more.
+    raw = OffsetFile(content.size, lambda at, length: reader.read(fd, device, length, at))
+    return io.BufferedReader(raw, CHUNK)

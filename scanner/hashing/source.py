@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from scanner.hashing.offset_file import OffsetFile
 
 STEPS = 500_000  # of all walks through a file: the blocks of 100 MB of GIF
 SEARCHED = 64 << 20  # bytes searched in a file: as much as is kept of one in memory
@@ -72,38 +71,6 @@ class Source:
 
     def window(self, at: int, end: int | None = None) -> IO[bytes]:
         """A part of the content as a file of its own, without a copy."""
-        return io.BufferedReader(
-            _Window(self, at, min(self.size, self.size if end is None else end)), 1 << 16
-        )
-
-
-class _Window(io.RawIOBase):
-    def __init__(self, source: Source, start: int, end: int) -> None:
-        self._source = source
-        self._start = start
-        self._length = max(0, end - start)
-        self._offset = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._length}[whence]
-        if base + offset < 0:
-            raise ValueError("before the beginning")
-        self._offset = base + offset
-        return self._offset
-
-    def tell(self) -> int:
-        return self._offset
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = min(len(view), self._length - self._offset)
-        found = self._source.read(self._start + self._offset, wanted)
-        view[: len(found)] = found
-        self._offset += len(found)
-        return len(found)
+        length = min(self.size, self.size if end is None else end) - at
+        part = OffsetFile(max(0, length), lambda offset, wanted: self.read(at + offset, wanted))
+        return io.BufferedReader(part, 1 << 16)
