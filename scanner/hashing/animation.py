@@ -20,8 +20,8 @@ from scanner.hashing.source import Source
 KEPT = 7  # frames beside the first: eight scenes
 _GRID = (32, 32)
 # Mean difference of the grids, of 255, below which two frames are one scene. Measured on photographs of
-# scikit-image: noise of 15 levels comes to 1.7, dithering to 16 colours to 3. A judgement: what differs by less
-# is also found by PDQ at distances of 10 to 40 in the median, and up to 98.
+# scikit-image: noise of 15 levels comes to 1.7, dithering to 16 colours to 3. A judgement: what differs by
+# less is also found by PDQ at distances of 10 to 40 in the median, and up to 98.
 _DIFFERENT = 6.0
 _CHUNKS = 1000  # of a PNG before its pixels
 _HELD_PIXELS = 48_000_000  # of the frames that wait for their hashes

@@ -6,12 +6,11 @@ import importlib
 import io
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage
 from numpy.typing import NDArray
+from photographs import photograph
 from PIL import Image
 
 from scanner.hashing import decode
@@ -21,19 +20,12 @@ from scanner.hashing.pdq_numbers import Pdq, luma, qualities_of
 
 pytestmark = pytest.mark.long
 
-PICTURES = Path(skimage.__file__).parent / "data"
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "ihc.png")
 MOST, MEDIAN, LEAST_QUALITY = 8, 0, 50
 CONFIDENT = 31  # bits
 ORIENTATION = 0x0112  # of EXIF
 # What an application does with a picture that says so: as Pillow's ImageOps.exif_transpose has it.
 SHOWN = {3: "turn180", 6: "turn90", 8: "turn270", 2: "mirror", 4: "mirror180", 5: "mirror270", 7: "mirror90"}
-
-
-def photograph(name: str, long_side: int) -> Image.Image:
-    picture = Image.open(PICTURES / name).convert("RGB")
-    k = long_side / max(picture.size)
-    return picture.resize((round(picture.width * k), round(picture.height * k)), Image.Resampling.BICUBIC)
 
 
 def reference(pixels: NDArray[np.uint8]) -> tuple[bytes, int]:

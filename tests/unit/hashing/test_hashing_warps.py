@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photographs import decoded, photograph
 from PIL import Image, ImageOps
 
-from scanner.hashing import decode
 from scanner.hashing.kinds import build_hashers
 from scanner.hashing.pdq import PdqHasher
 from scanner.hashing.pdq_numbers import Pdq
@@ -23,22 +20,9 @@ from scanner.hashing.warps import WARPS, warps_of
 from scanner.model.hashes import VIEWS
 from scanner.model.views import words
 
-PICTURES = Path(skimage.__file__).parent / "data"
 CONFIDENT = 31  # bits
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
 ALL = warps_of(VIEWS)
-
-
-def photograph(name: str, long_side: int) -> Image.Image:
-    picture = Image.open(PICTURES / name).convert("RGB")
-    k = long_side / max(picture.size)
-    return picture.resize((round(picture.width * k), round(picture.height * k)), Image.Resampling.BICUBIC)
-
-
-def decoded(picture: Image.Image, quality: int = 85) -> Image.Image:
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=quality)
-    return decode.open_picture(io.BytesIO(out.getvalue()), "image/jpeg", 20_000_000)
 
 
 def tilted(picture: Image.Image, degrees: float) -> Image.Image:
