@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from scanner import config as configuration
@@ -266,8 +267,8 @@ class App:
             self.recover(reporter)
         lists = await self.lists_for(feeds, needed=True)
         both = Reporters([reporter, MetricsReporter(self.metrics, self.clock)])
-        scanner = Scanner(self.tools, lists, both, stop, quarantine=quarantine, full=full)
-        result = await in_thread(lambda: scanner.scan(volumes), stop)
+        scanner = partial(Scanner, self.tools, lists, both, stop, quarantine=quarantine, full=full)
+        result = await in_thread(lambda: scanner().scan(volumes), stop)
         self.note_scan(result)
         note_lists(self.metrics, lists, self.keeper, self.feed_names)
         seconds = time.monotonic() - started

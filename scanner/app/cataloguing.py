@@ -13,12 +13,11 @@ from typing import Any, BinaryIO
 from scanner.catalog import Catalog, VolumeStats
 from scanner.model.errors import ConfigError
 from scanner.model.files import KnownFile
+from scanner.model.hashes import EXACT_KINDS
 from scanner.model.names import display, json_fields
 
-FORMATS = ("json", "csv", "parquet")
 _ROWS = 10_000  # of a row group of Parquet
 _FILE_SUFFIXES = ("", "-wal", "-shm")
-_EXACT = ("md5", "sha1", "sha256", "sha512")
 
 
 def catalog_size(path: Path) -> int:
@@ -128,7 +127,7 @@ def _write_csv(files: Iterable[_File], out: BinaryIO) -> int:
     try:
         for volume, path, known in files:
             views = [f"{p.kind}:{p.view}:{p.quality}:{p.value.hex()}" for p in known.digests.perceptual]
-            exact = {kind: known.digests.exact.get(kind, b"").hex() for kind in _EXACT}
+            exact = {kind: known.digests.exact.get(kind, b"").hex() for kind in EXACT_KINDS}
             row = {"path": display(path), **_plain(volume, known), **exact, "perceptual": " ".join(views)}
             if writer is None:
                 writer = csv.DictWriter(text, list(row))
@@ -147,7 +146,7 @@ def _write_parquet(arrow: Any, files: Iterable[_File], out: BinaryIO) -> int:
             ("size", arrow.int64()), ("mtime_ns", arrow.int64()), ("ctime_ns", arrow.int64()),
             ("inode", arrow.uint64()), ("links", arrow.uint64()),
             *((kind, arrow.dictionary(arrow.int32(), arrow.string())) for kind in ("state", "media_type",
-            "problem")), *((kind, arrow.binary()) for kind in _EXACT),
+            "problem")), *((kind, arrow.binary()) for kind in EXACT_KINDS),
             ("perceptual", arrow.list_(arrow.struct([
                 ("kind", arrow.string()), ("view", arrow.string()), ("quality", arrow.uint8()), ("value",
                 arrow.binary()),

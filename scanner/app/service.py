@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from scanner.app.app import App
@@ -159,7 +160,7 @@ class Service:
         at the end.
         """
         lists, scanner = self.lists, self._scanner(stop)
-        result = await in_thread(lambda: scanner.scan([self.app.volume(name)]), stop)
+        result = await in_thread(lambda: scanner().scan([self.app.volume(name)]), stop)
         self.app.note_scan(result)
         if self.lists is not lists:
             await self.act_on_known(name, None, stop)
@@ -168,17 +169,19 @@ class Service:
     async def act_on_known(self, name: str, news: News | None, stop: threading.Event) -> ScanCounts:
         """Match known files of a volume against the lists of now, and act on what is found."""
         scanner = self._scanner(stop)
-        return await in_thread(lambda: scanner.act_on_known(self.app.volume(name), news), stop)
+        return await in_thread(lambda: scanner().act_on_known(self.app.volume(name), news), stop)
 
     async def retry_unsecured(self, name: str, stop: threading.Event) -> ScanCounts:
         """Try again to secure what could not be secured on one volume."""
         scanner = self._scanner(stop)
-        return await in_thread(lambda: scanner.retry(self.app.volume(name)), stop)
+        return await in_thread(lambda: scanner().retry(self.app.volume(name)), stop)
 
-    def _scanner(self, stop: threading.Event) -> Scanner:
+    def _scanner(self, stop: threading.Event) -> Callable[[], Scanner]:
+        """Makes a scanner with the lists of this moment; to be called in a thread, since it may write down
+        which kinds they bring."""
         if self.lists is None:
             raise RuntimeError("prepare() comes before scanning")
-        return Scanner(self.app.tools, self.lists, self._reporter, stop, quarantine=True)
+        return partial(Scanner, self.app.tools, self.lists, self._reporter, stop, quarantine=True)
 
     # Figures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,7 +82,7 @@ def export(context: Context, format: str, volume: str, path: Path | None) -> int
         with app.catalog() as catalog:
             if catalog is None:
                 click.echo("Nothing was scanned yet.", err=True)
-                return 1
+                raise click.exceptions.Exit(1)
             count = write(known_files(catalog, volume), out)
     if path is not None:
         click.echo(f"{count:,} files written.")
@@ -101,6 +101,11 @@ def _out(path: Path | None) -> Iterator[BinaryIO]:
     except OSError as e:
         raise click.UsageError(f"{path}: {e.strerror}") from e
     with os.fdopen(fd, "wb") as out:
-        yield out
-        out.flush()
-        os.fsync(fd)
+        try:
+            yield out
+            out.flush()
+            os.fsync(fd)
+        except BaseException:
+            with suppress(OSError):  # made as root, and we may be the owner of the state by now
+                path.unlink()
+            raise

@@ -88,7 +88,9 @@ class Metrics:
             "uncovered_directories", "Directories of a volume whose files are not even counted.", "volume"
         )
         self._oldest_gap = self._gauge(
-            "coverage_oldest_gap_seconds", "Since when some file is not covered: 0 if none is.", "volume"
+            "coverage_oldest_gap_seconds",
+            "For how long the oldest file is not covered: 0 if none is.",
+            "volume",
         )
         self._walked = self._gauge(
             "coverage_walk_timestamp_seconds", "Begin of the last walk that came to its end.", "volume"

@@ -45,7 +45,7 @@ class InodeSource(Protocol):
         """What `since` is to be asked for later; asked for before anything is walked."""
 
     def since(self, token: str) -> Iterable[Inodes]:
-        """Inodes by ascending number: all, or those that changed since a token.
+        """Inodes by ascending number, never none at a time: all, or those that changed since a token.
 
         Raises:
             OSError: the file system does not answer.
@@ -113,6 +113,7 @@ class ChangedWalk:
         self._cut: set[int] = set()  # directories of the map that are not there any more, or are others now
         self._device = 0
         self.looked_at = 0  # directories
+        self.failed = False  # to open one of the map: a new map would not have it
 
     def run(self, root_fd: int) -> Iterator[WalkEvent]:
         """The same events as a plain walk gives, in another order.
@@ -156,7 +157,8 @@ class ChangedWalk:
         try:
             fd = self._open(root_fd, names)
         except OSError as e:
-            self._cut_below(i)
+            self.failed = True
+            self._cut.update(self._old.children(i))
             yield DirectoryFailed(path, failure_kind(e))
             return
         yield from self._walk.part(
@@ -196,9 +198,6 @@ class ChangedWalk:
             return False
         there = (st.st_ino, st.st_dev) == (int(self._old.directories[child]["inode"]), self._device)
         return there and stat.S_ISDIR(st.st_mode)
-
-    def _cut_below(self, i: int) -> None:
-        self._cut.update(self._old.children(i))
 
 
 def _as_it_was(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:

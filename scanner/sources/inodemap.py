@@ -143,13 +143,19 @@ def save(made: InodeMap, path: Path) -> None:
     ).encode()
     new = path.with_name(f"{path.name}.new")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as f:
-        f.write(_MAGIC + len(head).to_bytes(8, "little") + head)
-        for array in arrays:
-            f.write(b"\0" * (-f.tell() % _ALIGNED))
-            array.tofile(f)
-        f.write(_MAGIC)  # written last: a file without it is not whole
-    os.rename(new, path)
+    try:
+        with os.fdopen(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as f:
+            f.write(_MAGIC + len(head).to_bytes(8, "little") + head)
+            for array in arrays:
+                f.write(b"\0" * (-f.tell() % _ALIGNED))
+                array.tofile(f)
+            f.write(_MAGIC)  # written last: a file without it is not whole
+            f.flush()
+            os.fsync(f.fileno())
+        os.rename(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)  # where there is no room, it is the ledger's
+        raise
 
 
 def load(path: Path) -> InodeMap | None:

@@ -54,7 +54,7 @@ class Recorder:
         self._told: dict[int, Told] = {}
         self._device: int | None = None
         self._held = 0  # inodes
-        self.useless = False  # too many inodes, or of several file systems, which a map would mix up
+        self._useless = False  # too many inodes, or of several file systems, which a map would mix up
 
     @property
     def count(self) -> int:
@@ -74,6 +74,8 @@ class Recorder:
             self._device = st.st_dev
         if st.st_dev != self._device:
             self._give_up()
+        if self._useless:
+            return
         self._at[depth] = len(self._seen)
         self._seen.append(_Entered(depth, name, st.st_ino))
         ctime = 0 if st.st_ctime_ns > horizon else st.st_ctime_ns
@@ -86,6 +88,8 @@ class Recorder:
             fingerprint: b"" where not all of it was seen.
             records: inode, ctime, size and mode of its regular files, as `Block.records` has them.
         """
+        if self._useless:
+            return
         last = self._seen[-1]
         assert isinstance(last, _Entered)
         last.files, last.fingerprint = files, fingerprint or NO_FINGERPRINT
@@ -94,7 +98,8 @@ class Recorder:
 
     def keep(self, directory: int) -> None:
         """A directory is as it was in the old map."""
-        self._seen.append(directory)
+        if not self._useless:
+            self._seen.append(directory)
 
     def tell(self, directory: int, events: Iterable[WalkEvent], others: Mapping[str, int]) -> None:
         """What was met in a directory beside files."""
@@ -114,7 +119,7 @@ class Recorder:
 
     def finish(self, made_with: str, walked_ns: int, token: str) -> InodeMap | None:
         """The map; None where inode numbers don't tell files apart, or there are too many."""
-        if self.useless:
+        if self._useless:
             return None
         records = np.frombuffer(b"".join(self._records), INODE)
         owners = np.repeat(
@@ -168,12 +173,14 @@ class Recorder:
         self._held += count
         if self._held > _MOST:
             self._give_up()
-        elif count and not self.useless:
+        elif count and not self._useless:
             self._records.append(part)
             self._owners.append((len(self._seen) - 1, count))
 
     def _give_up(self) -> None:
-        self.useless = True
+        self._useless = True
+        self._seen.clear()
+        self._told.clear()
         self._records.clear()
         self._owners.clear()
 

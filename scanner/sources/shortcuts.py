@@ -73,18 +73,20 @@ class BtrfsInodes:
         return btrfs.btrfs_inodes(self._fd, int(token))
 
 
-def inode_source(fd: int) -> InodeSource | None:
-    """What the file system of an open directory can tell; None where it can't, or does not tell us."""
+def inode_source(fd: int) -> tuple[InodeSource, str] | None:
+    """What the file system of an open directory can tell, and its token of now; None where it can't, or does
+    not tell us."""
     sources: dict[str, Callable[[int], XfsInodes | BtrfsInodes]] = {"xfs": XfsInodes, "btrfs": BtrfsInodes}
     try:
         make = sources.get(type_of(mount_id(fd)))
         if make is None:
             return None
         source = make(fd)
-        next(iter(source.since(source.token() if not source.whole else "")), None)
+        token = source.token()
+        next(iter(source.since(token)), None)
     except OSError:
         return None
-    return source
+    return source, token
 
 
 def walk_volume(
@@ -103,11 +105,12 @@ def walk_volume(
     Raises:
         CatalogError: from `known`.
     """
-    source = inode_source(root_fd) if shortcut.plain_every_ns else None
-    if source is None:
+    began = now_ns()
+    found = inode_source(root_fd) if shortcut.plain_every_ns else None
+    if found is None:
         yield from Walk(policy, known, now_ns).run(root_fd)
         return
-    began, token = now_ns(), source.token()
+    source, token = found
     old = load(shortcut.map)
     changed = None if old is None else _changed(old, root, source, shortcut, began)
     if old is None or changed is None:
@@ -118,7 +121,7 @@ def walk_volume(
     recorder = Recorder(old)
     walk = ChangedWalk(policy, known, now_ns, old, changed, recorder)
     yield from walk.run(root_fd)
-    if walk.looked_at > _MOST_STALE * len(old):
+    if not walk.failed and walk.looked_at > _MOST_STALE * len(old):
         _keep(recorder.finish(shortcut.made_with, old.walked_ns, token), shortcut)
 
 
@@ -141,8 +144,8 @@ def mounts_below(root: bytes) -> list[bytes]:
 
 def _keep(made: InodeMap | None, shortcut: Shortcut) -> None:
     # Without a map the next walk is a plain one: that costs time, and nothing else.
-    if made is None:
-        shortcut.map.unlink(missing_ok=True)
-        return
     with suppress(OSError):
-        save(made, shortcut.map)
+        if made is None:
+            shortcut.map.unlink(missing_ok=True)
+        else:
+            save(made, shortcut.map)

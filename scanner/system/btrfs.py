@@ -79,6 +79,6 @@ def btrfs_inodes(fd: int, since: int) -> Iterator[Inodes]:
             found = np.frombuffer(b"".join(records), _RECORD)
             newer = found["transaction"] > since  # a leaf brings its unchanged neighbours along
             found, which = found[newer], np.array(numbers, dtype="<u8")[newer]
-            yield inodes(
-                which, found["ctime"] * 1_000_000_000 + found["ctime_ns"], found["size"], found["mode"]
-            )
+            if len(which):
+                ctime = found["ctime"] * 1_000_000_000 + found["ctime_ns"]
+                yield inodes(which, ctime, found["size"], found["mode"])

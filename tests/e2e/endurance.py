@@ -214,7 +214,7 @@ def unrest(tree: Tree, police: ListOf, watch: Watch, rng: random.Random, seconds
     Half of them are there before a list has them, and are found by what is remembered of them; the others
     are listed first.
     """
-    began, planted, waiting = time.monotonic(), 0, [b""][:0]
+    began, planted, waiting = time.monotonic(), 0, list[bytes]()
     while (elapsed := time.monotonic() - began) < seconds:
         tree.churn(20)
         for content in waiting:

@@ -71,6 +71,13 @@ def test_export_has_every_file_with_all_that_is_known(state: Path, tmp_path: Pat
     assert run(state, "catalog", "export", "--volume", "other").returncode == 2
 
 
+def test_an_export_that_does_not_become_whole_leaves_no_file(state: Path, tmp_path: Path) -> None:
+    out = tmp_path / "files.json"
+    assert run(state, "catalog", "export", "--volume", "other", "--to", str(out)).returncode == 2
+    assert run(tmp_path / "nothing", "catalog", "export", "--to", str(out)).returncode == 1
+    assert not out.exists()
+
+
 def test_parquet_is_read_by_others_or_said_to_need_a_library(state: Path, tmp_path: Path) -> None:
     out = tmp_path / "files.parquet"
     done = run(state, "catalog", "export", "--format", "parquet", "--to", str(out))

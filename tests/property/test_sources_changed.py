@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from walked import Catalog, told
 
 from scanner.model.files import (
+    DirectoryFailed,
     DirectoryMet,
     WalkEvent,
 )
@@ -191,6 +193,33 @@ def test_what_could_not_be_dealt_with_is_looked_at_again() -> None:
         assert [
             e.path for e in v.changed(catalog, known, source)[0] if isinstance(e, DirectoryMet) and e.changed
         ] == [b"a/z"]
+
+
+def test_a_directory_that_could_not_be_opened_is_met_by_the_next_walk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with volume() as v:
+        source, catalog = Stats(v.base, whole=True), Catalog()
+        events, known = v.plain(catalog)
+        catalog.learn(events)
+        (v.root / "a" / "x" / "1").write_text("changed")
+        (v.root / "b" / "1").write_text("changed")
+        opened = ChangedWalk._open
+
+        def refused(self: ChangedWalk, root_fd: int, names: list[bytes]) -> int:
+            if names == [b"a", b"x"]:
+                raise OSError(errno.EIO, "the disk is asleep")
+            return opened(self, root_fd, names)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ChangedWalk, "_open", refused)
+            recorder = Recorder(known)
+            walk = ChangedWalk(
+                v.policy, catalog, v.now, known, changed_directories(known, source, ()), recorder
+            )
+            events = list(walk.run(v.fd))
+        assert DirectoryFailed(b"a/x", "io") in events and walk.failed
+        assert b"a/x" in {e.path for e in v.changed(catalog, known, source)[0] if isinstance(e, DirectoryMet)}
 
 
 def test_a_young_directory_is_looked_at_again() -> None:

@@ -16,6 +16,7 @@ from scanner.hashing.boxes import content_boxes_of
 from scanner.hashing.content_box import content_boxes_of_small
 from scanner.hashing.imagehashes import hasher as image_hasher
 from scanner.hashing.pdq import PdqHasher
+from scanner.hashing.view_names import possible
 
 CONFIDENT = 31  # bits
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
