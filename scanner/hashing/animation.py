@@ -55,13 +55,12 @@ class Effort:
     broken: bool = False
 
 
-def key_frames(picture: Image.Image, effort: Effort, kept: int = KEPT) -> Iterator[Frame]:
+def key_frames(picture: Image.Image, effort: Effort) -> Iterator[Frame]:
     """The most different frames after the first, in order; nothing for a still picture.
 
     Args:
         picture: opened, at its first frame.
         effort: taken from as frames are decoded.
-        kept: most frames given.
 
     Raises:
         MemoryError: a frame does not fit.
@@ -70,7 +69,7 @@ def key_frames(picture: Image.Image, effort: Effort, kept: int = KEPT) -> Iterat
     first = Frame(1, picture, _points(picture))
     chosen: list[Frame] = []
     area = picture.width * picture.height
-    room = min(kept, max(1, _HELD_PIXELS // max(1, area)))
+    room = min(KEPT, max(1, _HELD_PIXELS // max(1, area)))
     end = time.process_time() + effort.seconds
     for number in range(2, 1 << 31):
         if effort.pixels < area or time.process_time() > end:

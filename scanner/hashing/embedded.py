@@ -85,7 +85,7 @@ class Search:
     def _has_scan(self, start: int) -> bool:
         """Whether the header of a JPEG leads to pixels: three bytes are soon found by chance."""
         segments = list(ends.jpeg_segments(self._source, start))
-        self.ended = self.ended and len(segments) < ends.SEGMENTS
+        self.ended = self.ended and len(segments) < ends.SEGMENTS and not self._source.spent
         return bool(segments) and segments[-1][0] == ends.SOS
 
     def _next(self, which: int, start: int) -> int:

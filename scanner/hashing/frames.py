@@ -45,7 +45,7 @@ _JOBS_HEAD = struct.Struct(_HEAD + "B")
 _JOB = struct.Struct("<QB")
 _READY_FRAME = struct.Struct(_HEAD + "B" + "24s" * MAX_LAYERS)
 _EXACT_FRAME = struct.Struct(_HEAD + "QBBQ80sB" + "".join(f"{n}s" for n in _SIZES))
-_DONE_HEAD = struct.Struct(_HEAD + "QB32sB")
+_DONE_HEAD = struct.Struct(_HEAD + "QB32sH")
 _HASH_HEAD = struct.Struct(f"<B{MAX_VIEW}sBB")  # the value follows
 
 REQUEST_SIZE = _JOBS_HEAD.size + MAX_JOBS * _JOB.size

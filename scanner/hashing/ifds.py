@@ -6,6 +6,7 @@ entries and values are counted, and none is visited twice.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _SUB, _EXIF = 330, 34665
 _JPEG, _JPEG_BYTES = 513, 514
 _PANASONIC_JPEG = 0x002E
+_JPEG_TABLES = 347
 _DNG = 50706
 _RAW_COLOURS = frozenset({32803, 34892})  # a colour filter's mosaic, and its linear form
 _JPEG_COMPRESSIONS = frozenset({6, 7})
@@ -51,7 +53,9 @@ class Directory:
         found = []
         if self.first(_JPEG):
             found.append((self.first(_JPEG), self.first(_JPEG_BYTES)))
-        if self.first(COMPRESSION) in _JPEG_COMPRESSIONS and len(self.values.get(_STRIPS, ())) == 1:
+        # Without tables of its own a strip is no JPEG, but a part of the page, which is decoded as such.
+        whole = _JPEG_TABLES not in self.places and len(self.values.get(_STRIPS, ())) == 1
+        if self.first(COMPRESSION) in _JPEG_COMPRESSIONS and whole:
             found.append((self.first(_STRIPS), self.first(_STRIP_BYTES)))
         if _PANASONIC_JPEG in self.places:
             found.append(self.places[_PANASONIC_JPEG])
@@ -102,10 +106,9 @@ def _read(source: Source, start: int, at: int, order: str) -> tuple[Directory, i
     places: dict[int, tuple[int, int]] = {}
     end = at + 2 + 12 * count + 4
     for i in range(0, len(raw) - 11, 12):
-        tag, kind = np.frombuffer(raw, mark + "u2", 2, i).tolist()
-        n = int(np.frombuffer(raw, mark + "u4", 1, i + 4)[0])
+        tag, kind, n, offset = struct.unpack_from(mark + "HHII", raw, i)
         length = n * _SIZES.get(kind, 0)
-        place = at + 2 + i + 8 if length <= 4 else int(np.frombuffer(raw, mark + "u4", 1, i + 8)[0])
+        place = at + 2 + i + 8 if length <= 4 else offset
         if not length or start + place + length > source.size:
             continue
         places[tag] = (place, length)

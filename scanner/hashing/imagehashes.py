@@ -15,6 +15,7 @@ from PIL import Image
 
 from scanner.hashing.boxes import content_boxes_of, cut_out
 from scanner.hashing.content_box import NAMES
+from scanner.hashing.pdq_numbers import qualities_of
 from scanner.hashing.turns import TURNED, UPRIGHT, Turn
 
 _WHOLE = "whole"
@@ -76,7 +77,8 @@ class ImageHasher:
     def _views(
         self, family: str, picture: Image.Image, turns: Sequence[Turn]
     ) -> Iterator[tuple[str, bytes, int]]:
-        grey, quality = picture.convert("L"), structure(picture)
+        grey = picture.convert("L")
+        quality = structure(grey)
         upright = np.asarray(grey.resize(self._shrunk, Image.Resampling.LANCZOS))
         width, height = self._shrunk
         sideways = upright
@@ -90,14 +92,9 @@ class ImageHasher:
 
 
 def structure(picture: Image.Image) -> int:
-    """How much a picture shows, 0-100: PDQ's quality, of a plain 64x64 reduction.
-
-    The sum of the steps between neighbours in per cent of the range, each cut to a whole number, by 90
-    (`pdqImageDomainQualityMetric` in the reference, pdq/cpp/hashing/pdqhashing.cpp).
-    """
+    """How much a picture shows, 0-100: PDQ's quality, of a plain 64x64 reduction."""
     plane = np.asarray(picture.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
-    steps = (np.trunc(np.abs(np.diff(plane, axis=axis)) * 100 / 255).sum() for axis in (0, 1))
-    return min(100, int(sum(steps) / 90))
+    return int(qualities_of(plane[None])[0])
 
 
 def _turned(pixels: Grey, turn: Turn) -> Grey:

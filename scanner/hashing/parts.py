@@ -8,6 +8,7 @@ Which parts there are, and what their names mean: docs/formats.md.
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -148,15 +149,13 @@ class Parts:
         found = previews.of(mime, source)
         if found is not None:
             yield from self._previews(found)
-        if found is None or not found.raw:  # the previews of a RAW picture were searched for already
+        if (
+            found is None or not found.raw
+        ):  # of a RAW picture only previews are looked for: its end can't be told
             yield from self._embedded(there, set() if found is None else {f.start for f in found.found})
 
     def _frames(self) -> Iterator[Part]:
-        if (
-            self._mime == "image/gif"
-            and ends.end_of(self._mime, self._source, 0) is None
-            and self._source.spent
-        ):
+        if self._mime == "image/gif" and self._end is None and self._source.spent:
             self._say("partial")  # so many blocks that Pillow would look for a second frame for minutes
             return
         picture = self._again()
@@ -182,11 +181,14 @@ class Parts:
                 self._say("partial")
                 return
             self._begin()
-            yield self._counted(f"frame{number}", decode.plain(picture))
+            # A copy: what hashers note of a page must not be believed of the next.
+            yield self._counted(f"frame{number}", decode.plain(picture).copy())
 
     def _previews(self, previews: Previews) -> Iterator[Part]:
         given = 0
         for found in previews.found:
+            if self._full():
+                return
             picture = self._decoded(found)
             if picture is not None:
                 given += 1
@@ -210,11 +212,11 @@ class Parts:
     def _embedded(self, there: bool, known: set[int]) -> Iterator[Part]:
         source, start = self._source, 0
         if there:
-            start = ends.end_of(self._mime, source, 0) or _start(self._mime, source)
+            start = self._end or _start(self._mime, source)
         elif media.is_picture(self._mime):
             start = 1  # what it begins with is known to be of no use
         elif self._mime.startswith("video/"):
-            start = ends.end_of(self._mime, source, 0) or source.size
+            start = self._end or source.size
         if start >= source.size:
             return
         search, number = Search(source, start), 0
@@ -251,6 +253,11 @@ class Parts:
     def _counted(self, name: str, picture: Image.Image) -> Part:
         self._given += 1
         return Part(name, picture)
+
+    @functools.cached_property
+    def _end(self) -> int | None:
+        """Where the file's own picture or film ends: walked to once, since that takes of the steps."""
+        return ends.end_of(self._mime, self._source, 0)
 
     def _again(self) -> Image.Image:
         self._stream.seek(0)

@@ -2,13 +2,13 @@
 
 A name is `[part.]family[.turn]`:
 
-    part    where the picture was in its file, if it was not the file itself: frame7, embedded0, preview1
+    part    where the picture was in its file, if it was not the file itself: frame7, embedded1, preview1
     family  how it was looked at (`scanner.hashing.pdq_numbers`, `.imagehashes`); after `box` where only the
             content box was, `boxb` and `boxc` where a second and third might be (`.content_box`); or how it
             was tilted, widened or cropped (`.warps`)
     turn    how it was turned (`.turns`); nothing for upright
 
-Of the kinds that are built in only these names are possible, some 33,000 for PDQ. Kinds of plug-ins name
+Of the kinds that are built in only these names are possible, some 32,500 for PDQ. Kinds of plug-ins name
 their views themselves, but no more than `MAX_PLUGGED` different ones.
 """
 

@@ -9,6 +9,7 @@ import os
 import select
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def test_stripes_of_two_pictures_are_not_alike(hashed: Hash) -> None:
     filled = hashed(other[: len(other) // 3])
     assert result.digests is not None and filled.digests is not None
     values = [[h.value for h in r.digests.perceptual] for r in (result, filled) if r.digests]
+    assert values[0] and values[1]
     assert all(
         (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count() > 60
         for a in values[0] for b in values[1]
@@ -136,12 +138,17 @@ def test_stripes_of_two_pictures_are_not_alike(hashed: Hash) -> None:
 
 def many_frames() -> bytes:
     """A GIF of 9000 frames of 1000x1000 in 300 KB: one dot each, the canvas is 9 gigapixels in sum."""
-    rows = saved(Image.new("P", (1, 1)), "GIF")
     head = b"GIF89a" + struct.pack("<HHBBB", 1000, 1000, 0xF0, 0, 0) + b"\0\0\0\xff\xff\xff"
     frame = b"\x21\xf9\x04\x04\x05\0\0\0" + b"\x2c" + struct.pack("<HHHHB", 3, 3, 1, 1, 0)
     data = b"\x02\x02\x44\x01\x00"
-    assert rows
     return head + (frame + data) * 9000 + b"\x3b"
+
+
+def empty_chunks() -> bytes:
+    """A PNG with more chunks than there are steps to walk through a file."""
+    png = saved(OTHER, "PNG")
+    empty = struct.pack(">I4sI", 0, b"teSt", zlib.crc32(b"teSt"))
+    return png[:-12] + empty * 600_000 + png[-12:]
 
 
 def loops() -> bytes:
@@ -181,6 +188,7 @@ BOMBS = {
     "loops": (loops, "undecodable"),
     "pages": (lambda: animated("TIFF", [OTHER.resize((64, 48))] * 40), "partial"),
     "previews": (lambda: tiff_with_preview(b"\xff\xd8\xff\xc0" * 9), "undecodable"),
+    "chunks": (lambda: empty_chunks() + saved(LISTED, "JPEG"), "partial"),
     "blocks": (lambda: saved(OTHER, "GIF")[:-1] + b"\x21\xff" + b"\1x" * (20 << 20), "partial"),
 }
 
@@ -218,3 +226,38 @@ def test_what_was_found_before_a_worker_was_lost_over_another_picture_counts(tmp
         pool.stop()
     assert problem_of(results[0]) == "decoder_timeout" and dict(pool.restarts) == {"timeout": 1}
     assert parts_of(results[0]) == {""}
+
+
+def test_end_of_a_long_gif_is_walked_to_once(hashed: Hash) -> None:
+    """Twice as many blocks would be more than there are steps for."""
+    content = saved(OTHER, "GIF")[:-1] + b"\x21\xff" + b"\1x" * 300_000 + b"\0;" + saved(LISTED, "JPEG")
+    assert "embedded1" in parts_of(hashed(content))
+
+
+def test_picture_in_one_strip_of_a_tiff_is_the_page_and_no_preview(hashed: Hash) -> None:
+    assert problem_of(hashed(saved(OTHER.resize((100, 80)), "TIFF", compression="jpeg"))) == ""
+
+
+def test_each_page_has_the_box_that_it_has_alone(hashed: Hash) -> None:
+    framed = Image.new("RGB", (LISTED.width + 60, LISTED.height + 60))
+    framed.paste(LISTED, (30, 30))
+    plain = OTHER.resize(framed.size)
+    content = saved(
+        plain, "TIFF", save_all=True, append_images=[plain.transpose(Image.Transpose.ROTATE_180), framed]
+    )
+    result = hashed(content)
+    assert result.digests is not None
+    boxes = {h.view.partition(".")[0] for h in result.digests.perceptual if ".box" in h.view}
+    assert boxes == {"frame3"}
+
+
+def test_more_hashes_than_a_byte_counts_arrive(pool: WorkerPool, hashed: Hash) -> None:
+    def framed(seed: int) -> bytes:
+        picture = scene(seed, (640, 480))
+        whole = Image.new("RGB", (700, 540))
+        whole.paste(picture, (30, 30))
+        return saved(whole, "PNG")
+
+    result = hashed(saved(OTHER, "JPEG") + b"".join(framed(seed) for seed in range(20, 36)))
+    assert result.digests is not None and len(result.digests.perceptual) > 256
+    assert not pool.restarts

@@ -151,3 +151,10 @@ starts = [
 def test_sniffing_any_bytes_gives_a_type_or_nothing(start: bytes, rest: bytes) -> None:
     mime = sniff(start + rest)
     assert mime == "" or mime.count("/") == 1
+
+
+def test_as_many_hashes_as_a_file_may_have_arrive() -> None:
+    one = PerceptualHash("pdq", "full", bytes(32), 100)
+    done = Done(1, "", (one,) * frames.MAX_HASHES)
+    message = frames.encode_done(done, ("pdq",))
+    assert len(message) <= frames.REPLY_SIZE and frames.parse_reply(message, ("pdq",)) == done
