@@ -43,6 +43,8 @@ from scanner.model.hashes import KINDS
 # A file as it lies in a chunk: name, inode, size, mtime_ns, ctime_ns, links, blocks, state, media type,
 # problem, bytes hashed, the digests of `EXACT` (None: it has none), and its views, see `Views`.
 Row = tuple[Any, ...]
+# Places in a row.
+SIZE, CTIME, STATE, FIRST_DIGEST = 2, 4, 7, 11
 # What a picture's views are, (number, length of the value) each; their qualities; their values, joined.
 Views = tuple[tuple[tuple[int, int], ...], Sequence[int], bytes]
 NO_VIEWS: Views = ((), (), b"")
@@ -168,7 +170,7 @@ def exact_of(
         ValueError: digests are cut off.
     """
     for number, (_, data, head) in enumerate(chunks):
-        whole = _whole_kinds(head[1], head[2])
+        whole = _whole_kinds(head.flags, head.files)
         if whole is None:
             for place, bits, values in exact_parts(data, head):
                 if place == kind:

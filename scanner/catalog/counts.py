@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scanner.catalog.chunks import Row
+from scanner.catalog.chunks import SIZE, STATE, Row
 from scanner.catalog.packing import digested
 from scanner.model.files import FileState
 
 MOST_BYTES = (1 << 63) - 1  # SQLite's INTEGER; sparse files add up to more
-_SIZE, _STATE = 2, 7
 
 
 class Counts(NamedTuple):
@@ -39,12 +38,12 @@ class Counts(NamedTuple):
 
 def count(rows: Sequence[Row]) -> Counts:
     """The counts of some rows."""
-    states = [row[_STATE] for row in rows]
+    states = [row[STATE] for row in rows]
     clean = states.count(FileState.CLEAN)
     if clean == len(rows):
-        size = sum([row[_SIZE] for row in rows])
+        size = sum([row[SIZE] for row in rows])
     else:
-        size = sum([row[_SIZE] for row in rows if row[_STATE] == FileState.CLEAN])
+        size = sum([row[SIZE] for row in rows if row[STATE] == FileState.CLEAN])
     return Counts(
         len(rows),
         clean,

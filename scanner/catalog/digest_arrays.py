@@ -134,14 +134,6 @@ class DigestArrays:
             found.append((chunk, files[row]))
         return self._keys(found)
 
-    def last_key(self) -> RowKey:
-        """The last file.
-
-        Raises:
-            CatalogError: a chunk is damaged.
-        """
-        return self._keys([(len(self._chunks) - 1, -1)])[0]
-
     def _keys(self, found: Iterable[tuple[int, int]]) -> list[RowKey]:
         keys: list[RowKey] = []
         for chunk, files in groupby(sorted(set(found)), key=lambda pair: pair[0]):
@@ -155,11 +147,12 @@ class DigestArrays:
 
     def _views(self) -> list[tuple[int, Sequence[int], Shaped]]:
         if self._shaped is None:
-            self._shaped = []
+            found: list[tuple[int, Sequence[int], Shaped]] = []
             for place, (_, data, head) in enumerate(self._chunks):
                 if head.columns > head.views:
                     assigned, parts = shaped_parts(data, head)
-                    self._shaped.extend((place, assigned, part) for part in parts)
+                    found.extend((place, assigned, part) for part in parts)
+            self._shaped = found
         return self._shaped
 
     def _gather(self, kind: str) -> tuple[list[bytes], list[bytes], list[int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scanner.catalog import queries
-from scanner.catalog.chunks import EXACT, Row
+from scanner.catalog.chunks import CTIME, EXACT, FIRST_DIGEST, STATE, Row
 from scanner.catalog.database import Database
 from scanner.catalog.directory_files import DirectoryFiles
 from scanner.catalog.packing import Packer
@@ -22,7 +22,6 @@ from scanner.catalog.vocabulary import Vocabulary
 from scanner.model.files import FileState, KnownFile
 from scanner.model.profiles import ground_of, kinds_of
 
-_CTIME, _STATE, _FIRST_DIGEST = 4, 7, 11
 _AT_ONCE = 20_000  # files
 _LATEST = (1 << 63) - 1
 # Files of which digests are kept for good, and which no list has: those that one has are matched already.
@@ -117,7 +116,7 @@ class LackingFiles:
                     rows = self.among(self._packer.rows(data), missing)
                     if rows:
                         ids.append(directory_id)
-                        latest.append(min(_LATEST, max(row[_CTIME] for row in rows)))
+                        latest.append(min(_LATEST, max(row[CTIME] for row in rows)))
         seen: set[int] = set()
         for place in np.argsort(np.array(latest, dtype=np.int64), kind="stable")[::-1].tolist():
             if ids[place] not in seen:  # a huge directory has several chunks
@@ -126,11 +125,11 @@ class LackingFiles:
 
     def among(self, rows: Sequence[Row], missing: Collection[str]) -> list[Row]:
         """Those of the rows that lack one of these kinds and could have it."""
-        exact = [_FIRST_DIGEST + EXACT.index(kind) for kind in missing if kind in EXACT]
+        exact = [FIRST_DIGEST + EXACT.index(kind) for kind in missing if kind in EXACT]
         others = [kind for kind in missing if kind not in EXACT]
         found = []
         for row in rows:
-            if row[_STATE] not in _STATES or not any(row[_FIRST_DIGEST : _FIRST_DIGEST + len(EXACT)]):
+            if row[STATE] not in _STATES or not any(row[FIRST_DIGEST : FIRST_DIGEST + len(EXACT)]):
                 continue
             if any(row[column] is None for column in exact) or (others and self._lacks_views(row, others)):
                 found.append(row)
@@ -140,7 +139,7 @@ class LackingFiles:
         """Of a picture. What else is computed of pictures than values of a kind is not to be seen in a row,
         so it is lacking until the directory's profile says that it is not."""
         have = self._packer.kinds_in(row)
-        if not have and (row[_STATE] != FileState.CLEAN or not self._packer.is_picture(row)):
+        if not have and (row[STATE] != FileState.CLEAN or not self._packer.is_picture(row)):
             return False
         return any(kind not in have for kind in kinds)
 

@@ -63,30 +63,29 @@ class Matching:
         row = self._database.row(queries.MATCHING, (self._volume_id,))
         return State() if row is None else State(*row)
 
-    def begin(self, index_id: str) -> str:
-        """All files are to be matched with an index from now on; returns what `State.whole` was until now,
-        also if that was begun before and interrupted."""
+    def begin(self, index_id: str) -> None:
+        """All files are to be matched with an index from now on. If that was begun before, it is gone on
+        with; directories that came apart since stay so: another process may be past them and about to end."""
         state = self.state()
-        before = "" if state.some_apart else state.matched_with
-        if state.matching != index_id:
-            # Files that were matched with an index and those that were not yet can't be told apart once a
-            # third index comes, so nothing is known of them then.
-            known = "" if state.matching else state.matched_with
-            self._database.run(queries.BEGIN_MATCHING, (known, index_id, 0, self._volume_id))
-            before = before and known
+        if state.matching == index_id:
+            return
+        # Files that were matched with an index and those that were not yet can't be told apart once a third
+        # index comes, so nothing is known of them then.
+        known = "" if state.matching else state.matched_with
+        self._database.run(queries.BEGIN_MATCHING, (known, index_id, self._volume_id))
         self._database.run(queries.TAKE_APART, (self._volume_id,))
-        return before
 
     def unmatched(self, index_id: str, files: int) -> Iterator[DigestArrays]:
         """The files that are yet to be matched with an index since `begin`, in lists of about so many."""
         state = self.state()
         if state.matching != index_id:
             return
-        whole = ChunkReader(
-            self._database, self._volume_id, queries.UNMATCHED_CHUNKS_FROM, (0,), after=state.up_to
-        )
-        for chunks in whole.lists(files):
-            yield DigestArrays(self._packer, chunks, since=state.matched_with)
+        if state.matched_with != index_id:  # else only what is apart was compared with another one
+            whole = ChunkReader(
+                self._database, self._volume_id, queries.UNMATCHED_CHUNKS_FROM, (0,), after=state.up_to
+            )
+            for chunks in whole.lists(files):
+                yield DigestArrays(self._packer, chunks, since=state.matched_with)
         apart = ChunkReader(self._database, self._volume_id, queries.UNMATCHED_CHUNKS_FROM, (_TAKEN,))
         for chunks in apart.lists(files):
             yield DigestArrays(self._packer, chunks, apart=True)

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
-from scanner.catalog.chunks import EXACT, NO_VIEWS, Row, Views, decode
+from scanner.catalog.chunks import EXACT, FIRST_DIGEST, NO_VIEWS, STATE, Row, Views, decode
 from scanner.catalog.database import Database
 from scanner.catalog.vocabulary import Vocabulary
 from scanner.model.errors import CatalogError
@@ -15,9 +15,7 @@ from scanner.model.hashes import Digests, PerceptualHash
 
 # What taking damaged bytes apart may end in.
 DAMAGE = (ValueError, TypeError, LookupError, OverflowError, struct.error, zlib.error)
-_FIRST_DIGEST = 11  # column of a row
-_VIEWS = _FIRST_DIGEST + len(EXACT)
-_STATE = 7
+_VIEWS = FIRST_DIGEST + len(EXACT)
 
 
 class Packer:
@@ -77,7 +75,7 @@ class Packer:
         Raises:
             CatalogError: the row is damaged.
         """
-        name, inode, size, mtime_ns, ctime_ns, links, blocks, state = row[: _STATE + 1]
+        name, inode, size, mtime_ns, ctime_ns, links, blocks, state = row[: STATE + 1]
         stat = FileStat(name, device, inode, size, mtime_ns, ctime_ns, links, blocks)
         try:
             return KnownFile(stat, FileState(state), self.digests(row))
@@ -90,8 +88,8 @@ class Packer:
         Raises:
             CatalogError: the row is damaged.
         """
-        media_type, problem, size = row[_STATE + 1 : _FIRST_DIGEST]
-        values = row[_FIRST_DIGEST:_VIEWS]
+        media_type, problem, size = row[STATE + 1 : FIRST_DIGEST]
+        values = row[FIRST_DIGEST:_VIEWS]
         exact = {kind: value for kind, value in zip(EXACT, values, strict=True) if value is not None}
         try:
             perceptual = self._unpack_views(row[_VIEWS]) if row[_VIEWS][0] else ()
@@ -102,7 +100,7 @@ class Packer:
     def is_picture(self, row: Row) -> bool:
         """Whether perceptual hashes are computed of such a file."""
         try:
-            return bool(row[_VIEWS][0]) or self._term(row[_STATE + 1]).startswith("image/")
+            return bool(row[_VIEWS][0]) or self._term(row[STATE + 1]).startswith("image/")
         except LookupError as e:
             raise self.damaged(e) from e
 
@@ -155,7 +153,7 @@ class Packer:
 
 def with_state(row: Row, state: FileState) -> Row:
     """A row with another state."""
-    return (*row[:_STATE], int(state), *row[_STATE + 1 :])
+    return (*row[:STATE], int(state), *row[STATE + 1 :])
 
 
 def digested(rows: Iterable[Row]) -> int:

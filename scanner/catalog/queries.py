@@ -78,7 +78,7 @@ SELECT matched_with, matching, matched_up_to,
        EXISTS (SELECT 1 FROM directories WHERE volume_id = volumes.id AND apart > 0)
 FROM volumes WHERE id = ?
 """
-BEGIN_MATCHING = "UPDATE volumes SET matched_with = ?, matching = ?, matched_up_to = ? WHERE id = ?"
+BEGIN_MATCHING = "UPDATE volumes SET matched_with = ?, matching = ?, matched_up_to = 0 WHERE id = ?"
 TAKE_APART = "UPDATE directories SET apart = 2 WHERE volume_id = ? AND apart > 0"
 MATCHED_UP_TO = """
 UPDATE volumes SET matched_up_to = max(matched_up_to, ?) WHERE id = ? AND matching = ?

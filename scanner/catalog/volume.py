@@ -218,8 +218,8 @@ class VolumeCatalog:
         """
         return self._matching.state().whole
 
-    def begin_matching(self, index_id: str) -> str:
-        """Before all rows are matched with an index; returns what `matched_with` was until now.
+    def begin_matching(self, index_id: str) -> None:
+        """Before all rows are matched with an index.
 
         Scans write rows meanwhile, and may have compared them with another index: they stay unmatched. One
         that was interrupted is gone on with.
@@ -229,7 +229,7 @@ class VolumeCatalog:
         """
         self.commit()
         with self._database.transaction():
-            return self._matching.begin(index_id)
+            self._matching.begin(index_id)
 
     def unmatched(self, index_id: str, batch: int = _ARRAYS_AT_ONCE) -> Iterator[DigestArrays]:
         """The files that are to be matched with an index between `begin_matching` and `end_matching`, in

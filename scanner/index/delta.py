@@ -13,16 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
-from scanner.index.exact import Keys, as_keys, contained, first_two
+from scanner.index.exact import FEW, Keys, as_keys, contained
 from scanner.index.hamming import Hashes, any_within
 from scanner.index.joining import Join, joinable
 from scanner.index.keyed import ListKey
 from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, PerceptualTable
 from scanner.index.snapshot import Snapshot
-from scanner.model.hashes import Digests
 
 _Mask = npt.NDArray[np.bool_]
-_FEW = 1 << 15  # new values that leave half of all pairs of bytes out
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class _Fresh:
 
     key: ListKey | None
     values: Keys
-    whole: Callable[[Keys], _Mask] | None = None  # looks up in the feed's own table, where all of it is new
+    whole: Callable[[Keys], _Mask] | None = None  # in the feed's own table, where many are new
 
     def among(self, keys: Keys) -> _Mask:
         return contained(keys, self.values) if self.whole is None else self.whole(keys)
@@ -112,58 +110,13 @@ class Delta:
                 size = values.shape[1]
                 joined = key.digests(kind, values.tobytes(), size)
                 stored = np.frombuffer(joined, dtype=np.uint8).reshape(len(values), -1)
+            keys = as_keys(stored, stored.shape[1])
             for part in exact:
                 if part.key == key:
-                    _mark(found, stored, part)
+                    found |= part.among(keys)
         for near in self.perceptual.get(kind, ()):
             found |= near.touched(values, self.thresholds[kind].max_distance)
         return found
-
-    def touched(self, batch: Sequence[Digests]) -> list[int]:
-        """Positions of the files that some new value matches; only these have to be matched again."""
-        found = np.zeros(len(batch), dtype=np.bool_)
-        for kind in self.exact_kinds:
-            self._touch(kind, [(i, d.exact[kind]) for i, d in enumerate(batch) if kind in d.exact], found)
-        for kind, min_quality in self.perceptual_kinds.items():
-            seen = [
-                (i, p.value)
-                for i, digests in enumerate(batch)
-                for p in digests.perceptual
-                if p.kind == kind and p.quality >= min_quality
-            ]
-            self._touch(kind, seen, found)
-        positions: list[int] = np.flatnonzero(found).tolist()
-        return positions
-
-    def _touch(self, kind: str, seen: Sequence[tuple[int, bytes]], found: _Mask) -> None:
-        if not seen:
-            return
-        at = np.array([i for i, _ in seen])
-        data = _joined(kind, [value for _, value in seen])
-        values = np.frombuffer(data, dtype=np.uint8).reshape(len(seen), -1)
-        # A file may be there with several views, so a plain |= would lose all but the last.
-        found[at[self.concerned(kind, values)]] = True
-
-
-def _mark(found: _Mask, stored: Hashes, part: _Fresh) -> None:
-    """Mark the values that are among the new ones. Few new ones begin with few of the 65,536 pairs of bytes,
-    and a table of these leaves out nearly all values at 3 ns each; to look one up takes many times as
-    long."""
-    if len(part.values) > _FEW:
-        found |= part.among(as_keys(np.ascontiguousarray(stored), stored.shape[1]))
-        return
-    beginnings = np.zeros(1 << 16, dtype=np.bool_)
-    beginnings[first_two(part.values)] = True
-    possible = np.flatnonzero(beginnings[first_two(as_keys(stored, stored.shape[1]))])
-    if len(possible):
-        keys = as_keys(np.ascontiguousarray(stored[possible]), stored.shape[1])
-        found[possible] |= part.among(keys)
-
-
-def _joined(kind: str, values: Sequence[bytes]) -> bytes:
-    if len({len(v) for v in values}) != 1:
-        raise RuntimeError(f"values of {kind} have different lengths")
-    return b"".join(values)
 
 
 def added(
@@ -196,7 +149,8 @@ def added(
                     continue
                 if meta.exact:
                     values = _chosen(feed.snapshot.keys(kind), fresh)
-                    whole = partial(feed.snapshot.contains_many, kind) if fresh is None else None
+                    many = fresh is None and len(values) > FEW
+                    whole = partial(feed.snapshot.contains_many, kind) if many else None
                     exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values, whole))
                 else:
                     perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))

@@ -18,7 +18,7 @@ Keys = npt.NDArray[np.bytes_]
 Rows = npt.NDArray[np.intp]
 
 _CONTAINED_CHUNK = 65536  # keys looked up at a time: a few MB of temporaries
-_FEW = 1 << 15  # keys of which half of all beginnings of two bytes are not there
+FEW = 1 << 15  # keys of which half of all beginnings of two bytes are not there
 _DENSE = 16  # keys for each value: with more, reading all of them takes longer than looking up
 _LOOKED_UP = 1 << 15  # keys looked up in a table at a time: temporaries of 256 KB
 _SORTED = 1 << 20  # keys sorted before they are looked up
@@ -182,7 +182,7 @@ def contained(values: Keys, keys: Keys) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(values), dtype=np.bool_)
     if not len(keys):
         return found
-    begins = _beginnings(keys) if len(keys) <= _FEW else None
+    begins = _beginnings(keys) if len(keys) <= FEW else None
     for i in range(0, len(values), _CONTAINED_CHUNK):
         part = values[i : i + _CONTAINED_CHUNK]
         if begins is None:
@@ -204,7 +204,7 @@ def _among(values: Keys, keys: Keys) -> npt.NDArray[np.bool_]:
     if not len(values):
         return np.zeros(0, dtype=np.bool_)
     beginnings = _first_eight(values)
-    if len(keys) > _FEW and (beginnings[1:] >= beginnings[:-1]).all():
+    if len(keys) > FEW and (beginnings[1:] >= beginnings[:-1]).all():
         # Sorted ones lie close together: comparing numbers is many times as fast as comparing bytes.
         low = int(np.searchsorted(keys, values[:1], "left")[0])
         keys = keys[low : int(np.searchsorted(keys, values[-1:], "right")[0])]

@@ -25,12 +25,10 @@ from scanner.index.hamming import (
     distances,
     in_runs,
 )
+from scanner.index.perceptual import TABLES_DISTANCE, TABLES_SIZE
+from scanner.index.shapes import LARGEST_RADIUS, WIDE
 
-SIZE = 32  # bytes of a hash that can be joined so
-DISTANCE = 31  # bits, at most
 FEWEST, MOST = 64, 4096  # new values: fewer are measured as fast, for more the marks take over 100 MB
-_WIDTHS = (24,) * 3 + (23,) * 8  # of slots, in bits
-_RADIUS = 2
 _CHUNK = 1 << 16  # stored values at a time: 2 MB
 
 
@@ -49,7 +47,9 @@ class _Slot:
 
 def joinable(hashes: Hashes, max_distance: int) -> bool:
     """Whether a `Join` of these new values is possible, and worth it."""
-    return hashes.shape[1] == SIZE and FEWEST <= len(hashes) <= MOST and max_distance <= DISTANCE
+    return (
+        hashes.shape[1] == TABLES_SIZE and FEWEST <= len(hashes) <= MOST and max_distance <= TABLES_DISTANCE
+    )
 
 
 class Join:
@@ -57,23 +57,25 @@ class Join:
 
     Args:
         hashes: (K, 32), K at most `MOST`.
-        max_distance: bits, at most `DISTANCE`.
+        max_distance: bits, at most `TABLES_DISTANCE`.
     """
 
     def __init__(self, hashes: Hashes, max_distance: int) -> None:
         self._hashes = (
-            np.unique(np.ascontiguousarray(hashes).view(f"S{SIZE}")).view(np.uint8).reshape(-1, SIZE)
+            np.unique(np.ascontiguousarray(hashes).view(f"S{TABLES_SIZE}"))
+            .view(np.uint8)
+            .reshape(-1, TABLES_SIZE)
         )
         self._words = as_words(self._hashes)
         self._max_distance = max_distance
         columns = np.ascontiguousarray(self._words.T)
-        radii = [_RADIUS] * len(_WIDTHS)
-        for i in range(len(_WIDTHS) * (_RADIUS + 1) - (max_distance + 1)):
-            radii[-1 - i % len(_WIDTHS)] -= 1  # narrower slots first: they let more pass
-        firsts = np.cumsum((0, *_WIDTHS[:-1])).tolist()
+        radii = [LARGEST_RADIUS] * len(WIDE)
+        for i in range(len(WIDE) * (LARGEST_RADIUS + 1) - (max_distance + 1)):
+            radii[-1 - i % len(WIDE)] -= 1  # narrower slots first: they let more pass
+        firsts = np.cumsum((0, *WIDE[:-1])).tolist()
         self._slots = [
             _slot(_keys(columns, first, width), first, width, radius)
-            for first, width, radius in zip(firsts, _WIDTHS, radii, strict=True)
+            for first, width, radius in zip(firsts, WIDE, radii, strict=True)
             if radius >= 0
         ]
 

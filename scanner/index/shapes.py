@@ -23,7 +23,7 @@ BITS = 256  # of a hash
 # don't: every 93rd. On crops of photographs a third fewer rows are looked at than with neighbouring bits.
 _STEP = 93
 _WIDEST = 24  # bits: what a number of 32 bits with a fraction holds exactly
-_LARGEST_RADIUS = 2
+LARGEST_RADIUS = 2
 _MOST_CHECK_BITS = 8
 _KEYS_CHUNK = 1024  # hashes at a time: 1 MB of bits as numbers of 32 bits
 
@@ -94,7 +94,7 @@ def _weights(widths: tuple[int, ...], *, spread: bool) -> npt.NDArray[np.float32
 SMALL = Shape((16,) * 16, 16, spread=False)
 """17 values in each of 16 slots; 64 bytes a row and 4 MB."""
 
-_WIDE = (24,) * 3 + (23,) * 8  # 301 or 277 values of radius 2 in each of 11 slots: one radius may be 1
+WIDE = (24,) * 3 + (23,) * 8  # 301 or 277 values of radius 2 in each of 11 slots: one radius may be 1
 # 1.9 to 3.8 rows a bucket: with fewer the tables of buckets grow, with more rows are checked in vain.
 _MOST_BITS, _ROWS_A_BUCKET = 23, 1.9
 _LARGE_FROM = 1_000_000  # rows: from here on it is the faster one
@@ -109,7 +109,7 @@ def layout_of(count: int) -> Shape:
     if count < _LARGE_FROM:
         return SMALL
     bits = int(count / _ROWS_A_BUCKET).bit_length() - 1
-    return Shape(_WIDE, min(bits, _MOST_BITS), spread=True)
+    return Shape(WIDE, min(bits, _MOST_BITS), spread=True)
 
 
 def pack_shape(shape: Shape) -> bytes:
@@ -127,7 +127,7 @@ def parse_shape(data: bytes) -> Shape:
     if sum(widths) != BITS or not 1 <= bucket_bits <= min(widths) or max(widths) > _WIDEST:
         raise DamagedLayout("a slot table has an impossible shape")
     shape = Shape(widths, bucket_bits, spread=True)
-    if shape.radius > _LARGEST_RADIUS or shape.check_bits > _MOST_CHECK_BITS:
+    if shape.radius > LARGEST_RADIUS or shape.check_bits > _MOST_CHECK_BITS:
         raise DamagedLayout("a slot table has an impossible shape")
     return shape
 

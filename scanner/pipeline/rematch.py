@@ -20,6 +20,8 @@ from scanner.model.ports import Matcher
 # itself.
 _ARRAYS = 100_000
 _ONE_BY_ONE = 5_000
+# The second is for what a scan with former lists wrote during the first; the rest is left to the next scan.
+_ROUNDS = 2
 
 
 class Touched(Protocol):
@@ -114,17 +116,21 @@ def mark_listed(
     Raises:
         CatalogError: the catalog can't be read or written.
     """
-    if catalog.matched_with == matcher.id:
-        return []
-    catalog.begin_matching(matcher.id)
     found: list[RowKey] = []
-    for files in catalog.unmatched(matcher.id, _ARRAYS if news is not None else _ONE_BY_ONE):
+    for _ in range(_ROUNDS):
+        before = catalog.matched_with
+        if before == matcher.id:
+            break
+        catalog.begin_matching(matcher.id)
+        size = _ARRAYS if news is not None and before == news.since else _ONE_BY_ONE
+        for files in catalog.unmatched(matcher.id, size):
+            if stop.is_set():
+                return found
+            keys = listed_rows(files, matcher, news)
+            catalog.matched(matcher.id, files, keys)
+            found.extend(keys)
         if stop.is_set():
             return found
-        keys = listed_rows(files, matcher, news)
-        catalog.matched(matcher.id, files, keys)
-        found.extend(keys)
-    if not stop.is_set():
         catalog.end_matching(matcher.id)
     return found
 

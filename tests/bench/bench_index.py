@@ -21,10 +21,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from scanner.index import OpenFeed, Snapshot, SnapshotBuilder, Threshold, added
 from scanner.model.feeds import Entry, FeedTerms
-from scanner.model.hashes import Digests, PerceptualHash
 
 LOOKUPS = 100_000
 BLOCK = 100_000
@@ -104,18 +104,21 @@ def ask_near(path: Path, count: int) -> None:
     show(what="near", hashes=count, **growth(before))
 
 
+def values_of(seed: int, size: int) -> npt.NDArray[np.uint8]:
+    """A thousand values, as a catalog hands them over."""
+    return np.frombuffer(b"".join(random_values(seed, 1000, size)), dtype=np.uint8).reshape(1000, size)
+
+
 def ask_delta(path: Path, other: Path) -> None:
     feed = OpenFeed(FeedTerms("bench"), Snapshot.open(path))
     old = OpenFeed(FeedTerms("bench"), Snapshot.open(other))
     start = time.perf_counter()
     delta = added([feed], [old], {"pdq": Threshold(31, 50)})
     took = time.perf_counter() - start
-    batch = [
-        Digests(0, "", {"sha1": a}, (PerceptualHash("pdq", "full", b, 100),))
-        for a, b in zip(random_values(5, 1000, 20), random_values(6, 1000, 32), strict=True)
-    ]
+    batch = [(kind, values_of(seed, size)) for kind, seed, size in (("sha1", 5, 20), ("pdq", 6, 32))]
     start = time.perf_counter()
-    delta.touched(batch)
+    for kind, values in batch:
+        delta.concerned(kind, values)
     per_file = time.perf_counter() - start  # of 1000 files in seconds: of one in milliseconds
     show(what="delta", new=dict(delta.counts), added_s=took, ms_per_file=per_file)
 
