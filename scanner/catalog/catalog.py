@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from scanner.catalog import queries
+from scanner.catalog.counts import volume_stats
 from scanner.catalog.database import Database
 from scanner.catalog.matching import Matching
 from scanner.catalog.opening import open_reader, open_writer
 from scanner.catalog.packing import Packer
 from scanner.catalog.records import VolumeStats
 from scanner.catalog.vocabulary import PROFILES, TERMS, VIEWS, Vocabulary
-from scanner.catalog.volume import VolumeCatalog, volume_stats
+from scanner.catalog.volume import VolumeCatalog
 from scanner.model.ports import Clock, SystemClock
 
 

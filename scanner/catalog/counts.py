@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scanner.catalog import queries
 from scanner.catalog.chunks import SIZE, STATE, Row
+from scanner.catalog.database import Database
 from scanner.catalog.packing import digested
+from scanner.catalog.records import VolumeStats
 from scanner.model.files import FileState
 
 MOST_BYTES = (1 << 63) - 1  # SQLite's INTEGER; sparse files add up to more
@@ -53,3 +56,22 @@ def count(rows: Sequence[Row]) -> Counts:
         digested(rows),
         size,
     )
+
+
+def volume_stats(
+    database: Database, volume_id: int, name: str, root: bytes, matched_with: str
+) -> VolumeStats:
+    """The sums of one volume.
+
+    Raises:
+        CatalogError: the catalog can't be read.
+    """
+    row = database.row(queries.STATS, (volume_id,)) or (0,) * 8
+    directories, files, size, clean, not_media, undecodable, listed, digested = map(int, row)
+    states = {
+        FileState.CLEAN: clean,
+        FileState.NOT_MEDIA: not_media,
+        FileState.UNDECODABLE: undecodable,
+        FileState.LISTED: listed,
+    }
+    return VolumeStats(name, root, directories, files, size, states, digested, matched_with)

@@ -99,6 +99,20 @@ class LackingFiles:
         self._profiles = profiles
         self._volume_id = volume_id
 
+    def lacks(self, path: bytes) -> bool:
+        """Whether the file at a path below the volume's root is one.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        directory, _, name = path.rpartition(b"/")
+        found = self._database.row(queries.DIRECTORY_TO_WRITE, (self._volume_id, directory))
+        if found is None:
+            return False
+        missing = self._profiles.missing(found[1])
+        rows = DirectoryFiles(self._database, self._packer).some(found[0], (name,)) if missing else {}
+        return bool(among(self._packer, list(rows.values()), missing))
+
     def newest_first(self, device: int) -> Iterator[Lacking]:
         """The directories that have such files, that with the latest change of one of these first.
 
@@ -113,7 +127,7 @@ class LackingFiles:
             reader = ChunkReader(self._database, self._volume_id, queries.CHUNKS_OF_PROFILE_FROM, (code,))
             for chunks in reader.lists(_AT_ONCE):
                 for directory_id, data, _ in chunks:
-                    rows = self.among(self._packer.rows(data), missing)
+                    rows = among(self._packer, self._packer.rows(data), missing)
                     if rows:
                         ids.append(directory_id)
                         latest.append(min(_LATEST, max(row[CTIME] for row in rows)))
@@ -123,31 +137,33 @@ class LackingFiles:
                 seen.add(ids[place])
                 yield from self._directory(ids[place], device)
 
-    def among(self, rows: Sequence[Row], missing: Collection[str]) -> list[Row]:
-        """Those of the rows that lack one of these kinds and could have it."""
-        exact = [FIRST_DIGEST + EXACT.index(kind) for kind in missing if kind in EXACT]
-        others = [kind for kind in missing if kind not in EXACT]
-        found = []
-        for row in rows:
-            if row[STATE] not in _STATES or not any(row[FIRST_DIGEST : FIRST_DIGEST + len(EXACT)]):
-                continue
-            if any(row[column] is None for column in exact) or (others and self._lacks_views(row, others)):
-                found.append(row)
-        return found
-
-    def _lacks_views(self, row: Row, kinds: Collection[str]) -> bool:
-        """Of a picture. What else is computed of pictures than values of a kind is not to be seen in a row,
-        so it is lacking until the directory's profile says that it is not."""
-        have = self._packer.kinds_in(row)
-        if not have and (row[STATE] != FileState.CLEAN or not self._packer.is_picture(row)):
-            return False
-        return any(kind not in have for kind in kinds)
-
     def _directory(self, directory_id: int, device: int) -> Iterator[Lacking]:
         row = self._database.row(queries.DIRECTORY_NOW, (directory_id, self._volume_id))
         if row is None:
             return
         path, fingerprint, code = row
         rows = list(DirectoryFiles(self._database, self._packer).rows(directory_id))
-        if self._profiles.usable(code) and (found := self.among(rows, self._profiles.missing(code))):
+        if self._profiles.usable(code) and (found := among(self._packer, rows, self._profiles.missing(code))):
             yield Lacking(path, fingerprint, tuple(self._packer.known(row, device) for row in found))
+
+
+def among(packer: Packer, rows: Sequence[Row], missing: Collection[str]) -> list[Row]:
+    """Those of the rows that lack one of these kinds and could have it."""
+    exact = [FIRST_DIGEST + EXACT.index(kind) for kind in missing if kind in EXACT]
+    others = [kind for kind in missing if kind not in EXACT]
+    found = []
+    for row in rows:
+        if row[STATE] not in _STATES or not any(row[FIRST_DIGEST : FIRST_DIGEST + len(EXACT)]):
+            continue
+        if any(row[column] is None for column in exact) or (others and _lacks_views(packer, row, others)):
+            found.append(row)
+    return found
+
+
+def _lacks_views(packer: Packer, row: Row, kinds: Collection[str]) -> bool:
+    """Of a picture. What else is computed of pictures than values of a kind is not to be seen in a row,
+    so it is lacking until the directory's profile says that it is not."""
+    have = packer.kinds_in(row)
+    if not have and (row[STATE] != FileState.CLEAN or not packer.is_picture(row)):
+        return False
+    return any(kind not in have for kind in kinds)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, islice
 
 from scanner.catalog import queries
 from scanner.catalog.chunks import Row, inodes_of, names_of
-from scanner.catalog.counts import MOST_BYTES, Counts, count
+from scanner.catalog.counts import Counts, volume_stats
 from scanner.catalog.database import Database
 from scanner.catalog.digest_arrays import DigestArrays, digested_files
 from scanner.catalog.directory_files import DirectoryFiles
 from scanner.catalog.lacking import Lacking, LackingFiles, Profiles
-from scanner.catalog.matching import APART, Matching
+from scanner.catalog.matching import Matching
 from scanner.catalog.packing import DAMAGE, Packer, with_state
-from scanner.catalog.pending import Pending, PendingDirectory
+from scanner.catalog.pending import Pending
 from scanner.catalog.reading import ChunkReader
 from scanner.catalog.records import DirectoryRecord, RowKey, VolumeStats
 from scanner.catalog.vocabulary import Vocabulary
+from scanner.catalog.writing import DirectoryWriter
 from scanner.model.files import FileRef, FileState, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests
 
@@ -67,6 +68,7 @@ class VolumeCatalog:
         self._profiles = Profiles(database, profiles, profile)
         self._pending = Pending(packer)
         self._files = DirectoryFiles(database, packer)
+        self._writer = DirectoryWriter(database, packer, self._files, self._profiles)
         self._volume_id = volume_id
         self.name = name
         self.root = root
@@ -128,7 +130,7 @@ class VolumeCatalog:
         with self._database.transaction():
             agrees = self._matching.state().agrees(self._compared_with)
             for path, directory in self._pending.in_order():
-                self._write(path, directory, profile, some, agrees=agrees)
+                self._writer.write(self._volume_id, path, directory, profile, some, agrees=agrees)
         self._pending.clear()
 
     def forget_directories_not_seen(self, seen: Iterable[bytes]) -> int:
@@ -171,14 +173,7 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
-        directory, _, name = path.rpartition(b"/")
-        volume_id = self._volume_id or self._find_volume()
-        found = self._database.row(queries.DIRECTORY_TO_WRITE, (volume_id, directory))
-        if found is None:
-            return False
-        missing = self._profiles.missing(found[1])
-        rows = list(self._files.some(found[0], (name,)).values()) if missing else []
-        return bool(self._lacking.among(rows, missing))
+        return self._lacking.lacks(path)
 
     # --- known files and new lists
 
@@ -289,7 +284,7 @@ class VolumeCatalog:
         """
         self.commit()
         with self._database.transaction():
-            self._change(key.directory_id, lambda _: {key.name: None})
+            self._writer.change(self._volume_id, key.directory_id, lambda _: {key.name: None})
             self._database.run(queries.UNTRUST_DIRECTORY, (key.directory_id,))
 
     def find(self, keys: Iterable[RowKey]) -> list[tuple[FileRef, KnownFile]]:
@@ -400,60 +395,6 @@ class VolumeCatalog:
     def _matching(self) -> Matching:
         return Matching(self._database, self._packer, self._volume_id or self._find_volume())
 
-    def _write(
-        self, path: bytes, directory: PendingDirectory, profile: int, some: int, *, agrees: bool
-    ) -> None:
-        """Write what was recorded of a directory. Rows of another profile go, unless only the kinds are
-        others: they don't say what rows say now, and the walk, to which they were unknown, has told of every
-        file."""
-        row = self._database.row(queries.DIRECTORY_TO_WRITE, (self._volume_id, path))
-        written = any(row is not None for row in directory.rows.values())
-        if row is None:
-            rows = [row for _, row in sorted(directory.rows.items()) if row is not None]
-            counts = count(rows).capped()
-            apart = int(written and not agrees)
-            values = (self._volume_id, path, profile, directory.fingerprint, apart, *counts)
-            self._files.put_all(self._database.run(queries.ADD_DIRECTORY, values).lastrowid or 0, rows)
-            return
-        directory_id, of, apart = row[:3]
-        counts = Counts._make(row[3:])
-        if of != profile and not self._profiles.usable(of):
-            self._files.delete_all((directory_id,))
-            apart, of, counts = 0, profile, Counts()
-        if directory.rows:
-            counts = self._new_counts(directory_id, directory.rows, counts)
-        if written and not agrees:
-            apart = APART
-        if of != profile:
-            of = self._profile_of(directory_id, directory, of, profile, some)
-        self._database.run(queries.SET_DIRECTORY, (of, directory.fingerprint, apart, *counts, directory_id))
-
-    def _profile_of(
-        self, directory_id: int, directory: PendingDirectory, of: int, profile: int, some: int
-    ) -> int:
-        """The profile of a directory some rows of which were made with the present one, others with `of`."""
-        missing = self._profiles.missing(of)
-        old = [row for row in self._files.rows(directory_id) if row[0] not in directory.rows]
-        if not missing or not self._lacking.among(old, missing):
-            return profile
-        # What files have that were made with fewer kinds, those with more have, too.
-        return of if self._profiles.more_than(of) or not directory.rows else some
-
-    def _new_counts(self, directory_id: int, changes: Mapping[bytes, Row | None], counts: Counts) -> Counts:
-        changed = self._files.change(directory_id, changes, counts)
-        # A sum that once did not fit is not there to be added to.
-        return (self._files.count(directory_id) if counts.bytes == MOST_BYTES else changed).capped()
-
-    def _change(
-        self, directory_id: int, changes: Callable[[DirectoryFiles], Mapping[bytes, Row | None]]
-    ) -> None:
-        """Change rows of a directory of this volume, if it is still there."""
-        counts = self._database.row(queries.DIRECTORY_COUNTS, (directory_id, self._volume_id))
-        if counts is None:
-            return
-        new = self._new_counts(directory_id, changes(self._files), Counts._make(counts))
-        self._database.run(queries.SET_COUNTS, (*new, directory_id))
-
     def _set_states(self, keys: Iterable[RowKey], state: FileState) -> None:
         self.commit()
         by_directory = groupby(sorted(keys), key=lambda key: key.directory_id)
@@ -462,7 +403,9 @@ class VolumeCatalog:
         while part := list(islice(remaining, _AT_ONCE)):
             with self._database.transaction():
                 for directory_id, names in part:
-                    self._change(directory_id, partial(_with_state, directory_id, names, state))
+                    self._writer.change(
+                        self._volume_id, directory_id, partial(_with_state, directory_id, names, state)
+                    )
 
 
 def _with_state(
@@ -470,22 +413,3 @@ def _with_state(
 ) -> Mapping[bytes, Row | None]:
     rows = files.some(directory_id, names)
     return {name: with_state(row, state) for name, row in rows.items()}
-
-
-def volume_stats(
-    database: Database, volume_id: int, name: str, root: bytes, matched_with: str
-) -> VolumeStats:
-    """The sums of one volume.
-
-    Raises:
-        CatalogError: the catalog can't be read.
-    """
-    row = database.row(queries.STATS, (volume_id,)) or (0,) * 8
-    directories, files, size, clean, not_media, undecodable, listed, digested = map(int, row)
-    states = {
-        FileState.CLEAN: clean,
-        FileState.NOT_MEDIA: not_media,
-        FileState.UNDECODABLE: undecodable,
-        FileState.LISTED: listed,
-    }
-    return VolumeStats(name, root, directories, files, size, states, digested, matched_with)
