@@ -15,7 +15,7 @@ from scanner.feeds import FetchPolicy
 
 LIST = b"md5\n" + hashlib.md5(b"a").hexdigest().encode() + b"\n"
 # Time enough for a machine that is busy; a test that waits for a limit sets its own.
-QUICK = FetchPolicy(total=60, connect=20, answer=20, read=20, attempts=3)
+QUICK = FetchPolicy(total=110, connect=60, answer=90, read=90, attempts=3)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
