@@ -377,6 +377,7 @@ def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
         "matched": counts.matched,
         "clean": counts.clean,
         "unchanged": counts.unchanged,
+        "moved": counts.moved,
         "errors": counts.errors,
         "directories": counts.directories,
         "directories_failed": counts.directories_failed,

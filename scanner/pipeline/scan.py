@@ -227,6 +227,9 @@ class VolumeScan:
         book = self._book.directory(self._root_fd, met.path)
         book.ended = met.last
         book.fingerprint = met.fingerprint
+        book.inode, book.moved_from = met.inode, met.moved_from
+        if met.moved_from:
+            self._tally.moved(met)
         book.removed.extend(met.gone)
         self.counts.files += len(met.changed) + len(met.known)
         book.waiting += len(met.changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scanner.model.files import FileRef
+from scanner.model.files import DirectoryMet, FileRef
 from scanner.model.outcomes import ScanCounts
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.volume import Volume
@@ -24,6 +24,10 @@ class Tally:
         self.counts.unchanged += clean
         if not_media:
             self.counts.skipped["not_media"] = self.counts.skipped.get("not_media", 0) + not_media
+
+    def moved(self, met: DirectoryMet) -> None:
+        """Of a directory that was known at another path, the files that need not be read again."""
+        self.counts.moved += met.clean + met.not_media + len(met.known)
 
     def others(self, counts: Mapping[str, int]) -> None:
         """What is no regular file, by kind."""
