@@ -38,7 +38,7 @@ class Moves:
         self._root_fd = root_fd
         self._one_filesystem = policy.one_filesystem
         self._known = known
-        self._device = os.fstat(root_fd).st_dev if _keeps_inodes(root_fd) else None
+        self._device = os.fstat(root_fd).st_dev if keeps_inodes(root_fd) else None
 
     def inode(self, fd: int) -> int:
         """An open directory's inode; 0 where it is not to be relied on."""
@@ -71,7 +71,8 @@ class Moves:
             os.close(fd)
 
 
-def _keeps_inodes(fd: int) -> bool:
+def keeps_inodes(fd: int) -> bool:
+    """Whether the file system of an open directory is one on which inodes say which file it is."""
     try:
         return type_of(mount_id(fd)) in _KEEPING
     except OSError:
