@@ -87,6 +87,7 @@ class _Directory:
     path: bytes
     horizon: int  # ns since 1970: files that changed later are young
     entry: KnownDirectory | None = None  # what its files are compared with
+    subvolume: bytes = b""  # see Moves
     inode: int = 0
     moved_from: int = 0
     store: PrivateStore | None = None
@@ -293,6 +294,8 @@ class Walk:
 
     def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
         here = _Directory(path, self._now_ns() - self._policy.racy_ns)
+        if self._moves is not None and self._moves.subvolumes:
+            here.subvolume = self._moves.subvolume(level.fd)
         if self._recorder is not None:
             name = path.rpartition(b"/")[2]
             self._recorder.enter(self._depth(), name, os.fstat(level.fd), here.horizon)
@@ -312,7 +315,7 @@ class Walk:
         if self._leave_out(here, block):
             names = block.raw_names()
         here.entry = entry = self._known.directory(here.path) if self._known else None
-        state = self._fingerprints.start()
+        state = self._fingerprints.start(here.subvolume)
         self._fingerprints.add(state, block, names)
         fingerprint = state.digest() if block.sound else b""
         if self._recorder is not None:
@@ -344,7 +347,7 @@ class Walk:
         """Have a directory's files compared with what the catalog has of it, though at another path."""
         if self._moves is None:
             return
-        here.inode = inode = self._moves.inode(level.fd)
+        here.inode = inode = self._moves.inode(level.fd, here.subvolume)
         if here.entry is not None and (inode == here.entry.inode or not inode or not here.entry.inode):
             return
         here.entry = self._moves.former(inode)
@@ -400,7 +403,7 @@ class Walk:
 
     def _look(self, here: _Directory, level: Level) -> _Look:
         look = _Look()
-        state, sound = self._fingerprints.start(), True
+        state, sound = self._fingerprints.start(here.subvolume), True
         with closing(blocks(level.fd)) as listing:
             for block in listing:
                 raw = block.raw_names()
@@ -417,7 +420,7 @@ class Walk:
         return look
 
     def _block_by_block(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
-        state, whole = self._fingerprints.start(), True
+        state, whole = self._fingerprints.start(here.subvolume), True
         with closing(blocks(level.fd)) as listing:
             for block in listing:
                 self._leave_out(here, block)

@@ -41,7 +41,7 @@ def moves(root: Path) -> Iterator[Moves]:
 def inode(moves: Moves, path: Path) -> int:
     fd = os.open(path, os.O_RDONLY)
     try:
-        return moves.inode(fd)
+        return moves.inode(fd, moves.subvolume(fd))
     finally:
         os.close(fd)
 
@@ -95,6 +95,6 @@ def test_file_systems_of_a_network_or_in_user_space_are_not_trusted() -> None:
     fd = os.open("/proc", os.O_RDONLY)
     try:
         assert not keeps_inodes(fd)
-        assert Moves(fd, WalkPolicy(), Formerly()).inode(fd) == 0
+        assert Moves(fd, WalkPolicy(), Formerly()).inode(fd, b"") == 0
     finally:
         os.close(fd)
