@@ -9,15 +9,19 @@ _WIDTH, _HEIGHT, _LEFT, _BELOW, _ABOVE = 720, 420, 80, 50, 20
 _COLOURS = ("#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad")
 
 
-def growth_plot(lines: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """An SVG of lines by name, each of (entries, seconds)."""
+def growth_plot(lines: Mapping[str, Sequence[tuple[int, float]]], across: str = "entries") -> str:
+    """An SVG of lines by name, each of (entries, seconds).
+
+    Args:
+        across: what is counted on the horizontal axis.
+    """
     points = [point for line in lines.values() for point in line]
     (x0, x1), (y0, y1) = (_decades([p[i] for p in points]) for i in (0, 1))
 
     def place(entries: float, seconds: float) -> tuple[float, float]:
-        across = (math.log10(entries) - x0) / (x1 - x0)
+        right = (math.log10(entries) - x0) / (x1 - x0)
         up = (math.log10(seconds) - y0) / (y1 - y0)
-        return _LEFT + across * (_WIDTH - _LEFT - 20), _HEIGHT - _BELOW - up * (_HEIGHT - _BELOW - _ABOVE)
+        return _LEFT + right * (_WIDTH - _LEFT - 20), _HEIGHT - _BELOW - up * (_HEIGHT - _BELOW - _ABOVE)
 
     parts = []
     for x in range(x0, x1 + 1):
@@ -34,7 +38,7 @@ def growth_plot(lines: Mapping[str, Sequence[tuple[int, float]]]) -> str:
             way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
             parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(_text(_LEFT + 12, _ABOVE + 16 + 16 * i, name, "start", colour))
-    parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 10, "entries", "middle"))
+    parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 10, across, "middle"))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" font-size="12">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *parts, "</svg>", ""])
 
