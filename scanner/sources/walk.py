@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 from scanner.model.files import (
@@ -130,7 +131,7 @@ class Walk:
         self._mail_left_out = not policy.mail_ground
         self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
-        self._lister = Lister(native=policy.native)
+        self._lister = Lister(native=policy.native, by_inode=policy.by_inode)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
         self._recorder = recorder
@@ -335,13 +336,21 @@ class Walk:
             return _moved(here, here.entry)
         names = raw.split(b"\0") if block.files else []
         rows, all_of_them = self._rows(here.entry, names)
-        result = compare(block, names, rows, here.horizon, self._others)
+        result = self._compare(block, names, rows, here)
         gone: tuple[bytes, ...] = ()
         if here.moved_from and len(result.changed) == block.files:
             here.moved_from = 0  # nothing but the inode is as it was there
         elif all_of_them and block.sound:
             gone = tuple(sorted(rows.keys() - set(names)))
         return _met(here, result, fingerprint=b"" if result.young else fingerprint, gone=gone)
+
+    def _compare(
+        self, block: Block, names: list[bytes], rows: Mapping[bytes, KnownFile], here: _Directory
+    ) -> Comparison:
+        result = compare(block, names, rows, here.horizon, self._others)
+        if self._policy.by_inode:
+            result.changed.sort(key=attrgetter("inode"))
+        return result
 
     def _know_again(self, here: _Directory, level: Level) -> None:
         """Have a directory's files compared with what the catalog has of it, though at another path."""
@@ -404,7 +413,7 @@ class Walk:
     def _look(self, here: _Directory, level: Level) -> _Look:
         look = _Look()
         state, sound = self._fingerprints.start(here.subvolume), True
-        with closing(blocks(level.fd)) as listing:
+        with closing(blocks(level.fd, by_inode=self._policy.by_inode)) as listing:
             for block in listing:
                 raw = block.raw_names()
                 look.signs |= signs(block.directories, raw)
@@ -421,7 +430,7 @@ class Walk:
 
     def _block_by_block(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
         state, whole = self._fingerprints.start(here.subvolume), True
-        with closing(blocks(level.fd)) as listing:
+        with closing(blocks(level.fd, by_inode=self._policy.by_inode)) as listing:
             for block in listing:
                 self._leave_out(here, block)
                 raw = block.raw_names()
@@ -430,7 +439,7 @@ class Walk:
                 rows: Mapping[bytes, KnownFile] = {}
                 if self._known is not None and here.entry is not None:
                     rows = self._known.some_files(here.entry.id, names)
-                result = compare(block, names, rows, here.horizon, self._others)
+                result = self._compare(block, names, rows, here)
                 whole = whole and block.sound and not result.young
                 yield _met(here, result, last=False)
                 yield from self._tell_rest(here, block)
