@@ -338,7 +338,7 @@ class VolumeCatalog:
         found: list[tuple[int, bytes]] = []
         for chunks in self._read(queries.CHUNKS_FROM).lists(_ARRAYS_AT_ONCE):
             try:
-                for directory_id, data, _ in chunks:
+                for directory_id, data in chunks:
                     here = inodes_of(data)
                     if not wanted.isdisjoint(here):
                         pairs = zip(names_of(data), here, strict=True)
@@ -357,7 +357,7 @@ class VolumeCatalog:
         last = RowKey(0, b"")
         for chunks in self._read(queries.CHUNKS_FROM).lists(_ITERATE_AT_ONCE):
             found = []
-            for directory_id, data, _ in chunks:
+            for directory_id, data in chunks:
                 path = self._path(directory_id)
                 for row in self._packer.rows(data) if path is not None else ():
                     key = RowKey(directory_id, row[0])

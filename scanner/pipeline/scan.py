@@ -140,8 +140,10 @@ class VolumeScan:
                     break
                 self._step()
         finally:
-            self._close()
-        self._tally.progress(len(self._queue), len(self._flights))
+            try:
+                self._close()
+            finally:
+                self._tally.progress(len(self._queue), len(self._flights), last=True)
         if self._broken is not None:
             raise self._broken
         return self.counts
