@@ -40,10 +40,12 @@ class Pending:
         """
         directory = self._directories.setdefault(record.path, PendingDirectory())
         directory.fingerprint = record.fingerprint if record.complete else b""
+        packed, rows = self._packer.row, directory.rows
         for known in record.upserts:
-            directory.rows[known.stat.name] = self._packer.row(known)
+            row = packed(known)
+            rows[row[0]] = row
         for name in record.removed:
-            directory.rows[name] = None
+            rows[name] = None
 
     def in_order(self) -> list[tuple[bytes, PendingDirectory]]:
         """By path, so that new directories get their ids, and their rows their places, in order."""
