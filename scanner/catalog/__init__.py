@@ -2,10 +2,10 @@
 
 `catalog` opens the file; `volume` reads and writes what is known of one volume. The files of a directory lie
 in a chunk (`chunks`, whose columns are those of `integers`), which `directory_files` reads and changes and
-`reading` goes through; `many` takes what is alike out of many of them, `digest_arrays` gives it to be compared with lists, and `matching` says
-with which they were; `lacking` finds what
-lacks a new kind of hash. `queries` has all SQL, `migrations/` the schema, `older` reads former layouts;
-`database` and `opening` deal with SQLite and its failures.
+`reading` goes through; `many` takes what is alike out of many of them, `digest_arrays` gives it to be
+compared with lists, and `matching` says with which it was; `lacking` finds what lacks a new kind of hash.
+`queries` has all SQL, `migrations/` the schema, `older` reads former layouts; `database` and `opening` deal
+with SQLite and its failures.
 """
 
 from scanner.catalog.catalog import Catalog
