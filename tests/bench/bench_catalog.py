@@ -48,7 +48,8 @@ _MORE = 200_000  # files written to a catalog that was made larger by copies
 
 _COPY_DIRECTORIES = """
 INSERT INTO directories SELECT id + :directories, volume_id, CAST(:above || path AS BLOB), profile,
-       fingerprint, apart, files, clean, not_media, undecodable, listed, digested, bytes FROM directories WHERE id <= :of
+       fingerprint, apart, files, clean, not_media, undecodable, listed, digested, bytes
+FROM directories WHERE id <= :of
 """
 _COPY_CHUNKS = """
 INSERT INTO chunks SELECT id + (:directories << 30), first, data FROM chunks WHERE id < (:of + 1) << 30
@@ -311,4 +312,4 @@ if __name__ == "__main__" and sys.argv[1:2] == ["--write"]:
 elif __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         for row in table(Path(folder), int(sys.argv[1]) if len(sys.argv) > 1 else 200_000):
-            print(f"{row.what}: {row.measured} ({row.aim}) {row.note}")
+            print(f"{row.what}: {row.measured} ({row.aim}) {row.note}", flush=True)
