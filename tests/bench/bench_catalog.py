@@ -46,9 +46,10 @@ _AIMED = 10_000_000  # known files that the aims of a re-match are about
 _WRITTEN = 1_000_000  # files that are written as a scan does, at most
 _MORE = 200_000  # files written to a catalog that was made larger by copies
 
-_COPY_DIRECTORIES = """
-INSERT INTO directories SELECT id + :directories, volume_id, CAST(:above || path AS BLOB), profile,
-       fingerprint, apart, files, clean, not_media, undecodable, listed, digested, bytes
+_COLUMNS = "profile, fingerprint, apart, inode, files, clean, not_media, undecodable, listed, digested, bytes"
+_COPY_DIRECTORIES = f"""
+INSERT INTO directories (id, volume_id, path, {_COLUMNS})
+SELECT id + :directories, volume_id, CAST(:above || path AS BLOB), {_COLUMNS}
 FROM directories WHERE id <= :of
 """
 _COPY_CHUNKS = """
