@@ -37,6 +37,7 @@ class Packer:
             RuntimeError: an exact kind that has no column.
         """
         stat, digests = known.stat, known.digests
+        problem = digests.problem
         exact = digests.exact
         get = exact.get
         md5, sha1, sha256, sha512 = get("md5"), get("sha1"), get("sha256"), get("sha512")
@@ -53,7 +54,7 @@ class Packer:
             stat.blocks,
             +known.state,
             self._codes.get(digests.media_type) or self._code(digests.media_type),
-            self._codes.get(digests.problem) or self._code(digests.problem),
+            self._codes.get(problem) or self._code(problem) if problem else 0,
             digests.size,
             md5,
             sha1,
