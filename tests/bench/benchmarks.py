@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import bench_catalog
+import bench_clamav
 import bench_feeds
 import bench_formats
 import bench_pictures
@@ -246,6 +247,7 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "feeds": bench_feeds.small,
     "formats": bench_formats.formats,
     "search": bench_search.small,
+    "clamav": bench_clamav.clamav,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,

@@ -35,14 +35,21 @@ class Run:
     output: bytes
 
 
-def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, keep: bool = False) -> Run:
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    keep: bool = False,
+    ends: Sequence[int] = (0,),
+) -> Run:
     """Run a process to its end.
 
     Args:
         keep: keep the output, which else goes to /dev/null.
+        ends: with which status it may end.
 
     Raises:
-        Skipped: it ended with another status than 0.
+        Skipped: it ended with another status.
     """
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -52,10 +59,10 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, keep: b
         stderr=subprocess.PIPE,
         env=dict(os.environ, **(env or {})),
     )
-    return _finish(process, start)
+    return _finish(process, start, ends)
 
 
-def _finish(process: subprocess.Popen[bytes], start: float) -> Run:
+def _finish(process: subprocess.Popen[bytes], start: float, ends: Sequence[int]) -> Run:
     assert process.stderr is not None
     output = process.stdout.read() if process.stdout else b""
     said = process.stderr.read()
@@ -66,7 +73,7 @@ def _finish(process: subprocess.Popen[bytes], start: float) -> Run:
     for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
-    if process.returncode != 0:
+    if process.returncode not in ends:
         text = said.decode(errors="replace").strip().splitlines()
         raise Skipped(f"{process.args!r} ended with {process.returncode}: {text[-1] if text else ''}")
     return Run(wall, usage.ru_utime + usage.ru_stime, output)
@@ -157,8 +164,14 @@ def _with_children(pid: int) -> Iterator[int]:
                 yield from _with_children(int(child))
 
 
-def measure_memory(command: Sequence[str]) -> tuple[Run, Memory]:
+def measure_memory(
+    command: Sequence[str], *, beside: Sequence[int] = (), ends: Sequence[int] = (0,)
+) -> tuple[Run, Memory]:
     """Run a process to its end and look at its memory, and its children's, every 50 ms.
+
+    Args:
+        beside: processes that work for it without being its children.
+        ends: with which status it may end.
 
     Raises:
         Skipped: it failed, or its processes hide their memory from this user.
@@ -171,12 +184,12 @@ def measure_memory(command: Sequence[str]) -> tuple[Run, Memory]:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_SECONDS):
-            memory.note(list(_with_children(process.pid)))
+            memory.note([*_with_children(process.pid), *beside])
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        finished = _finish(process, start)
+        finished = _finish(process, start, ends)
     finally:
         ended.set()
         thread.join()
