@@ -12,6 +12,7 @@ import bench_catalog
 import bench_clamav
 import bench_feeds
 import bench_formats
+import bench_memory
 import bench_pictures
 import bench_search
 import bench_views
@@ -248,11 +249,13 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "formats": bench_formats.formats,
     "search": bench_search.small,
     "clamav": bench_clamav.clamav,
+    "memory-growth": bench_memory.small,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,
     "catalog-large": bench_catalog.large,
     "search-large": bench_search.large,
+    "memory-large": bench_memory.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,
     "rescan-large": rescan_large,

@@ -196,3 +196,40 @@ def measure_memory(
     if memory.hidden:
         raise Skipped("the workers run as another user, who hides their memory: run as root")
     return finished, memory
+
+
+def own_peak() -> int:
+    """The most that was resident of this process since it began, in bytes, pages of files included.
+
+    getrusage begins with what the parent had before this program was put in its place.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+def memory_of(pid: int, seconds: float) -> Memory:
+    """Look at a running process, and its children, for some time.
+
+    Raises:
+        Skipped: its processes hide their memory from this user.
+    """
+    memory, end = Memory(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        memory.note(list(_with_children(pid)))
+        time.sleep(SAMPLE_SECONDS)
+    if memory.hidden:
+        raise Skipped("the workers run as another user, who hides their memory: run as root")
+    return memory
+
+
+def wait_until(there: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    """Ask until something is so.
+
+    Raises:
+        Skipped: it wasn't so in time.
+    """
+    end = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > end:
+            raise Skipped(otherwise)
+        time.sleep(SAMPLE_SECONDS)
