@@ -10,6 +10,7 @@ from scanner.model.files import (
     DirectoryMet,
     FilesSkipped,
     FileState,
+    FormerDirectory,
     KnownDirectory,
     KnownFile,
     OthersMet,
@@ -26,11 +27,13 @@ class Catalog:
 
     def learn(self, events: Iterable[WalkEvent]) -> None:
         seen = set()
+        before = list(self.met.values())
         for event in events:
             if isinstance(event, DirectoryMet):
                 seen.add(event.path)
                 if not event.cached:
-                    rows = dict(self.met.get(event.path, (event, {}))[1])
+                    came_from = before[event.moved_from - 1] if event.moved_from else None
+                    rows = dict((came_from or self.met.get(event.path, (event, {})))[1])
                     for name in event.gone:
                         rows.pop(name, None)
                     for stat in event.changed:
@@ -43,11 +46,16 @@ class Catalog:
         if path not in self.met:
             return None
         event, rows = self.met[path]
-        number = list(self.met).index(path)
-        return KnownDirectory(number, event.fingerprint, len(rows), 0, 0, hot=False)
+        number = list(self.met).index(path) + 1
+        return KnownDirectory(number, event.fingerprint, len(rows), 0, 0, hot=False, inode=event.inode)
+
+    def formerly(self, inode: int) -> FormerDirectory | None:
+        path = next((path for path, (event, _) in self.met.items() if event.inode == inode), None)
+        known = None if path is None else self.directory(path)
+        return None if known is None else FormerDirectory(known, path)
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
-        return list(self.met.values())[directory_id][1]
+        return list(self.met.values())[directory_id - 1][1]
 
     def some_files(self, directory_id: int, names: Sequence[bytes]) -> Mapping[bytes, KnownFile]:
         rows = self.files(directory_id)

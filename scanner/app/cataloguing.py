@@ -51,15 +51,25 @@ def known_files(catalog: Catalog, name: str) -> Iterator[_File]:
         CatalogError: the catalog can't be read.
         ConfigError: nothing is known of a volume of this name.
     """
-    volumes = [volume for volume in catalog.stats() if name in ("", volume.name)]
-    if name and not volumes:
-        raise ConfigError(
-            f"nothing is known of a volume {display(name)}", remedy="See `hostsweep catalog stats`"
-        )
-    for volume in volumes:
+    for volume in volumes_named(catalog, name) if name else catalog.stats():
         for files in catalog.volume(volume.name, volume.root, b"").everything():
             for file, known in files:
                 yield volume.name, file.path, known
+
+
+def volumes_named(catalog: Catalog | None, name: str) -> list[VolumeStats]:
+    """What is known of a volume, for each root that it had.
+
+    Raises:
+        CatalogError: the catalog can't be read.
+        ConfigError: nothing is known of a volume of this name.
+    """
+    found = [] if catalog is None else [volume for volume in catalog.stats() if volume.name == name]
+    if not found:
+        raise ConfigError(
+            f"nothing is known of a volume {display(name)}", remedy="See `hostsweep catalog stats`"
+        )
+    return found
 
 
 def writer_of(format: str) -> Callable[[Iterable[_File], BinaryIO], int]:

@@ -18,7 +18,7 @@ from scanner.app.recovering import retry_steps
 from scanner.app.tools import Tools, profile
 from scanner.app.unhashed import note_lists
 from scanner.app.volumes import open_root
-from scanner.app.walks import order_of, walker_for
+from scanner.app.walks import order_of, sweep_walks, walker_for
 from scanner.catalog import Catalog, RowKey, VolumeCatalog
 from scanner.ledger import Ledger
 from scanner.model.errors import SourceError, VaultError
@@ -102,6 +102,7 @@ class Scanner:
         result = ScanResult()
         raise_descriptor_limit()
         note_lists(self._tools.config, self._lists, self._reporter)
+        sweep_walks(self._tools)
         with ExitStack() as stack:
             for volume in volumes:
                 self._ask_storage(volume)
@@ -377,6 +378,7 @@ def _as_dict(counts: ScanCounts) -> Mapping[str, object]:
         "matched": counts.matched,
         "clean": counts.clean,
         "unchanged": counts.unchanged,
+        "moved": counts.moved,
         "errors": counts.errors,
         "directories": counts.directories,
         "directories_failed": counts.directories_failed,

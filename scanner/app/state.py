@@ -51,7 +51,12 @@ class StateDirectory:
     def inode_map(self, name: str, root: bytes) -> Path:
         """Where the last walk of a volume is kept by inode."""
         which = sha256(name.encode() + b"\0" + root).hexdigest()[:32]
-        return self.path / "walks" / which
+        return self.walks / which
+
+    @property
+    def walks(self) -> Path:
+        """The last walks of volumes by inode, where file systems can say what changed since."""
+        return self.path / "walks"
 
     @property
     def gaps(self) -> Path:

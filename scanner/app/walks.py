@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from scanner.app.state import StateDirectory
 from scanner.app.tools import Tools, profile
@@ -21,6 +22,16 @@ def walker_for(tools: Tools, volume: Volume, root_fd: int, *, full: bool) -> Wal
     if volume.only:
         return WalkedAlready([_single(root_fd, volume.only)])
     return WalkerProcess(order_of(tools, volume, full=full), root_fd, tools.stuck)
+
+
+def sweep_walks(tools: Tools) -> None:
+    """Delete what is kept of walks that no scan goes by any more: of volumes that are not scanned now, or not
+    with this state directory."""
+    oldest = tools.clock.now_ns() - int(tools.config.schedule.plain_walk_every * 1e9)
+    with suppress(OSError):  # there may be none; what can't be deleted only takes room
+        for path in tools.state.walks.iterdir():
+            if path.stat().st_mtime_ns < oldest:  # the walk itself began before it was written
+                path.unlink()
 
 
 def order_of(tools: Tools, volume: Volume, *, full: bool) -> WalkOrder:

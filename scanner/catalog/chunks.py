@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
@@ -55,6 +55,7 @@ SIZES = tuple(KINDS[kind].size for kind in EXACT)
 
 _FORMAT = 1
 _HEAD = struct.Struct("<BBIII")
+HEAD_SIZE = _HEAD.size
 _NONE, _ALL, _SOME = range(3)
 _COLUMNS = 11
 # Bytes of names from which deflating them is tried: 5 us, and it takes off half where names are alike.
@@ -72,7 +73,7 @@ def encode(rows: Sequence[Row]) -> bytes:
     )
     flags, digests = _pack_digests(rest[: len(EXACT)])
     views = _pack_views(rest[-1]) if rest[-1].count(NO_VIEWS) != len(rows) else b""
-    at = _HEAD.size + len(digests)
+    at = HEAD_SIZE + len(digests)
     parts = [
         _HEAD.pack(_FORMAT, flags, len(rows), at, at + len(views)),
         digests,
@@ -141,47 +142,14 @@ def head_of(data: bytes) -> Head:
         ValueError, struct.error: it is none.
     """
     version, _, _, views, columns = values = _HEAD.unpack_from(data)
-    if version != _FORMAT or not _HEAD.size <= views <= columns <= len(data):
+    if version != _FORMAT or not HEAD_SIZE <= views <= columns <= len(data):
         raise ValueError("this is no chunk")
     return Head._make(values)
 
 
-@lru_cache(maxsize=4096)
-def _whole_kinds(flags: int, count: int) -> tuple[tuple[int, int] | None, ...] | None:
-    """Where the digests of each kind begin and end if no kind is one that only some files have."""
-    found: list[tuple[int, int] | None] = []
-    at = _HEAD.size
-    for place, size in enumerate(SIZES):
-        have = flags >> 2 * place & 3
-        if have == _SOME:
-            return None
-        found.append((at, at + count * size) if have == _ALL else None)
-        at += count * size if have == _ALL else 0
-    return tuple(found)
-
-
-def exact_of(
-    chunks: Iterable[tuple[int, bytes, Head]], kind: int
-) -> Iterator[tuple[int, bytes | None, bytes]]:
-    """(number of the chunk, a bit for each file or None: all have it, the digests) of a place in `EXACT`,
-    for each chunk that has some.
-
-    Raises:
-        ValueError: digests are cut off.
-    """
-    for number, (_, data, head) in enumerate(chunks):
-        whole = _whole_kinds(head.flags, head.files)
-        if whole is None:
-            for place, bits, values in exact_parts(data, head):
-                if place == kind:
-                    yield number, bits, values
-        elif (part := whole[kind]) is not None:
-            yield number, None, data[part[0] : part[1]]
-
-
 def exact_parts(data: bytes, head: Head) -> Iterator[tuple[int, bytes | None, bytes]]:
     """(place in `EXACT`, bits, digests) of each kind that files of one chunk have."""
-    at, flags, count = _HEAD.size, head.flags, head.files
+    at, flags, count = HEAD_SIZE, head.flags, head.files
     for place, size in enumerate(SIZES):
         have = flags >> 2 * place & 3
         if have == _NONE:
@@ -352,7 +320,7 @@ def _pack_views(column: Sequence[Views]) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _shapes(table: bytes) -> tuple[Shape, ...]:
+def shapes_of(table: bytes) -> tuple[Shape, ...]:
     """The shapes of a chunk. Most chunks of a volume have the same ones, so what was taken apart is kept."""
     (count,), at = unpack_integers(table, 0, 1)
     sizes, at = unpack_integers(table, at, count)
@@ -363,7 +331,8 @@ def _shapes(table: bytes) -> tuple[Shape, ...]:
     return tuple(Shape(tuple(codes[a:b]), tuple(lengths[a:b]), sum(lengths[a:b])) for a, b in spans)
 
 
-def _shape_table_end(data: bytes, at: int) -> int:
+def shape_table_end(data: bytes, at: int) -> int:
+    """Where the table of shapes ends that begins at `at`; raises as `decode`."""
     (count,), at = unpack_integers(data, at, 1)
     sizes, at = unpack_integers(data, at, count)
     views = sum(sizes)
@@ -372,8 +341,8 @@ def _shape_table_end(data: bytes, at: int) -> int:
 
 def shaped_parts(data: bytes, head: Head) -> tuple[Sequence[int], list[Shaped]]:
     """The shape of each file (0: none), and what there is of each shape; raises as `decode`."""
-    start = _shape_table_end(data, head.views)
-    shapes = _shapes(data[head.views : start])
+    start = shape_table_end(data, head.views)
+    shapes = shapes_of(data[head.views : start])
     assigned, at = unpack_integers(data, start, head.files)
     parts = []
     for number, shape in enumerate(shapes, 1):

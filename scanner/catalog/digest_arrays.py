@@ -8,24 +8,14 @@ from itertools import accumulate, groupby
 import numpy as np
 import numpy.typing as npt
 
-from scanner.catalog.chunks import (
-    EXACT,
-    Head,
-    Shape,
-    Shaped,
-    exact_of,
-    names_of,
-    places_of,
-    shaped_parts,
-)
+from scanner.catalog.chunks import EXACT, Shape, names_of, places_of
+from scanner.catalog.many import Chunks, Column, Group, column_of, groups_of
 from scanner.catalog.packing import DAMAGE, Packer
 from scanner.catalog.records import RowKey
 from scanner.model.hashes import KINDS, Digests
 
 Values = npt.NDArray[np.uint8]  # (N, bytes of a value)
 Rows = npt.NDArray[np.intp]
-# (directory's id, chunk, its head)
-Chunk = tuple[int, bytes, Head]
 
 
 class DigestArrays:
@@ -37,21 +27,18 @@ class DigestArrays:
         apart: their directories are apart from what the volume says of its directories.
     """
 
-    def __init__(
-        self, packer: Packer, chunks: Sequence[Chunk], *, since: str = "", apart: bool = False
-    ) -> None:
+    def __init__(self, packer: Packer, chunks: Chunks, *, since: str = "", apart: bool = False) -> None:
         self._packer = packer
         self._chunks = chunks
         self.since = since
         self.apart = apart
-        self.last_directory = chunks[-1][0]
-        self._runs: dict[tuple[Shape, str], list[tuple[int, int, int]]] = {}
-        self._shaped: list[tuple[int, Sequence[int], Shaped]] | None = None
-        self._exact: dict[str, list[tuple[int, bytes | None, bytes]]] = {}
+        self.last_directory = chunks.directories[-1]
+        self._exact: dict[str, Column] = {}
+        self._pictures: list[Group] | None = None
 
     def __len__(self) -> int:
         """Files in these chunks, those without digests among them."""
-        return sum(head.files for _, _, head in self._chunks)
+        return self._chunks.files
 
     def digests(self) -> list[tuple[RowKey, Digests]]:
         """The files that have digests, one by one.
@@ -67,11 +54,10 @@ class DigestArrays:
         Raises:
             CatalogError: a chunk is damaged.
         """
-        parts = self._parts(kind)
-        if not parts:
+        if kind not in EXACT:
             return None
-        joined = b"".join([values for _, _, values in parts])
-        return np.frombuffer(joined, dtype=np.uint8).reshape(-1, KINDS[kind].size)
+        values = self._column(kind).values
+        return np.frombuffer(values, dtype=np.uint8).reshape(-1, KINDS[kind].size) if values else None
 
     def exact_keys(self, kind: str, found: Rows) -> list[RowKey]:
         """The files of some rows of `exact`.
@@ -79,24 +65,23 @@ class DigestArrays:
         Raises:
             CatalogError: a chunk is damaged.
         """
-        parts, size = self._parts(kind), KINDS[kind].size
+        column = self._column(kind)
         keys = []
-        for place, row in _located([len(values) // size for _, _, values in parts], found):
-            chunk, bits, _ = parts[place]
-            count = self._chunks[chunk][2].files
-            keys.append((chunk, row if bits is None else places_of(bits, count)[row]))
+        for number, row in _located(column.counts, found):
+            place = int(column.places[number])
+            bits = column.bits.get(place)
+            count = int(self._chunks.heads["files"][place])
+            keys.append((place, row if bits is None else places_of(bits, count)[row]))
         return self._keys(keys)
 
-    def _parts(self, kind: str) -> list[tuple[int, bytes | None, bytes]]:
-        """(place of the chunk, a bit for each file or None: all have it, digests), by chunk."""
-        parts = self._exact.get(kind)
-        if parts is None:
+    def _column(self, kind: str) -> Column:
+        column = self._exact.get(kind)
+        if column is None:
             try:
-                parts = list(exact_of(self._chunks, EXACT.index(kind))) if kind in EXACT else []
+                column = self._exact[kind] = column_of(self._chunks, EXACT.index(kind))
             except DAMAGE as e:
                 raise self._packer.damaged(e) from e
-            self._exact[kind] = parts
-        return parts
+        return column
 
     def perceptual(self, kind: str, min_quality: int) -> tuple[Values, Rows] | None:
         """All values of a perceptual kind that have the quality, and for each the number of a picture, to be
@@ -105,19 +90,23 @@ class DigestArrays:
         Raises:
             CatalogError: a chunk is damaged.
         """
-        try:
-            values, qualities, counts = self._gather(kind)
-            quality = np.frombuffer(b"".join(qualities), dtype=np.uint8)
-            if not len(quality):
-                return None
-            array = np.frombuffer(b"".join(values), dtype=np.uint8).reshape(len(quality), -1)
-        except DAMAGE as e:
-            raise self._packer.damaged(e) from e
-        pictures = np.repeat(np.arange(len(counts), dtype=np.intp), counts)
-        good = quality >= min_quality
-        if good.all():
-            return array, pictures
-        return array[good], pictures[good]
+        values: list[Values] = []
+        pictures: list[Rows] = []
+        first = 0
+        for group in self._groups():
+            here = np.arange(first, first + len(group.values))
+            first += len(group.values)
+            for view, start, end in self._places_of(group.shape, kind):
+                good = group.qualities[:, view] >= min_quality
+                if good.all():
+                    values.append(group.values[:, start:end])
+                    pictures.append(here)
+                else:
+                    values.append(group.values[good, start:end])
+                    pictures.append(here[good])
+        if not values:
+            return None
+        return np.concatenate(values), np.concatenate(pictures)
 
     def picture_keys(self, pictures: Rows) -> list[RowKey]:
         """The files of some pictures.
@@ -125,91 +114,45 @@ class DigestArrays:
         Raises:
             CatalogError: a chunk is damaged.
         """
-        parts = self._views()
+        groups = self._groups()
         found = []
-        counts = [len(shaped.qualities) // len(shaped.shape.views) for _, _, shaped in parts]
-        for place, row in _located(counts, np.unique(pictures)):
-            chunk, assigned, shaped = parts[place]
-            files = [i for i, number in enumerate(assigned) if number == shaped.number]
-            found.append((chunk, files[row]))
+        for number, row in _located([len(group.values) for group in groups], np.unique(pictures)):
+            group = groups[number]
+            ((part, place_row),) = _located(group.counts, np.array([row]))
+            place = group.places[part]
+            files = group.files.get(place)
+            found.append((place, place_row if files is None else files[place_row]))
         return self._keys(found)
 
     def _keys(self, found: Iterable[tuple[int, int]]) -> list[RowKey]:
         keys: list[RowKey] = []
-        for chunk, files in groupby(sorted(set(found)), key=lambda pair: pair[0]):
-            directory_id, data, _ = self._chunks[chunk]
+        for place, files in groupby(sorted(set(found)), key=lambda pair: pair[0]):
             try:
-                names = names_of(data)
-                keys.extend(RowKey(directory_id, names[place]) for _, place in files)
+                names = names_of(self._chunks.data[place])
+                keys.extend(RowKey(self._chunks.directories[place], names[file]) for _, file in files)
             except DAMAGE as e:
                 raise self._packer.damaged(e) from e
         return keys
 
-    def _views(self) -> list[tuple[int, Sequence[int], Shaped]]:
-        if self._shaped is None:
-            found: list[tuple[int, Sequence[int], Shaped]] = []
-            for place, (_, data, head) in enumerate(self._chunks):
-                if head.columns > head.views:
-                    assigned, parts = shaped_parts(data, head)
-                    found.extend((place, assigned, part) for part in parts)
-            self._shaped = found
-        return self._shaped
+    def _groups(self) -> list[Group]:
+        if self._pictures is None:
+            try:
+                self._pictures = groups_of(self._chunks)
+            except DAMAGE as e:
+                raise self._packer.damaged(e) from e
+        return self._pictures
 
-    def _gather(self, kind: str) -> tuple[list[bytes], list[bytes], list[int]]:
-        """Values and qualities of a kind, part by part, and how many each picture has."""
-        values: list[bytes] = []
-        qualities: list[bytes] = []
-        counts: list[int] = []
-        for _, _, shaped in self._views():
-            shape = shaped.shape
-            views = len(shape.views)
-            pictures = len(shaped.qualities) // views
-            runs = self._runs.get((shape, kind))
-            if runs is None:
-                runs = self._runs[shape, kind] = self._runs_of(shape, kind)
-            of_kind = sum(end - start for start, end, _ in runs)
-            counts.extend([of_kind] * pictures)
-            if of_kind == views:
-                values.append(shaped.values)
-                qualities.append(bytes(shaped.qualities))
-            elif of_kind:
-                v, q = _cut(shaped, pictures, runs)
-                values.append(v)
-                qualities.append(q)
-        return values, qualities, counts
-
-    def _runs_of(self, shape: Shape, kind: str) -> list[tuple[int, int, int]]:
-        """Where views of a kind stand in a shape: (first view, end, first byte). Those of another length,
-        which a plug-in may once have had, can't be compared."""
-        starts = list(accumulate(shape.lengths, initial=0))
+    def _places_of(self, shape: Shape, kind: str) -> list[tuple[int, int, int]]:
+        """(view, first byte, end) of the views of a kind in a shape. Those of another length, which a
+        plug-in may once have had, can't be compared."""
+        ends = list(accumulate(shape.lengths))
         size = KINDS[kind].size if kind in KINDS else shape.lengths[0]
         named = zip(self._packer.views_of(kind, shape.views), shape.lengths, strict=True)
         of_kind = [is_kind and length == size for is_kind, length in named]
-        runs = []
-        for is_kind, group in groupby(range(len(of_kind)), key=of_kind.__getitem__):
-            places = list(group)
-            if is_kind:
-                runs.append((places[0], places[-1] + 1, starts[places[0]]))
-        return runs
+        return [(view, ends[view] - size, ends[view]) for view, given in enumerate(of_kind) if given]
 
 
-def _cut(shaped: Shaped, pictures: int, runs: Sequence[tuple[int, int, int]]) -> tuple[bytes, bytes]:
-    """Values and qualities of some views of each picture, picture by picture."""
-    shape = shaped.shape
-    quality = np.frombuffer(bytes(shaped.qualities), dtype=np.uint8).reshape(pictures, -1)
-    values = np.frombuffer(shaped.values, dtype=np.uint8).reshape(pictures, -1)
-    parts = [
-        (quality[:, start:end], values[:, at : at + sum(shape.lengths[start:end])]) for start, end, at in runs
-    ]
-    if len(parts) == 1:
-        return parts[0][1].tobytes(), parts[0][0].tobytes()
-    return (
-        np.concatenate([v for _, v in parts], axis=1).tobytes(),
-        np.concatenate([q for q, _ in parts], axis=1).tobytes(),
-    )
-
-
-def _located(counts: Sequence[int], rows: Rows) -> list[tuple[int, int]]:
+def _located(counts: Sequence[int] | npt.NDArray[np.int64], rows: Rows) -> list[tuple[int, int]]:
     """For some rows of parts that follow each other: which part, and which row of it."""
     ends = np.cumsum(counts)
     places = np.searchsorted(ends, rows, side="right")
@@ -217,13 +160,13 @@ def _located(counts: Sequence[int], rows: Rows) -> list[tuple[int, int]]:
     return list(zip(places.tolist(), (rows - starts[places]).tolist(), strict=True))
 
 
-def digested_files(packer: Packer, chunks: Iterable[Chunk]) -> Iterable[tuple[RowKey, Digests]]:
+def digested_files(packer: Packer, chunks: Chunks) -> Iterable[tuple[RowKey, Digests]]:
     """The files of some chunks that have digests.
 
     Raises:
         CatalogError: a chunk is damaged.
     """
-    for directory_id, data, _ in chunks:
+    for directory_id, data in chunks:
         for row in packer.rows(data):
             digests = packer.digests(row)
             if digests.exact or digests.perceptual:

@@ -18,7 +18,7 @@ _LAST = (1 << CHUNK_BITS) - 1
 # larger ones too few would fit. Rows that are encoded together at most: about as many as fill one without
 # views.
 _MOST = 5400
-_MOST_ROWS = 56
+MOST_ROWS = 56
 _STEP = 256  # between the numbers of chunks that are appended; room for later ones between them
 
 
@@ -187,8 +187,8 @@ def _encoded(rows: Sequence[Row], *, full: bool = False) -> Iterator[tuple[bytes
     Args:
         full: fill one after the other, else all alike, so that there is room for more.
     """
-    for start in range(0, len(rows), _MOST_ROWS):
-        some = rows[start : start + _MOST_ROWS]
+    for start in range(0, len(rows), MOST_ROWS):
+        some = rows[start : start + MOST_ROWS]
         data = encode(some)
         if len(data) <= _MOST or len(some) == 1:
             yield some[0][0], data

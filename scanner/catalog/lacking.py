@@ -126,7 +126,7 @@ class LackingFiles:
             missing = self._profiles.missing(code)
             reader = ChunkReader(self._database, self._volume_id, queries.CHUNKS_OF_PROFILE_FROM, (code,))
             for chunks in reader.lists(_AT_ONCE):
-                for directory_id, data, _ in chunks:
+                for directory_id, data in chunks:
                     rows = among(self._packer, self._packer.rows(data), missing)
                     if rows:
                         ids.append(directory_id)

@@ -64,7 +64,7 @@ def rewrite(old: Path, version: int, new: Database) -> None:
             with new.transaction():
                 for directory_id, volume_id, path, profile, fingerprint in some:
                     rows = list(map(_row, connection.execute(query, (directory_id,))))
-                    values = (volume_id, path, codes[profile], fingerprint, 0, *count(rows).capped())
+                    values = (volume_id, path, codes[profile], fingerprint, 0, 0, *count(rows).capped())
                     files.put_all(new.run(queries.ADD_DIRECTORY, values).lastrowid or 0, rows)
 
 

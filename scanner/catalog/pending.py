@@ -16,10 +16,13 @@ class PendingDirectory:
     Attributes:
         fingerprint: of the last record; b"" if it was not complete.
         rows: name to columns; None is a row to be deleted.
+        inode, moved_from: as in `DirectoryRecord`, of the last record that says one.
     """
 
     fingerprint: bytes = b""
     rows: dict[bytes, Row | None] = field(default_factory=dict)
+    inode: int = 0
+    moved_from: int = 0
 
 
 class Pending:
@@ -40,6 +43,8 @@ class Pending:
         """
         directory = self._directories.setdefault(record.path, PendingDirectory())
         directory.fingerprint = record.fingerprint if record.complete else b""
+        directory.inode = record.inode or directory.inode
+        directory.moved_from = record.moved_from or directory.moved_from
         for known in record.upserts:
             directory.rows[known.stat.name] = self._packer.row(known)
         for name in record.removed:

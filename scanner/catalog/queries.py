@@ -101,17 +101,21 @@ FROM directories WHERE volume_id = ?
 _COUNTS = "files, clean, not_media, undecodable, listed, digested, bytes"
 
 # What the walk asks for every directory: one look into the index of (volume_id, path).
-DIRECTORY = f"SELECT id, profile, fingerprint, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?"
-DIRECTORY_TO_WRITE = f"SELECT id, profile, apart, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?"
+_WALKED = f"id, profile, fingerprint, inode, {_COUNTS}"
+DIRECTORY = f"SELECT {_WALKED} FROM directories WHERE volume_id = ? AND path = ?"
+DIRECTORY_TO_WRITE = f"""
+SELECT id, profile, apart, inode, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?
+"""
 DIRECTORY_ID = "SELECT id FROM directories WHERE volume_id = ? AND path = ?"
 DIRECTORY_PATH = "SELECT path FROM directories WHERE id = ? AND volume_id = ?"
 DIRECTORY_COUNTS = f"SELECT {_COUNTS} FROM directories WHERE id = ? AND volume_id = ?"
 ADD_DIRECTORY = f"""
-INSERT INTO directories (volume_id, path, profile, fingerprint, apart, {_COUNTS})
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO directories (volume_id, path, profile, fingerprint, apart, inode, {_COUNTS})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 SET_DIRECTORY = f"""
-UPDATE directories SET profile = ?, fingerprint = ?, apart = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?, ?)
+UPDATE directories
+SET profile = ?, fingerprint = ?, apart = ?, inode = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?, ?)
 WHERE id = ?
 """
 SET_COUNTS = f"UPDATE directories SET ({_COUNTS}) = (?, ?, ?, ?, ?, ?, ?) WHERE id = ?"
@@ -120,6 +124,20 @@ UNTRUST_DIRECTORY = "UPDATE directories SET fingerprint = x'' WHERE id = ?"
 DIRECTORY_PATHS = "SELECT id, path FROM directories WHERE volume_id = ?"
 DIRECTORY_NOW = "SELECT path, fingerprint, profile FROM directories WHERE id = ? AND volume_id = ?"
 DELETE_DIRECTORY = "DELETE FROM directories WHERE id = ?"
+
+# --- directories that moved -------------------------------------------------------------------------
+
+# The inode's latest row; (…, path, 1 if that is one). The constant lets SQLite use the partial index.
+DIRECTORY_BY_INODE = f"""
+SELECT {_WALKED}, path, volume_id > 0 FROM directories
+WHERE inode = ? AND inode != 0 AND volume_id IN (?, ?) ORDER BY id DESC LIMIT 1
+"""
+# Apart: nothing is matched with another index meanwhile.
+TAKE_PATH = "UPDATE directories SET volume_id = -volume_id, path = ?, apart = 1 WHERE id = ?"
+GIVE_PATH = """
+UPDATE directories SET volume_id = ?, path = ? WHERE id = ? AND inode = ? AND volume_id IN (?, ?)
+"""
+WITHOUT_PATH = "SELECT id FROM directories WHERE volume_id = ?"
 
 # --- files -----------------------------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
 
 from scanner.catalog import queries
-from scanner.catalog.chunks import head_of, names_of
+from scanner.catalog.chunks import names_of
 from scanner.catalog.database import Database
-from scanner.catalog.digest_arrays import Chunk
-from scanner.catalog.directory_files import CHUNK_BITS, span
+from scanner.catalog.directory_files import CHUNK_BITS, MOST_ROWS, span
+from scanner.catalog.many import Chunks, heads_of
 from scanner.catalog.packing import DAMAGE
 from scanner.catalog.records import RowKey
 
@@ -39,37 +42,41 @@ class ChunkReader:
         self._parameters = parameters
         self._last = RowKey(after + 1, b"")
 
-    def lists(self, files: int) -> Iterator[list[Chunk]]:
-        """Lists of chunks of at least so many files together, but for the last one.
+    def lists(self, files: int) -> Iterator[Chunks]:
+        """Lists of chunks of about so many files together, but for the last one.
 
         Raises:
             CatalogError: they can't be read.
         """
-        while chunks := self._next(files):
+        while (chunks := self._next(files)).data:
             yield chunks
 
-    def _next(self, files: int) -> list[Chunk]:
+    def _next(self, files: int) -> Chunks:
         directory_id, name = self._last
         start = self._database.row(queries.CHUNK_WITH, (*span(directory_id), name))
         first_id = start[0] if start and start[0] is not None else directory_id << CHUNK_BITS
-        found: list[Chunk] = []
+        directories: list[int] = []
+        data: list[bytes] = []
+        heads = [heads_of(())]
         rows = self._database.stream(
             self._query, (first_id, self._volume_id, directory_id, *self._parameters)
         )
         try:
-            for chunk_id, data in rows:
-                directory = chunk_id >> CHUNK_BITS
-                if directory == directory_id and name and names_of(data)[-1] <= name:
-                    continue
-                head = head_of(data)
-                found.append((directory, data, head))
-                files -= head.files
-                if files <= 0:
-                    break
-            if found:
-                self._last = RowKey(found[-1][0], names_of(found[-1][1])[-1])
+            while files > 0 and (some := list(islice(rows, max(1, files // MOST_ROWS)))):
+                passed = 0
+                if name and not data:
+                    for chunk_id, chunk in some:
+                        if chunk_id >> CHUNK_BITS != directory_id or names_of(chunk)[-1] > name:
+                            break
+                        passed += 1
+                directories.extend([chunk_id >> CHUNK_BITS for chunk_id, _ in some[passed:]])
+                data.extend([chunk for _, chunk in some[passed:]])
+                heads.append(heads_of(data[-len(some) + passed :] if passed < len(some) else ()))
+                files -= int(heads[-1]["files"].sum(dtype=np.int64))
+            if data:
+                self._last = RowKey(directories[-1], names_of(data[-1])[-1])
         except DAMAGE as e:
             raise self._database.damaged(e) from e
         finally:
             rows.close()
-        return found
+        return Chunks(directories, data, np.concatenate(heads))

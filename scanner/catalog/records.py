@@ -20,6 +20,9 @@ class DirectoryRecord:
         removed: names that are not there any more; they win over `upserts` of the same record.
         complete: every file of the directory has a lasting answer. If not, the fingerprint is not kept and
             the directory is compared file by file next time. The last record of a directory decides.
+        inode: of the directory itself; 0 where it is not known or not to be relied on.
+        moved_from: id of this same directory in the catalog, by whose rows its files were known, if it stood
+            at another path there; 0 if it did not.
     """
 
     path: bytes
@@ -27,6 +30,8 @@ class DirectoryRecord:
     upserts: Sequence[KnownFile]
     removed: Sequence[bytes] = ()
     complete: bool = True
+    inode: int = 0
+    moved_from: int = 0
 
 
 class RowKey(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, islice
+from typing import Any
 
 from scanner.catalog import queries
 from scanner.catalog.chunks import Row, inodes_of, names_of
@@ -20,7 +21,7 @@ from scanner.catalog.reading import ChunkReader
 from scanner.catalog.records import DirectoryRecord, RowKey, VolumeStats
 from scanner.catalog.vocabulary import Vocabulary
 from scanner.catalog.writing import DirectoryWriter
-from scanner.model.files import FileRef, FileState, KnownDirectory, KnownFile
+from scanner.model.files import FileRef, FileState, FormerDirectory, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests
 
 # Directories changed in one transaction by hand: bounds the log, and how long others wait.
@@ -84,10 +85,29 @@ class VolumeCatalog:
             CatalogError: the catalog can't be read.
         """
         row = self._database.row(queries.DIRECTORY, (self._volume_id or self._find_volume(), path))
-        if row is None or not self._profiles.usable(row[1]):
+        return None if row is None else self._known(row)
+
+    def formerly(self, inode: int) -> FormerDirectory | None:
+        """The directory that had an inode when it was last committed, at whatever path.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        volume_id = self._volume_id or self._find_volume()
+        row = self._database.row(queries.DIRECTORY_BY_INODE, (inode, volume_id, -volume_id))
+        known = None if row is None else self._known(row[:-2])
+        if row is None or known is None:
             return None
-        counts = Counts._make(row[3:])
-        return KnownDirectory(row[0], row[2], counts.clean, counts.not_media, counts.bytes, counts.hot)
+        return FormerDirectory(known, row[-2] if row[-1] else None)
+
+    def _known(self, row: tuple[Any, ...]) -> KnownDirectory | None:
+        if not self._profiles.usable(row[1]):
+            return None
+        id, _, fingerprint, inode, *rest = row
+        counts = Counts._make(rest)
+        return KnownDirectory(
+            id, fingerprint, counts.clean, counts.not_media, counts.bytes, counts.hot, inode
+        )
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
         """All rows of a directory by name.
@@ -148,6 +168,7 @@ class VolumeCatalog:
         there = set(seen)
         rows = self._database.rows(queries.DIRECTORY_PATHS, (self._volume_id,))
         vanished = [(directory_id,) for directory_id, path in rows if path not in there]
+        vanished += self._database.rows(queries.WITHOUT_PATH, (-self._volume_id,))
         for start in range(0, len(vanished), _AT_ONCE):
             ids = vanished[start : start + _AT_ONCE]
             with self._database.transaction():
@@ -317,7 +338,7 @@ class VolumeCatalog:
         found: list[tuple[int, bytes]] = []
         for chunks in self._read(queries.CHUNKS_FROM).lists(_ARRAYS_AT_ONCE):
             try:
-                for directory_id, data, _ in chunks:
+                for directory_id, data in chunks:
                     here = inodes_of(data)
                     if not wanted.isdisjoint(here):
                         pairs = zip(names_of(data), here, strict=True)
@@ -336,7 +357,7 @@ class VolumeCatalog:
         last = RowKey(0, b"")
         for chunks in self._read(queries.CHUNKS_FROM).lists(_ITERATE_AT_ONCE):
             found = []
-            for directory_id, data, _ in chunks:
+            for directory_id, data in chunks:
                 path = self._path(directory_id)
                 for row in self._packer.rows(data) if path is not None else ():
                     key = RowKey(directory_id, row[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from scanner.catalog import queries
 from scanner.catalog.chunks import Row
@@ -46,17 +47,19 @@ class DirectoryWriter:
             profile, some: `Profiles.code` and `Profiles.some`, asked for before the transaction.
             agrees: the rows were compared with the index that the volume says.
         """
-        row = self._database.row(queries.DIRECTORY_TO_WRITE, (volume_id, path))
+        row = self._row_of(volume_id, path, directory)
         written = any(row is not None for row in directory.rows.values())
         if row is None:
             rows = [row for _, row in sorted(directory.rows.items()) if row is not None]
             counts = count(rows).capped()
             apart = int(written and not agrees)
-            values = (volume_id, path, profile, directory.fingerprint, apart, *counts)
+            # Rows of a directory that moved and was not to be found any more are missing.
+            fingerprint = b"" if directory.moved_from else directory.fingerprint
+            values = (volume_id, path, profile, fingerprint, apart, directory.inode, *counts)
             self._files.put_all(self._database.run(queries.ADD_DIRECTORY, values).lastrowid or 0, rows)
             return
-        directory_id, of, apart = row[:3]
-        counts = Counts._make(row[3:])
+        directory_id, of, apart, inode = row[:4]
+        counts = Counts._make(row[4:])
         if of != profile and not self._profiles.usable(of):
             self._files.delete_all((directory_id,))
             apart, of, counts = 0, profile, Counts()
@@ -66,7 +69,27 @@ class DirectoryWriter:
             apart = APART
         if of != profile:
             of = self._profile_of(directory_id, directory, of, profile, some)
-        self._database.run(queries.SET_DIRECTORY, (of, directory.fingerprint, apart, *counts, directory_id))
+        inode = directory.inode or inode
+        self._database.run(
+            queries.SET_DIRECTORY, (of, directory.fingerprint, apart, inode, *counts, directory_id)
+        )
+
+    def _row_of(self, volume_id: int, path: bytes, directory: PendingDirectory) -> tuple[Any, ...] | None:
+        """The row of the directory that lies at a path now, brought there from where it was. One that stood
+        there and is another directory loses the path: it may be met elsewhere."""
+        at = (volume_id, path)
+        row = self._database.row(queries.DIRECTORY_TO_WRITE, at)
+        moved_from = directory.moved_from
+        if row is not None and row[0] == moved_from:
+            return row
+        if row is not None and (moved_from or (row[3] and directory.inode not in (0, row[3]))):
+            self._database.run(queries.TAKE_PATH, (b"%d" % row[0], row[0]))
+            row = None
+        if moved_from:
+            values = (*at, moved_from, directory.inode, volume_id, -volume_id)
+            self._database.run(queries.GIVE_PATH, values)
+            row = self._database.row(queries.DIRECTORY_TO_WRITE, at)
+        return row
 
     def _profile_of(
         self, directory_id: int, directory: PendingDirectory, of: int, profile: int, some: int

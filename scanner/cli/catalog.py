@@ -89,6 +89,25 @@ def export(context: Context, format: str, volume: str, path: Path | None) -> int
     return 0
 
 
+@command.command("forget")
+@click.argument("volume")
+@pass_context
+def forget(context: Context, volume: str) -> int:
+    """Forget a volume that is not scanned any more: its files, digests and gaps.
+
+    Cases and the ledger stay. Should it be scanned again, all its files are read.
+    """
+    from scanner.app.forgetting import forget as forget_volume
+
+    app = context.app()
+    app.become_owner()
+    files = sum(known.files for known in forget_volume(app.state, volume))
+    click.echo(f"{volume}: {files:,} files forgotten.")
+    if any(configured.name == volume for configured in app.config.volumes):
+        click.echo("It is still configured: the next scan reads all its files.")
+    return 0
+
+
 @contextmanager
 def _out(path: Path | None) -> Iterator[BinaryIO]:
     """Standard output, or a new file, which is removed again if it does not become whole."""

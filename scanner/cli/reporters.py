@@ -48,6 +48,7 @@ def counts_json(counts: ScanCounts, seconds: float) -> dict[str, Any]:
         "bytes": counts.bytes,
         "hashed": counts.hashed,
         "unchanged": counts.unchanged,
+        "moved": counts.moved,
         "matched": counts.matched,
         "clean": counts.clean,
         "hits": counts.matched,

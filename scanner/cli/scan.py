@@ -123,6 +123,7 @@ def _print_summary(out: Console, outcome: ScanOutcome) -> None:
         ),
         ("clean", f"{counts.clean:,}"),
         ("unchanged", f"{counts.unchanged:,}"),
+        *([("known from a former path", f"{counts.moved:,}")] if counts.moved else []),
         ("matched", f"{counts.matched:,}  ({counts.secured:,} secured, {counts.unsecured:,} still in place)"),
     ]
     rows += [(f"skipped: {reason}", f"{n:,}") for reason, n in sorted(counts.skipped.items())]

@@ -77,6 +77,8 @@ SELECT path, reason, files, first_ns, last_ns FROM gaps WHERE volume_id = ? ORDE
 _SEEN = "SELECT path FROM gaps WHERE volume_id = ? AND scan_id = ? AND reason <> ?"
 _NOT_SEEN = "SELECT path FROM gaps WHERE volume_id = ? AND scan_id <> ?"
 _DELETE_GAP = "DELETE FROM gaps WHERE volume_id = ? AND path = ?"
+_DELETE_GAPS = "DELETE FROM gaps WHERE volume_id = ?"
+_DELETE_VOLUME = "DELETE FROM volumes WHERE id = ?"
 
 
 class Gaps(AbstractContextManager["Gaps"]):
@@ -202,6 +204,13 @@ class Gaps(AbstractContextManager["Gaps"]):
         """All known files of a volume have been matched with the lists of now."""
         with self._transaction():
             self._connection.execute(_MATCHED, (now_ns, self._find(name, root)))
+
+    def forget(self, name: str, root: bytes) -> None:
+        """Delete all that is known of a volume that is not scanned any more."""
+        volume = self._find(name, root)
+        with self._transaction():
+            self._connection.execute(_DELETE_GAPS, (volume,))
+            self._connection.execute(_DELETE_VOLUME, (volume,))
 
     # ---
 

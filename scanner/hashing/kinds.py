@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
+from scanner.hashing.frames import MAX_VALUE
 from scanner.model.errors import ConfigError
 from scanner.model.hashes import KINDS, HashKind
 from scanner.model.ports import Hasher
 
 ENTRY_POINTS = "hostsweep.hashers"
-_MAX_SIZE = 144  # bytes of a value, as in the workers' frames
 _BUILT_IN = ("dhash", "pdq", "phash", "phash256")
 
 
@@ -62,13 +62,13 @@ def _checked(name: str, kind: object) -> HashKind:
         and kind.name == name
         and name not in KINDS
         and not kind.exact
-        and 0 < kind.size <= _MAX_SIZE
+        and 0 < kind.size <= MAX_VALUE
         and 0 <= kind.max_distance <= 4 * kind.size
     ):
         return kind
     raise ConfigError(
         f"the package of hash kind {name!r} describes it wrongly",
-        remedy=f"Its hash_kind has to be a perceptual HashKind of that name, of at most {_MAX_SIZE} bytes",
+        remedy=f"Its hash_kind has to be a perceptual HashKind of that name, of at most {MAX_VALUE} bytes",
     )
 
 

@@ -196,6 +196,8 @@ class Parts:
         # A RAW picture is what its preview shows. Without one there is nothing to be compared.
         if previews.raw and given and self.problem in ("undecodable", "unsupported_format"):
             self.problem = ""
+        if previews.given_up:
+            self._say("partial")
 
     def _drawn(self) -> Iterator[Part]:
         drawing = svg.Drawing(self._source, self._mime)

@@ -23,10 +23,17 @@ _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """The largest previews of a file, and whether it is a RAW picture, which they stand for."""
+    """What a file holds of itself.
+
+    Attributes:
+        found: the largest previews.
+        raw: it is a RAW picture, which they stand for.
+        given_up: of a RAW picture none was found that is large enough, and not all of the file was searched.
+    """
 
     found: tuple[Found, ...]
     raw: bool
+    given_up: bool = False
 
 
 def of(mime: str, source: Source) -> Previews | None:
@@ -40,10 +47,12 @@ def of(mime: str, source: Source) -> Previews | None:
         raw = raw or directory.is_raw
         places |= set(directory.previews)
     found = _largest(source, places)
-    if raw and not any(max(_size(source, f.start)) >= _LARGE for f in found):
-        searched = {(f.start, f.end or source.size) for f in Search(source, 8) if f.mime == "image/jpeg"}
-        found = _largest(source, places | searched)
-    return Previews(found, raw)
+    if not raw or _one_is_large(source, found):
+        return Previews(found, raw)
+    search = Search(source, 8)
+    searched = {(f.start, f.end or source.size) for f in search if f.mime == "image/jpeg"}
+    found = _largest(source, places | searched)
+    return Previews(found, raw, given_up=not search.ended and not _one_is_large(source, found))
 
 
 def resources_end(source: Source) -> int:
@@ -73,6 +82,10 @@ def _largest(source: Source, places: set[tuple[int, int]]) -> tuple[Found, ...]:
     sized = [(_size(source, start), start, end) for start, end in places]
     good = sorted(((w * h, start, end) for (w, h), start, end in sized if w and h), reverse=True)
     return tuple(Found("image/jpeg", start, min(end, source.size)) for _, start, end in good[:_MOST])
+
+
+def _one_is_large(source: Source, found: tuple[Found, ...]) -> bool:
+    return any(max(_size(source, f.start)) >= _LARGE for f in found)
 
 
 def _size(source: Source, start: int) -> tuple[int, int]:

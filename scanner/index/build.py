@@ -88,7 +88,11 @@ class SnapshotBuilder:
         # What the base has of a plug-in's kind stays, also where the plug-in is gone.
         others = base.meta.kinds if base else {}
         known = {name: HashKind(name, meta.size, meta.exact) for name, meta in others.items()} | dict(kinds)
-        self._values = {name: Values(kind, key, scratch) for name, kind in known.items()}
+        # A list from before there were hints gets none until it is fetched whole: its digests are not there.
+        without = {name for name in base.counts if not base.hinted(name)} if base else ()
+        self._values = {
+            name: Values(kind, key, scratch, hinted=name not in without) for name, kind in known.items()
+        }
         self._first = base.meta.entries if base else 0
         self._number = self._first  # of the next entry
         self._codes: dict[str, int] = {}

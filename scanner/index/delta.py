@@ -15,12 +15,16 @@ import numpy.typing as npt
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_mask, complete_thresholds
 from scanner.index.exact import FEW, Keys, as_keys, contained
 from scanner.index.hamming import Hashes, any_within
+from scanner.index.hints import Hints, Likely
 from scanner.index.joining import Join, joinable
-from scanner.index.keyed import ListKey
+from scanner.index.keyed import MAX_STORED, ListKey
+from scanner.index.layout import DamagedLayout
 from scanner.index.perceptual import TABLES_DISTANCE, TABLES_FROM, PerceptualTable
 from scanner.index.snapshot import Snapshot
 
 _Mask = npt.NDArray[np.bool_]
+
+_MOST_HINTED = 1 << 22  # values: a quarter of all beginnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class _Fresh:
 
     key: ListKey | None
     values: Keys
+    likely: Likely | None = None  # tells which digests to compute the stored form of; None: of all
     whole: Callable[[Keys], _Mask] | None = None  # in the feed's own table, where many are new
 
     def among(self, keys: Keys) -> _Mask:
@@ -105,15 +110,17 @@ class Delta:
         found = np.zeros(len(values), dtype=np.bool_)
         exact = self.exact.get(kind, ())
         for key in {part.key for part in exact}:
-            stored = values
-            if key is not None:
-                size = values.shape[1]
-                joined = key.digests(kind, values.tobytes(), size)
-                stored = np.frombuffer(joined, dtype=np.uint8).reshape(len(values), -1)
-            keys = as_keys(stored, stored.shape[1])
-            for part in exact:
-                if part.key == key:
+            parts = [part for part in exact if part.key == key]
+            if key is None:
+                keys = as_keys(values, values.shape[1])
+                for part in parts:
                     found |= part.among(keys)
+                continue
+            rows = _likely_rows(parts, values)
+            joined = key.digests(kind, values.take(rows, axis=0).tobytes(), values.shape[1])
+            keys = as_keys(joined, min(values.shape[1], MAX_STORED))
+            for part in parts:
+                found[rows] |= part.among(keys)
         for near in self.perceptual.get(kind, ()):
             found |= near.touched(values, self.thresholds[kind].max_distance)
         return found
@@ -151,7 +158,9 @@ def added(
                     values = _chosen(feed.snapshot.keys(kind), fresh)
                     many = fresh is None and len(values) > FEW
                     whole = partial(feed.snapshot.contains_many, kind) if many else None
-                    exact.setdefault(kind, []).append(_Fresh(feed.snapshot.key, values, whole))
+                    exact.setdefault(kind, []).append(
+                        _Fresh(feed.snapshot.key, values, _likely(feed.snapshot, kind, fresh), whole)
+                    )
                 else:
                     perceptual.setdefault(kind, []).append(_near(feed.snapshot, kind, fresh))
     return Delta(exact, perceptual, complete_thresholds(new, thresholds))
@@ -187,6 +196,32 @@ def _fresh(feed: OpenFeed, kind: str, others: Sequence[OpenFeed]) -> _Mask | Non
         unknown = ~contained(keys, theirs)
         mask = unknown if mask is None else mask & unknown
     return mask
+
+
+def _likely(snapshot: Snapshot, kind: str, mask: _Mask | None) -> Likely | None:
+    """Made of the hints of values that act; None where there are none, or too many to leave out much."""
+    count = snapshot.counts[kind] if mask is None else int(np.count_nonzero(mask))
+    if count > _MOST_HINTED or not snapshot.hinted(kind):
+        return None
+    chosen: list[Hints] = []
+    start = 0
+    try:
+        for hints in snapshot.hints(kind):
+            chosen.append(hints if mask is None else hints[mask[start : start + len(hints)]])
+            start += len(hints)
+    except DamagedLayout:
+        return None  # every digest is computed then
+    return Likely(np.concatenate(chosen))
+
+
+def _likely_rows(parts: Sequence[_Fresh], values: Hashes) -> npt.NDArray[np.intp]:
+    """Those of (N, bytes) digests that have to be compared with values of lists of one key."""
+    found = np.zeros(len(values), dtype=np.bool_)
+    for part in parts:
+        if part.likely is None:
+            return np.arange(len(values))
+        found |= part.likely.among(values)
+    return np.flatnonzero(found)
 
 
 def _chosen(keys: Keys, mask: _Mask | None) -> Keys:

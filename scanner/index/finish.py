@@ -6,7 +6,7 @@ their order, first those of the old list, and close the gaps that dropped ones l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanner.index import layout
+from scanner.index import hints, layout
 from scanner.index.columns import Column, Numbers, Texts, kept_texts
 from scanner.index.details import COLUMNS, Abouts
 from scanner.index.dropped import Dropped
@@ -42,17 +42,25 @@ Counts = npt.NDArray[np.int64]
 class Values:
     """The values of one kind as they come, in the form in which they are stored.
 
+    Args:
+        hinted: where there is a key: keep the hints of exact digests, too.
+
     Attributes:
         counts: of values by the number of the entry's category.
+        hinted: each row has its hint as its last number.
     """
 
-    __slots__ = ("add", "counts", "kind", "rows", "width")
+    __slots__ = ("add", "counts", "hinted", "kind", "rows", "width")
 
-    def __init__(self, kind: HashKind, key: ListKey | None, scratch: Path | None) -> None:
+    def __init__(
+        self, kind: HashKind, key: ListKey | None, scratch: Path | None, *, hinted: bool = True
+    ) -> None:
         self.kind = kind
         self.width = stored_size(kind, keyed=key is not None)
         digests = partial(key.digests, kind.name, size=kind.size) if key is not None and kind.exact else None
-        self.rows = SortedRows(self.width, "I", scratch, raw=kind.size, prepared=digests)
+        self.hinted = hinted and digests is not None
+        noted = hints.hints_of if self.hinted else None
+        self.rows = SortedRows(self.width, "I", scratch, raw=kind.size, prepared=digests, noted=noted)
         self.counts: list[int] = []
         self.add = self.rows.add
 
@@ -196,7 +204,7 @@ class Merge:
         if self._base is not None and name in self._base.counts:
             for entries in self._base.column(name, "entries", "<u4").chunks(_ROWS):
                 lost.append(entries[self._dropped.contains(entries)])
-        for _, entries in values.rows.unsorted():
+        for _, entries, *_ in values.rows.unsorted():
             lost.append(entries[self._dropped.contains(entries)])
         numbers = np.sort(np.concatenate(lost))
         counts = np.zeros(len(self._new.codes), dtype=np.int64)
@@ -281,13 +289,17 @@ class Merge:
             shape = self._shape or layout_of(count)
             tables = self._moved_tables(name, shape) or SlotBuilder(shape, self._scratch)
         fine = bucket_bits(count) if meta.exact else BUCKET_BITS
-        spooled = Spooled(self._rows(name, tables), ("<u4",), self._scratch, fine)
+        hinted = self._new.values[name].hinted
+        spooled = Spooled(self._rows(name, tables), ("<u4",) * (1 + hinted), self._scratch, fine)
         yield Part(name, "keys", count * meta.size, spooled.keys)
         yield Part(name, "entries", count * 4, lambda: spooled.column(0))
         if meta.exact:
             yield Part(name, "starts", 4 * STARTS, spooled.starts)
         if fine > BUCKET_BITS:
             yield Part(name, "fine-starts", 4 * ((1 << fine) + 1), spooled.fine_starts)
+        if hinted and self._new.key is not None:
+            hints_in = partial(hints.sealed, self._new.key, name, spooled.numbers(1))
+            yield Part(name, hints.SECTION, hints.length_of(count), hints_in)
         if tables is not None and shape is not None:
             slots = len(shape.widths)
             if shape != SMALL:
@@ -309,30 +321,33 @@ class Merge:
         """Rows of a kind in the order of the new list, with the numbers that entries have in it."""
         new = map(self._staying, self._new.values[name].rows.blocks())
         known = int(self._dropped.moved(np.array([self._first], dtype=np.uint32))[0])
-        for keys, entries in merged(self._old_rows(name, tables), new):
+        for block in merged(self._old_rows(name, tables), new):
             if isinstance(tables, MovedTables):
-                tables.add(keys, entries < known)
+                tables.add(block[0], block[1] < known)
             elif tables is not None:
-                tables.add(keys)
-            yield keys, entries
+                tables.add(block[0])
+            yield block
 
     def _old_rows(self, name: str, tables: SlotBuilder | MovedTables | None) -> Iterator[Block]:
         if self._base is None or name not in self._base.counts:
             return
         size = self._base.meta.kinds[name].size
         columns = (self._base.column(name, "keys", f"S{size}"), self._base.column(name, "entries", "<u4"))
-        for keys, entries in zip(*(c.chunks(_ROWS) for c in columns), strict=True):
+        streams = [c.chunks(_ROWS) for c in columns]
+        if self._new.values[name].hinted:
+            streams.append(hints.in_steps(self._base.hints(name), _ROWS))
+        for block in zip(*streams, strict=True):
             if isinstance(tables, MovedTables):
-                tables.staying(~self._dropped.contains(entries))
-            yield self._staying((keys, entries))
+                tables.staying(~self._dropped.contains(block[1]))
+            yield self._staying(block)
 
     def _staying(self, block: Block) -> Block:
         """The rows of entries that stay, and the numbers that these have then."""
         if not self._dropped.count:
             return block
         gone = self._dropped.contains(block[1])
-        keys, entries = taken(block, ~gone) if gone.any() else block
-        return keys, self._dropped.moved(entries)
+        keys, entries, *others = taken(block, ~gone) if gone.any() else block
+        return keys, self._dropped.moved(entries), *others
 
 
 class Ends(Column):
@@ -405,6 +420,10 @@ class Spooled:
     def column(self, number: int) -> Iterator[Chunk]:
         """One of the other columns."""
         return self.column_of(self._columns[number])
+
+    def numbers(self, number: int) -> Callable[[], Iterator[Numbers]]:
+        """One of the other columns as numbers, any number of times."""
+        return self._columns[number].chunks
 
     def starts(self) -> Iterator[Chunk]:
         """The bucket table."""

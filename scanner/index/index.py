@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from operator import itemgetter
 from typing import TypedDict
@@ -67,6 +67,13 @@ class Index:
             {kind: acting_count(feed.snapshot, kind, acting) for kind in feed.snapshot.counts}
             for feed, acting in zip(feeds, self._acting, strict=True)
         ]
+        # Most feeds have one or two kinds: digests of the others would be made ready for nothing.
+        self._exact_kinds = [_exact_kinds(f, c) for f, c in zip(self.feeds, self._counts, strict=True)]
+        self._compares = any(
+            count and not feed.snapshot.meta.kinds[kind].exact
+            for feed, counts in zip(self.feeds, self._counts, strict=True)
+            for kind, count in counts.items()
+        )
         self._id = self._identity()
 
     @property
@@ -111,7 +118,8 @@ class Index:
         for order, feed in enumerate(self.feeds):
             if not feed.benign:
                 ranked += self._exact(order, asked)
-                ranked += self._perceptual(order, asked)
+                if self._compares and digests.perceptual:
+                    ranked += self._perceptual(order, asked)
         if self._held is not None:
             for name in sorted(asked.held):
                 self._held(name)
@@ -133,7 +141,7 @@ class Index:
     def _exact(self, order: int, asked: _Asked) -> Iterator[_Ranked]:
         feed = self.feeds[order]
         seen: set[int] = set()
-        for kind, stored in asked.exact(feed.snapshot.key):
+        for kind, stored in asked.exact(feed.snapshot.key, self._exact_kinds[order]):
             entries = [e for e in feed.snapshot.exact_stored(kind, stored) if self._acts(order, e, asked)]
             for entry in [e for e in entries if e.number not in seen][:MAX_MATCHES]:
                 match = Match(kind, feed.terms.name, entry.id, entry.category, **_told(entry))
@@ -193,7 +201,7 @@ class Index:
     def _vetoed(self, asked: _Asked) -> bool:
         for order, feed in enumerate(self.feeds):
             if feed.benign:
-                for kind, stored in asked.exact(feed.snapshot.key):
+                for kind, stored in asked.exact(feed.snapshot.key, self._exact_kinds[order]):
                     if any(self._acts(order, e, asked) for e in feed.snapshot.exact_stored(kind, stored)):
                         return True
         return False
@@ -209,7 +217,7 @@ class _Asked:
         self.held: set[str] = set()  # feeds of which a suppressed entry would have matched
         self._clock = clock
         self._now_ns: int | None = None
-        self._stored: dict[ListKey | None, list[tuple[str, bytes]]] = {}
+        self._stored: dict[tuple[str, str], bytes] = {}
         self._perceptual: Mapping[str, Sequence[_View]] | None = None
 
     @property
@@ -218,14 +226,18 @@ class _Asked:
             self._now_ns = self._clock.now_ns()
         return self._now_ns
 
-    def exact(self, key: ListKey | None) -> list[tuple[str, bytes]]:
-        """The exact digests as they are stored under a key, the longest first."""
-        stored = self._stored.get(key)
-        if stored is None:
-            longest_first = sorted(self.digests.exact.items(), key=lambda item: -len(item[1]))
-            stored = [(kind, key.digest(kind, v) if key else v) for kind, v in longest_first]
-            self._stored[key] = stored
-        return stored
+    def exact(self, key: ListKey | None, kinds: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """The exact digests of some kinds as they are stored under a key."""
+        for kind in kinds:
+            value = self.digests.exact.get(kind)
+            if value is None:
+                continue
+            if key is not None:
+                stored = self._stored.get((key.id, kind))
+                if stored is None:
+                    stored = self._stored[key.id, kind] = key.digest(kind, value)
+                value = stored
+            yield kind, value
 
     def perceptual(self, thresholds: Mapping[str, Threshold]) -> Mapping[str, Sequence[_View]]:
         """The values that are good enough to be compared, by kind; of equal ones the plainest view."""
@@ -237,6 +249,16 @@ class _Asked:
                     views.setdefault(seen.kind, {}).setdefault(seen.value, seen)
             self._perceptual = {kind: list(of_kind.items()) for kind, of_kind in views.items()}
         return self._perceptual
+
+
+def _exact_kinds(feed: OpenFeed, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """The exact kinds of which a feed has values that act, the longest first."""
+
+    def size(kind: str) -> int:  # a keyed list stores fewer bytes of a long one
+        return KINDS[kind].size if kind in KINDS else feed.snapshot.meta.kinds[kind].size
+
+    kinds = [kind for kind, count in counts.items() if count and feed.snapshot.meta.kinds[kind].exact]
+    return tuple(sorted(kinds, key=size, reverse=True))
 
 
 class _Told(TypedDict):

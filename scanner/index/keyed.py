@@ -25,6 +25,7 @@ RECORD_SIZE = 16  # bytes of a record key's digest: no two of 2**32 records meet
 _BLOCK = 64  # bytes: SHA-256's block, to which RFC 2104 pads the key
 _ID_LABEL = b"hostsweep list key"  # no kind's name begins so
 _RECORD_LABEL = b"record\0"
+_HINTS_LABEL = b"hints\0"
 _ID_SIZE = 8  # bytes
 
 
@@ -94,7 +95,7 @@ class ListKey:
         ValueError: another length.
     """
 
-    __slots__ = ("_kinds", "_record", "_secret", "id")
+    __slots__ = ("_kinds", "_record", "_secret", "hints", "id")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != KEY_SIZE:
@@ -102,6 +103,8 @@ class ListKey:
         self._secret = bytes(secret)
         self._kinds: dict[str, Prekeyed] = {}
         self._record = Prekeyed(self._secret, _RECORD_LABEL).digest
+        self.hints = Prekeyed(self._secret, _HINTS_LABEL).digest
+        """HMAC-SHA-256 for `scanner.index.hints` alone, 32 bytes."""
         self.id = Prekeyed(self._secret).digest(_ID_LABEL)[:_ID_SIZE].hex()
         """Tells keys apart, and nothing about the key."""
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scanner.index import details, layout
 from scanner.index.details import AboutTable
 from scanner.index.exact import ExactTable, check_starts
+from scanner.index.hints import HINT_SIZE, NONCE_SIZE, length_of
+from scanner.index.hints import SECTION as HINTS
 from scanner.index.keyed import RECORD_SIZE, stored_size
 from scanner.index.layout import DamagedLayout, KindMeta, Section
 from scanner.index.mapped import MappedColumn, MappedTexts
@@ -120,7 +122,18 @@ class Sections:
         check_starts(np.asarray(starts), meta.hashes)
         if (name, "fine-starts") in self._table:
             starts = self._fine(name, meta.hashes)
+        if (name, HINTS) in self._table:
+            self.hints(name, meta.hashes)  # of the right length
         return OpenKind(meta, keys, entries, ExactTable(self._file, keys.offset, meta.size, starts), None)
+
+    def hints(self, name: str, rows: int) -> tuple[bytes, MappedColumn]:
+        """The nonce and the column of hints of so many rows."""
+        section = self.section(name, HINTS)
+        if section.length != length_of(rows):
+            raise DamagedLayout(f"its section {name} {HINTS} has the wrong length")
+        start = section.offset + NONCE_SIZE
+        column = MappedColumn(self._file, start, rows * HINT_SIZE, f"({HINT_SIZE},)u1")
+        return self._file[section.offset : start], column
 
     def _fine(self, name: str, rows: int) -> memoryview:
         buckets = self.section(name, "fine-starts").length // 4 - 1

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scanner.index import compare, layout
 from scanner.index.compare import Repeats
 from scanner.index.exact import Keys, as_keys
+from scanner.index.hints import BLOCK, Hints, opened
+from scanner.index.hints import SECTION as HINTS
 from scanner.index.keyed import ListKey, plain_record
 from scanner.index.layout import DamagedLayout, Meta
 from scanner.index.mapped import MappedColumn
@@ -244,6 +246,23 @@ class Snapshot:
         keys = self._kinds[kind].keys
         whole = memoryview(self._file)[keys.offset : keys.offset + keys.length]
         return as_keys(whole, self._kinds[kind].meta.size)
+
+    def hinted(self, kind: str) -> bool:
+        """Whether the values of a kind have hints."""
+        self._ask()
+        return self.key is not None and self._sections.has(kind, HINTS)
+
+    def hints(self, kind: str) -> Iterator[Hints]:
+        """The hints of `keys(kind)`, which are `hinted`, in blocks of `scanner.index.hints.BLOCK`.
+
+        Raises:
+            DamagedLayout: after the last block: they are damaged.
+        """
+        self._ask()
+        if self.key is None:
+            raise RuntimeError("a list without a key has no hints")
+        nonce, column = self._sections.hints(kind, self._kinds[kind].meta.hashes)
+        return opened(self.key, kind, nonce, column.chunks(BLOCK))
 
     def table(self, kind: str) -> PerceptualTable | None:
         """The search table of a perceptual kind."""

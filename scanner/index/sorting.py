@@ -40,10 +40,11 @@ class SortedRows:
         directory: as of `Scratch`.
         raw: bytes of a key as it is given, where that is not `width`.
         prepared: makes keys of many raw ones that stand one after another; called before anything is written.
+        noted: makes a last number (32 bits) of (N, raw) bytes of them.
     """
 
     __slots__ = (
-        *("_chunks", "_directory", "_dtypes", "_keys", "_numbers", "_prepared"),
+        *("_chunks", "_directory", "_dtypes", "_keys", "_noted", "_numbers", "_prepared"),
         *("_raw", "_scratch", "_written", "width"),
     )
 
@@ -55,13 +56,16 @@ class SortedRows:
         *,
         raw: int | None = None,
         prepared: Callable[[bytes], bytes] | None = None,
+        noted: Callable[[npt.NDArray[np.uint8]], Numbers] | None = None,
     ) -> None:
         self.width = width
         self._raw = raw or width
         self._prepared = prepared
+        self._noted = noted
         self._keys = bytearray()
         self._numbers = tuple(array(code) for code in codes)
-        self._dtypes = [np.dtype(f"S{width}"), *(np.dtype(_TYPES[code]) for code in codes)]
+        all_codes = codes if noted is None else codes + "I"
+        self._dtypes = [np.dtype(f"S{width}"), *(np.dtype(_TYPES[code]) for code in all_codes)]
         self._directory = directory
         self._scratch: Scratch | None = None
         self._chunks: list[_Chunk] = []
@@ -106,9 +110,10 @@ class SortedRows:
     def _pending(self) -> Block:
         raw = bytes(self._keys)
         keys = as_keys(raw if self._prepared is None else self._prepared(raw), self.width)
-        return keys, *(
-            np.frombuffer(column.tobytes(), dtype=f"<{column.typecode}") for column in self._numbers
-        )
+        numbers = [np.frombuffer(column.tobytes(), dtype=f"<{column.typecode}") for column in self._numbers]
+        if self._noted is not None:
+            numbers.append(self._noted(np.frombuffer(raw, dtype=np.uint8).reshape(-1, self._raw)))
+        return keys, *numbers
 
     def _put(self, block: Block, place: int) -> _Chunk:
         """Write rows grouped by the byte at `place`."""

@@ -112,6 +112,7 @@ class KnownDirectory:
         clean, not_media: files of the directory in these states; with `hot` false these are all.
         bytes: size of the clean files together.
         hot: some file is neither clean nor "not media", so its rows are looked at every time.
+        inode: of the directory itself; 0 where it is not known or not to be relied on.
     """
 
     id: int
@@ -120,6 +121,19 @@ class KnownDirectory:
     not_media: int
     bytes: int
     hot: bool
+    inode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FormerDirectory:
+    """A directory of the catalog that has the inode of one that was met elsewhere.
+
+    Attributes:
+        path: where it was; None if something else was found there since.
+    """
+
+    known: KnownDirectory
+    path: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +150,9 @@ class DirectoryMet:
         fingerprint: to be stored when all went well; b"" when it must not be relied on.
         cached: the catalog's row is right as it stands; nothing has to be written.
         last: nothing more comes of this directory.
+        inode: of the directory itself; 0 where it is not known or not to be relied on.
+        moved_from: the catalog's number of the directory if it has it at another path, and by its rows knew
+            some of these files; 0 if it has not.
     """
 
     path: bytes
@@ -148,6 +165,8 @@ class DirectoryMet:
     fingerprint: bytes = b""
     cached: bool = False
     last: bool = True
+    inode: int = 0
+    moved_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

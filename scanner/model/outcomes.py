@@ -27,6 +27,7 @@ class ScanCounts:
         files: regular files met.
         bytes: size of the files that were hashed in this run.
         hashed: files whose content was read and hashed in this run.
+        moved: files that were known by the former path of their directory; each has an outcome besides.
         skipped, failed, other: by reason, kind and type.
         directories_failed: directories whose content is unknown.
     """
@@ -37,6 +38,7 @@ class ScanCounts:
     matched: int = 0
     clean: int = 0
     unchanged: int = 0
+    moved: int = 0
     secured: int = 0
     unsecured: int = 0
     directories: int = 0
@@ -64,8 +66,8 @@ class ScanCounts:
 
     def add(self, other: ScanCounts) -> None:
         """Add another volume's counts to these."""
-        for name in ("files", "bytes", "hashed", "matched", "clean", "unchanged", "secured", "unsecured",
-                     "directories", "directories_failed"):  # fmt: skip
+        for name in ("files", "bytes", "hashed", "matched", "clean", "unchanged", "moved", "secured",
+                     "unsecured", "directories", "directories_failed"):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in (
             (self.skipped, other.skipped),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from scanner.model.files import KnownDirectory, KnownFile
+from scanner.model.files import FormerDirectory, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 
@@ -48,6 +48,9 @@ class KnownFiles(Protocol):
     """
 
     def directory(self, path: bytes) -> KnownDirectory | None: ...
+
+    def formerly(self, inode: int) -> FormerDirectory | None:
+        """The directory that had an inode, at whatever path."""
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
         """All rows of a directory by name."""

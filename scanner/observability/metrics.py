@@ -59,6 +59,11 @@ class Metrics:
             "skipped_total", "Files that were not looked at, by reason.", "volume", "reason"
         )
         self._bytes = self._counter("bytes_hashed_total", "Bytes read and hashed.", "volume")
+        self._moved = self._counter(
+            "moved_files_total",
+            "Files known by the former path of their directory, not read again.",
+            "volume",
+        )
         self._hits = self._counter(
             "hits_total", "Files that match a list, by what was done.", "feed", "kind", "action"
         )
@@ -164,6 +169,7 @@ class Metrics:
                 amount = news.errors
             self._files.labels(*self._safe(volume=volume, outcome=outcome.value)).inc(amount or 0)
         self._bytes.labels(*self._safe(volume=volume)).inc(news.bytes)
+        self._moved.labels(*self._safe(volume=volume)).inc(news.moved)
         for reason, files in news.skipped.items():
             self._skipped.labels(*self._safe(volume=volume, reason=reason)).inc(files)
         for kind, files in news.failed.items():

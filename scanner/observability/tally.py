@@ -48,6 +48,7 @@ def _difference(now: ScanCounts, before: ScanCounts) -> ScanCounts:
         matched=now.matched - before.matched,
         clean=now.clean - before.clean,
         unchanged=now.unchanged - before.unchanged,
+        moved=now.moved - before.moved,
         secured=now.secured - before.secured,
         unsecured=now.unsecured - before.unsecured,
         directories=now.directories - before.directories,

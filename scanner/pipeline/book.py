@@ -27,6 +27,8 @@ class DirectoryBook:
     ended: bool = False
     whole: bool = True  # every file has a lasting answer, so the fingerprint may be trusted
     fingerprint: bytes = b""
+    inode: int = 0
+    moved_from: int = 0
     rows: list[KnownFile] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
 
@@ -89,6 +91,8 @@ class CatalogBook:
                     upserts=tuple(book.rows),
                     removed=tuple(book.removed),
                     complete=complete,
+                    inode=book.inode,
+                    moved_from=book.moved_from,
                 )
             )
             self._dirty = True

@@ -30,7 +30,7 @@ T = TypeVar("T")
 _HEAD = struct.Struct("<BI")  # type, length of what follows
 _LENGTH = struct.Struct("<I")
 _STAT = struct.Struct("<QQQqqQQ")
-_COUNTS = struct.Struct("<QQQBB")
+_COUNTS = struct.Struct("<QQQQQBB")
 _CACHED = struct.Struct("<IQQQ")
 # A part of a directory holds at most 8192 entries of at most 255 bytes of name and some hundred of digests.
 _MAX_FRAME = 64 << 20  # bytes
@@ -177,7 +177,8 @@ def _encode_directory(event: DirectoryMet) -> bytes:
     out = _Writer()
     out.sized(event.path)
     out.sized(event.fingerprint)
-    out.raw(_COUNTS.pack(event.clean, event.not_media, event.unchanged_bytes, event.cached, event.last))
+    numbers = (event.clean, event.not_media, event.unchanged_bytes, event.inode, event.moved_from)
+    out.raw(_COUNTS.pack(*numbers, event.cached, event.last))
     out.count(len(event.changed))
     for stat in event.changed:
         _put_stat(out, stat)
@@ -192,7 +193,7 @@ def _encode_directory(event: DirectoryMet) -> bytes:
 
 def _decode_directory(data: _Reader) -> DirectoryMet:
     path, fingerprint = data.sized(), data.sized()
-    clean, not_media, size, cached, last = data.unpack(_COUNTS)
+    clean, not_media, size, inode, moved_from, cached, last = data.unpack(_COUNTS)
     return DirectoryMet(
         path=path,
         changed=tuple(_get_stat(data) for _ in range(data.count())),
@@ -204,6 +205,8 @@ def _decode_directory(data: _Reader) -> DirectoryMet:
         fingerprint=fingerprint,
         cached=data.flag(cached),
         last=data.flag(last),
+        inode=inode,
+        moved_from=moved_from,
     )
 
 

@@ -140,8 +140,10 @@ class VolumeScan:
                     break
                 self._step()
         finally:
-            self._close()
-        self._tally.progress(len(self._queue), len(self._flights))
+            try:
+                self._close()
+            finally:
+                self._tally.progress(len(self._queue), len(self._flights), last=True)
         if self._broken is not None:
             raise self._broken
         return self.counts
@@ -227,6 +229,9 @@ class VolumeScan:
         book = self._book.directory(self._root_fd, met.path)
         book.ended = met.last
         book.fingerprint = met.fingerprint
+        book.inode, book.moved_from = met.inode, met.moved_from
+        if met.moved_from:
+            self._tally.moved(met)
         book.removed.extend(met.gone)
         self.counts.files += len(met.changed) + len(met.known)
         book.waiting += len(met.changed)

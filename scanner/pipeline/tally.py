@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
-from scanner.model.files import FileRef
+from scanner.model.files import DirectoryMet, FileRef
 from scanner.model.outcomes import ScanCounts
 from scanner.pipeline.reporting import Reporter
 from scanner.pipeline.volume import Volume
+
+_PROGRESS_SECONDS = 0.2
 
 
 class Tally:
@@ -17,6 +20,7 @@ class Tally:
         self._volume = volume
         self._reporter = reporter
         self.counts = ScanCounts()
+        self._due = 0.0  # when progress is told again, on the monotonic clock
 
     def known(self, clean: int, not_media: int) -> None:
         """Unchanged files that need no second look."""
@@ -24,6 +28,10 @@ class Tally:
         self.counts.unchanged += clean
         if not_media:
             self.counts.skipped["not_media"] = self.counts.skipped.get("not_media", 0) + not_media
+
+    def moved(self, met: DirectoryMet) -> None:
+        """Of a directory that was known at another path, the files that need not be read again."""
+        self.counts.moved += met.clean + met.not_media + len(met.known)
 
     def others(self, counts: Mapping[str, int]) -> None:
         """What is no regular file, by kind."""
@@ -51,6 +59,10 @@ class Tally:
         if left:
             self.counts.skipped["interrupted"] = self.counts.skipped.get("interrupted", 0) + left
 
-    def progress(self, waiting: int, in_flight: int) -> None:
-        """Tell how far it is."""
+    def progress(self, waiting: int, in_flight: int, *, last: bool = False) -> None:
+        """Tell how far it is: some times a second, as metrics and terminals cost more than many files do."""
+        now = time.monotonic()
+        if now < self._due and not last:
+            return
+        self._due = now + _PROGRESS_SECONDS
         self._reporter.progress(self._volume.name, self.counts, waiting, in_flight)

@@ -122,6 +122,7 @@ class ChangedWalk:
             CatalogError: from the catalog.
         """
         self._device = os.fstat(root_fd).st_dev
+        self._walk.begin(root_fd)
         # Plain lists: asking an array for one number after the other takes far longer.
         rows = self._old.directories
         depths, ends, files = rows["depth"].tolist(), rows["end"].tolist(), rows["files"].tolist()

@@ -145,8 +145,16 @@ class Fingerprinter:
         person = blake2b(profile, digest_size=blake2b.PERSON_SIZE).digest()
         self._base = blake2b(digest_size=16, person=person)
 
-    def start(self) -> blake2b:
-        return self._base.copy()
+    def start(self, subvolume: bytes = b"") -> blake2b:
+        """Begin with a directory.
+
+        Args:
+            subvolume: as `Moves.subvolume` tells it: inodes and ctimes are those of others elsewhere.
+        """
+        state = self._base.copy()
+        if subvolume:
+            state.update(subvolume)
+        return state
 
     @staticmethod
     def add(state: blake2b, block: Block, raw_names: bytes) -> None:

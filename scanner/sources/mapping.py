@@ -47,6 +47,7 @@ class Recorder:
 
     def __init__(self, old: InodeMap | None = None) -> None:
         self._old = old
+        self._old_files: list[int] = [] if old is None else old.directories["files"].tolist()
         self._seen: list[_Entered | int] = []  # listed, or kept: a directory of the old map
         self._at: dict[int, int] = {}  # by depth, the directory in which the walk is
         self._records: list[bytes] = []  # of INODE
@@ -98,6 +99,7 @@ class Recorder:
 
     def keep(self, directory: int) -> None:
         """A directory is as it was in the old map."""
+        self._hold(1 + self._old_files[directory])
         if not self._useless:
             self._seen.append(directory)
 
@@ -170,12 +172,15 @@ class Recorder:
 
     def _record(self, part: bytes) -> None:
         count = len(part) // INODE.itemsize
-        self._held += count
-        if self._held > _MOST:
-            self._give_up()
-        elif count and not self._useless:
+        self._hold(count)
+        if count and not self._useless:
             self._records.append(part)
             self._owners.append((len(self._seen) - 1, count))
+
+    def _hold(self, inodes: int) -> None:
+        self._held += inodes
+        if self._held > _MOST:
+            self._give_up()
 
     def _give_up(self) -> None:
         self._useless = True

@@ -64,13 +64,19 @@ class BtrfsInodes:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._subvolume = btrfs.subvolume(fd).hex()
 
     def token(self) -> str:
         # Also writes down what `since` is to find: it comes after this.
-        return str(btrfs.generation(self._fd))
+        return f"{btrfs.generation(self._fd)} {self._subvolume}"
 
     def since(self, token: str) -> Iterable[Inodes]:
-        return btrfs.btrfs_inodes(self._fd, int(token))
+        """Raises ValueError where the token is another subvolume's: its generations say nothing of this one,
+        which may be an older state that was put back."""
+        generation, subvolume = token.split(" ")
+        if subvolume != self._subvolume:
+            raise ValueError("another subvolume")
+        return btrfs.btrfs_inodes(self._fd, int(generation))
 
 
 def inode_source(fd: int) -> tuple[InodeSource, str] | None:

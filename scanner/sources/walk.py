@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any
 
@@ -44,6 +44,7 @@ from scanner.sources.listing import (
 )
 from scanner.sources.mail import PrivateStore, private_store, signs
 from scanner.sources.mapping import Recorder
+from scanner.sources.moved import Moves
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
@@ -85,7 +86,10 @@ class _Directory:
 
     path: bytes
     horizon: int  # ns since 1970: files that changed later are young
-    entry: KnownDirectory | None = None
+    entry: KnownDirectory | None = None  # what its files are compared with
+    subvolume: bytes = b""  # see Moves
+    inode: int = 0
+    moved_from: int = 0
     store: PrivateStore | None = None
     skipped: dict[str, int] = field(default_factory=dict)
 
@@ -130,16 +134,22 @@ class Walk:
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
         self._recorder = recorder
+        self._moves: Moves | None = None
         self._above = 0  # levels between the root and the first of `_levels` but the root
 
     def run(self, root_fd: int) -> Iterator[WalkEvent]:
         """Walk the whole volume."""
+        self.begin(root_fd)
         try:
             yield from self._noted(0, self._root, root_fd)
             yield from self._descend(0)
         finally:
             self._close()
         yield from self.rest()
+
+    def begin(self, root_fd: int) -> None:
+        """To be called before the first `part`, with the volume's root, which stays open."""
+        self._moves = Moves(root_fd, self._policy, self._known)
 
     def part(
         self, fd: int, path: bytes, depth: int, choose: Callable[[Level], list[str]]
@@ -284,26 +294,28 @@ class Walk:
 
     def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
         here = _Directory(path, self._now_ns() - self._policy.racy_ns)
+        if self._moves is not None and self._moves.subvolumes:
+            here.subvolume = self._moves.subvolume(level.fd)
         if self._recorder is not None:
             name = path.rpartition(b"/")[2]
             self._recorder.enter(self._depth(), name, os.fstat(level.fd), here.horizon)
         block = self._lister.first_block(level.fd)
         if not block.last:
             return self._large(here, level)
-        events = self._small(here, block)
+        events = self._small(here, level, block)
         if here.store:
             level.left_out = here.store.directories
         level.visit(block.directories)
         return events
 
-    def _small(self, here: _Directory, block: Block) -> list[WalkEvent]:
+    def _small(self, here: _Directory, level: Level, block: Block) -> list[WalkEvent]:
         names = block.raw_names()
         if self._mail_left_out and (found := signs(block.directories, names)):
             here.store = private_store(here.path, found)
         if self._leave_out(here, block):
             names = block.raw_names()
         here.entry = entry = self._known.directory(here.path) if self._known else None
-        state = self._fingerprints.start()
+        state = self._fingerprints.start(here.subvolume)
         self._fingerprints.add(state, block, names)
         fingerprint = state.digest() if block.sound else b""
         if self._recorder is not None:
@@ -312,19 +324,34 @@ class Walk:
         if entry and unchanged(entry, fingerprint, block.files):
             events.append(cached(here.path, entry))
         else:
+            self._know_again(here, level)
             events.append(self._compared(here, block, names, fingerprint))
         if block.others or here.skipped or not block.sound:
             events.extend(self._tell_rest(here, block))
         return events
 
     def _compared(self, here: _Directory, block: Block, raw: bytes, fingerprint: bytes) -> DirectoryMet:
+        if here.moved_from and here.entry and unchanged(here.entry, fingerprint, block.files):
+            return _moved(here, here.entry)
         names = raw.split(b"\0") if block.files else []
         rows, all_of_them = self._rows(here.entry, names)
         result = compare(block, names, rows, here.horizon, self._others)
         gone: tuple[bytes, ...] = ()
-        if all_of_them and block.sound:
+        if here.moved_from and len(result.changed) == block.files:
+            here.moved_from = 0  # nothing but the inode is as it was there
+        elif all_of_them and block.sound:
             gone = tuple(sorted(rows.keys() - set(names)))
-        return _met(here.path, result, fingerprint=b"" if result.young else fingerprint, gone=gone)
+        return _met(here, result, fingerprint=b"" if result.young else fingerprint, gone=gone)
+
+    def _know_again(self, here: _Directory, level: Level) -> None:
+        """Have a directory's files compared with what the catalog has of it, though at another path."""
+        if self._moves is None:
+            return
+        here.inode = inode = self._moves.inode(level.fd, here.subvolume)
+        if here.entry is not None and (inode == here.entry.inode or not inode or not here.entry.inode):
+            return
+        here.entry = self._moves.former(inode)
+        here.moved_from = here.entry.id if here.entry is not None else 0
 
     def _rows(
         self, entry: KnownDirectory | None, names: list[bytes]
@@ -370,12 +397,13 @@ class Walk:
             yield from _skips(here)
         else:
             here.skipped.clear()
+            self._know_again(here, level)
             yield from self._block_by_block(here, level)
         level.visit(None)
 
     def _look(self, here: _Directory, level: Level) -> _Look:
         look = _Look()
-        state, sound = self._fingerprints.start(), True
+        state, sound = self._fingerprints.start(here.subvolume), True
         with closing(blocks(level.fd)) as listing:
             for block in listing:
                 raw = block.raw_names()
@@ -392,7 +420,7 @@ class Walk:
         return look
 
     def _block_by_block(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
-        state, whole = self._fingerprints.start(), True
+        state, whole = self._fingerprints.start(here.subvolume), True
         with closing(blocks(level.fd)) as listing:
             for block in listing:
                 self._leave_out(here, block)
@@ -404,9 +432,10 @@ class Walk:
                     rows = self._known.some_files(here.entry.id, names)
                 result = compare(block, names, rows, here.horizon, self._others)
                 whole = whole and block.sound and not result.young
-                yield _met(here.path, result, last=False)
+                yield _met(here, result, last=False)
                 yield from self._tell_rest(here, block)
-        yield DirectoryMet(here.path, fingerprint=state.digest() if whole else b"")
+        fingerprint = state.digest() if whole else b""
+        yield DirectoryMet(here.path, fingerprint=fingerprint, inode=here.inode, moved_from=here.moved_from)
 
 
 def unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
@@ -432,8 +461,13 @@ def cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
     )
 
 
+def _moved(here: _Directory, entry: KnownDirectory) -> DirectoryMet:
+    whole = cached(here.path, entry)
+    return replace(whole, cached=False, inode=here.inode, moved_from=here.moved_from)
+
+
 def _met(
-    path: bytes,
+    here: _Directory,
     result: Comparison,
     *,
     fingerprint: bytes = b"",
@@ -441,7 +475,7 @@ def _met(
     last: bool = True,
 ) -> DirectoryMet:
     return DirectoryMet(
-        path,
+        here.path,
         changed=tuple(result.changed),
         known=tuple(result.known),
         clean=result.clean,
@@ -450,4 +484,6 @@ def _met(
         gone=gone,
         fingerprint=fingerprint,
         last=last,
+        inode=here.inode,
+        moved_from=here.moved_from,
     )

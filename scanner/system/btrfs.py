@@ -1,4 +1,5 @@
-"""Which inodes of a btrfs subvolume changed since a generation: BTRFS_IOC_TREE_SEARCH_V2 (linux 3.16).
+"""Subvolumes of btrfs: which one a directory lies in, and which of its inodes changed since a generation, by
+BTRFS_IOC_TREE_SEARCH_V2 (linux 3.16).
 
 A generation is a transaction of the file system. Its tree knows the last one of every node, so what did not
 change is not read. Needs CAP_SYS_ADMIN. Layouts: include/uapi/linux/btrfs.h and btrfs_tree.h.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import os
 import struct
 from collections.abc import Iterator
 
@@ -18,7 +20,8 @@ from scanner.system.inodes import Inodes, inodes
 
 _SEARCH = 0xC0709411  # _IOWR(0x94, 17, struct btrfs_ioctl_search_args_v2)
 _SUBVOLUME = 0x81F8943C  # _IOR(0x94, 60, struct btrfs_ioctl_get_subvol_info_args)
-_SUBVOLUME_SIZE, _GENERATION_AT = 504, 280
+_SUBVOLUME_SIZE, _GENERATION_AT, _UUID_AT = 504, 280, 296
+_NO_UUID = bytes(16)  # of the top level of a file system that was made before 2018
 # Tree, objects from and to, offsets from and to, transactions from and to, types from and to, items; room.
 _KEY = struct.Struct("<7Q3I4x32xQ")
 _ITEM = struct.Struct("<QQQII")  # transaction, object, offset, type, length
@@ -35,6 +38,19 @@ _RECORD = np.dtype(
         "itemsize": 160,
     }
 )
+
+
+def subvolume(fd: int) -> bytes:
+    """Names the subvolume of an open directory, of this file system or another: never given again, and the
+    same after the next mount. b"" where this is no btrfs. Needs no right, and Linux 4.18."""
+    buffer = bytearray(_SUBVOLUME_SIZE)
+    try:
+        fcntl.ioctl(fd, _SUBVOLUME, buffer)
+    except OSError:
+        return b""
+    uuid = bytes(buffer[_UUID_AT : _UUID_AT + 16])
+    of = uuid if uuid != _NO_UUID else os.fstatvfs(fd).f_fsid.to_bytes(8, "little")
+    return bytes(buffer[:8]) + of
 
 
 def generation(fd: int) -> int:

@@ -11,6 +11,8 @@ import os
 import socket
 from collections.abc import Collection, Sequence
 
+_CUT_SHORT = int(socket.MSG_CTRUNC | socket.MSG_TRUNC)  # enum arithmetic costs more than the call itself
+_NO_LEAK = int(socket.MSG_CMSG_CLOEXEC)
 MAX_DESCRIPTORS = 64  # of the kernel's 253 (SCM_MAX_FD); the cost per descriptor is flat from 32 on
 
 
@@ -47,12 +49,14 @@ def receive(sock: socket.socket, size: int, descriptors: int = 0) -> tuple[bytes
         ValueError: the message or its descriptors did not fit; what came of them is closed.
     """
     space = socket.CMSG_SPACE(descriptors * 4) if descriptors else 0
-    message, ancillary, flags, _ = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
+    message, ancillary, flags, _ = sock.recvmsg(size, space, _NO_LEAK)
+    if not ancillary and not flags & _CUT_SHORT:
+        return message, []
     received = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             received.frombytes(data[: len(data) - len(data) % received.itemsize])
-    if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+    if flags & _CUT_SHORT:
         for fd in received:
             os.close(fd)
         raise ValueError("a message was cut short on its way")

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from scanner.model.files import DirectoryMet, KnownDirectory, KnownFile
+from scanner.model.files import DirectoryMet, FormerDirectory, KnownDirectory, KnownFile
 from scanner.sources import WalkPolicy, walk
 
 _DIRECTORIES, _FILES_EACH, _ROUNDS = 10_000, 20, 5
@@ -35,6 +35,9 @@ class EverythingKnown:
 
     def directory(self, path: bytes) -> KnownDirectory | None:
         return self._directories.get(path)
+
+    def formerly(self, inode: int) -> FormerDirectory | None:
+        return None
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
         return {}

@@ -15,6 +15,7 @@ import bench_formats
 import bench_memory
 import bench_pictures
 import bench_search
+import bench_throughput
 import bench_views
 import bench_workers
 import materials
@@ -243,6 +244,7 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "memory": memory,
     "views": bench_views.views,
     "path": path,
+    "throughput": bench_throughput.throughput,
     "sandbox": bench_workers.sandbox,
     "catalog": bench_catalog.small,
     "feeds": bench_feeds.small,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import Memory, Run, Skipped, measure_memory, run
+from shares import Shares, measure_shares
 
 _COMMAND = Path(sys.executable).parent / "hostsweep"
 
@@ -34,9 +35,10 @@ class Hostsweep:
         self._state = self._folder / "state"
         self.imported = self.memory(self.empty, self._state)[1]
 
-    def command(self, path: Path, state: Path) -> list[str]:
+    def command(self, path: Path, state: Path, *, json: bool = True) -> list[str]:
         options = ["--config", str(self._config), "--state-dir", str(state)]
-        return [str(_COMMAND), *options, "scan", str(path), "--feed", str(self._list), "--json"]
+        told = ["--json"] if json else []
+        return [str(_COMMAND), *options, "scan", str(path), "--feed", str(self._list), *told]
 
     def fresh_state(self) -> Path:
         """A state directory with the imported list and nothing else."""
@@ -51,6 +53,17 @@ class Hostsweep:
             return self._checked(run(self.command(path, state), keep=True), "hashed", files)
         finally:
             shutil.rmtree(state)
+
+    def shares(self, path: Path, files: int, *, json: bool = True) -> Shares:
+        """A scan of a tree that was never seen, and what each of its processes used; may find something."""
+        state = self.fresh_state()
+        try:
+            shares = measure_shares(self.command(path, state, json=json))
+        finally:
+            shutil.rmtree(state)
+        if json:
+            self._checked(shares.done, "hashed", files)
+        return shares
 
     def rescan(self, path: Path, files: int, state: Path) -> Run:
         """A scan of a tree in which nothing has changed: no file is opened."""

@@ -59,21 +59,26 @@ def run(
         stderr=subprocess.PIPE,
         env=dict(os.environ, **(env or {})),
     )
-    return _finish(process, start, ends)
+    return finish(process, start, ends)
 
 
-def _finish(process: subprocess.Popen[bytes], start: float, ends: Sequence[int]) -> Run:
+def finish(process: subprocess.Popen[bytes], start: float, status: Sequence[int] = (0,)) -> Run:
+    """Wait for a process that was started at `start`, on the clock of time.perf_counter.
+
+    Raises:
+        Skipped: it ended with a status that is none of these.
+    """
     assert process.stderr is not None
     output = process.stdout.read() if process.stdout else b""
     said = process.stderr.read()
     # wait4 instead of wait: it is the only call that gives the processor time of this child alone.
-    _, status, usage = os.wait4(process.pid, 0)
+    _, code, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.returncode = os.waitstatus_to_exitcode(code)
     for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
-    if process.returncode not in ends:
+    if process.returncode not in status:
         text = said.decode(errors="replace").strip().splitlines()
         raise Skipped(f"{process.args!r} ended with {process.returncode}: {text[-1] if text else ''}")
     return Run(wall, usage.ru_utime + usage.ru_stime, output)
@@ -124,7 +129,7 @@ class Memory:
             self.private, self.processes = private, len(found)
             self.parts = {}
             for pid, r in found:
-                name = _role(pid)
+                name = role(pid)
                 self.parts[name] = self.parts.get(name, 0) + r.get("Private_Dirty", 0)
 
     @property
@@ -133,7 +138,8 @@ class Memory:
         return ", ".join(f"{name} {size / _MIB:.0f}" for name, size in sorted(self.parts.items()))
 
 
-def _role(pid: int) -> str:
+def role(pid: int) -> str:
+    """What a process of ours is, by the module that it runs."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -156,12 +162,13 @@ def _rollup(pid: int) -> dict[str, int] | None:
     return {name.rstrip(":"): int(value) * 1024 for name, value, *_ in rows}
 
 
-def _with_children(pid: int) -> Iterator[int]:
+def with_children(pid: int) -> Iterator[int]:
+    """A process and all below it."""
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                yield from _with_children(int(child))
+                yield from with_children(int(child))
 
 
 def measure_memory(
@@ -184,12 +191,12 @@ def measure_memory(
 
     def watch() -> None:
         while not ended.wait(SAMPLE_SECONDS):
-            memory.note([*_with_children(process.pid), *beside])
+            memory.note([*with_children(process.pid), *beside])
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        finished = _finish(process, start, ends)
+        finished = finish(process, start, ends)
     finally:
         ended.set()
         thread.join()
@@ -215,7 +222,7 @@ def memory_of(pid: int, seconds: float) -> Memory:
     """
     memory, end = Memory(), time.monotonic() + seconds
     while time.monotonic() < end:
-        memory.note(list(_with_children(pid)))
+        memory.note(list(with_children(pid)))
         time.sleep(SAMPLE_SECONDS)
     if memory.hidden:
         raise Skipped("the workers run as another user, who hides their memory: run as root")

@@ -101,3 +101,25 @@ def test_without_the_library_parquet_is_refused_before_anything_is_written(
     assert done.returncode == 2
     assert "hostsweep[parquet]" in done.stderr
     assert not out.exists()
+
+
+def test_a_forgotten_volume_is_read_again(tmp_path: Path) -> None:
+    www, state = tmp_path / "www", tmp_path / "state"
+    www.mkdir()
+    Image.effect_noise((64, 64), 60).save(www / "a.png")
+    (tmp_path / "list.txt").write_text(hashlib.sha1(b"listed").hexdigest() + "\n")
+
+    def scan() -> dict[str, object]:
+        done = run(state, "scan", str(www), "--feed", str(tmp_path / "list.txt"), "--no-progress", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    scan()
+    (volume,) = json.loads(run(state, "catalog", "stats", "--json").stdout)["volumes"]
+    assert scan()["unchanged"] == 1
+    none = run(state, "catalog", "forget", "other")
+    assert (none.returncode, "catalog stats" in none.stderr) == (2, True)
+    done = run(state, "catalog", "forget", volume["volume"])
+    assert (done.returncode, "1 files forgotten" in done.stdout) == (0, True), done.stderr
+    assert json.loads(run(state, "catalog", "stats", "--json").stdout)["volumes"] == []
+    assert (again := scan())["unchanged"] == 0 and again["hashed"] == 1

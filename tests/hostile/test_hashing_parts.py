@@ -207,6 +207,15 @@ def test_bombs_cost_a_bounded_time_are_told_and_cost_neither_worker_nor_the_firs
     assert not pool.restarts
 
 
+def test_a_raw_picture_whose_large_preview_may_lie_further_than_is_searched_is_partial(hashed: Hash) -> None:
+    thumbnail = tiff_with_preview(saved(OTHER.resize((160, 120)), "JPEG"))
+    result = hashed(thumbnail + bytes(64 << 20))
+    assert problem_of(result) == "partial" and result.digests is not None and result.digests.perceptual
+    assert problem_of(hashed(thumbnail + bytes(1 << 20))) == ""
+    large = tiff_with_preview(saved(OTHER.resize((640, 480)), "JPEG"))
+    assert problem_of(hashed(large + bytes(64 << 20))) == ""
+
+
 def test_what_was_found_before_a_worker_was_lost_over_another_picture_counts(tmp_path: Path) -> None:
     pool = WorkerPool(WorkerSettings(base_seconds=0.5, canary_every=0), 1)
     pool.start()

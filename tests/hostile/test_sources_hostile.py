@@ -20,6 +20,7 @@ from scanner.model.files import (
     DirectoryFailed,
     DirectoryMet,
     FilesSkipped,
+    FormerDirectory,
     KnownDirectory,
     KnownFile,
     OthersMet,
@@ -38,6 +39,9 @@ class Meddler:
     def directory(self, path: bytes) -> KnownDirectory | None:
         if path == b"":
             self._act()
+        return None
+
+    def formerly(self, inode: int) -> FormerDirectory | None:
         return None
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:

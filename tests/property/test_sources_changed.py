@@ -258,3 +258,18 @@ def test_a_map_is_read_as_it_was_saved_or_not_at_all(tmp_path: Path) -> None:
         path.write_bytes(whole[:cut])
         assert load(path) is None
     assert load(tmp_path / "none") is None
+
+
+def test_what_is_kept_counts_towards_what_a_map_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    with volume() as v:
+        source, catalog = Stats(v.base, whole=True), Catalog()
+        events, old = v.plain(catalog)
+        catalog.learn(events)
+        source.token()
+        monkeypatch.setattr("scanner.sources.mapping._MOST", len(old.inodes))
+        assert len(v.changed(catalog, old, source)[1].inodes) == len(old.inodes)
+        monkeypatch.setattr("scanner.sources.mapping._MOST", len(old.inodes) - 1)
+        recorder = Recorder(old)
+        walk = ChangedWalk(v.policy, catalog, v.now, old, changed_directories(old, source, ()), recorder)
+        list(walk.run(v.fd))
+        assert recorder.finish("policy", 1, "then") is None

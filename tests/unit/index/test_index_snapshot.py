@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from scanner.index import ListKey, Origin, Snapshot, SnapshotBuilder, SnapshotInfo
+from scanner.index import ListKey, OpenFeed, Origin, Snapshot, SnapshotBuilder, SnapshotInfo, added
 from scanner.index.shapes import layout_of
 from scanner.model.errors import FeedRefusedError, ListKeyError, SnapshotError, StorageError
-from scanner.model.feeds import LISTED, About, Entry, Item, Removal
+from scanner.model.feeds import LISTED, About, Entry, FeedTerms, Item, Removal
 
 GOLDEN_V1 = Path(__file__).with_name("golden-snapshot-v1.hex")
+GOLDEN_V2_OLD = Path(__file__).with_name("golden-snapshot-v2-without-hints.hex")
 GOLDEN = Path(__file__).with_name("golden-snapshot-v2.hex")
 KEY = ListKey(bytes(range(32)))
 
@@ -76,7 +78,7 @@ def parse(data: bytes) -> dict[str, Any]:
     entries = [
         (ids[starts[i] : ends[i]].decode() or f"#{i + 1}", meta["categories"][codes[i]][0]) for i in range(n)
     ]
-    kinds = {}
+    kinds, hints = {}, {}
     for kind, says in meta["kinds"].items():
         size, count = says["size"], says["hashes"]
         keys = sections.pop((kind, "keys"))
@@ -89,6 +91,8 @@ def parse(data: bytes) -> dict[str, Any]:
             for i, value in enumerate(values):
                 bucket = value[0] * 256 + value[1]
                 assert buckets[bucket] <= i < buckets[bucket + 1]
+            if "key" in meta:
+                hints[kind] = parse_hints(kind, sections.pop((kind, "hints")), count)
         elif (kind, "slot-order") in sections:
             check_slots(
                 values,
@@ -97,7 +101,21 @@ def parse(data: bytes) -> dict[str, Any]:
                 sections.pop((kind, "slot-starts")),
             )
     assert not sections
-    return {"meta": meta, "kinds": kinds, "entries": entries, "records": records, "abouts": abouts}
+    found = {"meta": meta, "kinds": kinds, "entries": entries, "records": records, "abouts": abouts}
+    return {**found, "hints": hints}
+
+
+def parse_hints(kind: str, section: bytes, count: int) -> list[bytes]:
+    """Of a list of less than 65,536 values, made with the key of bytes 0 to 31."""
+
+    def keyed(message: bytes) -> bytes:
+        return hmac.digest(bytes(range(32)), b"hints\0" + message, "sha256")
+
+    nonce, sealed = section[:16], section[16:]
+    block = hashlib.shake_256(keyed(b"stream\0" + kind.encode()) + nonce + bytes(8))
+    hints = bytes(a ^ b for a, b in zip(sealed, block.digest(3 * count), strict=True))
+    assert keyed(b"nonce\0" + kind.encode() + b"\0" + hashlib.sha256(hints).digest())[:16] == nonce
+    return [hints[i : i + 3] for i in range(0, len(hints), 3)]
 
 
 def parse_records(sections: dict[tuple[str, str], bytes]) -> dict[bytes, tuple[int, int]]:
@@ -193,6 +211,20 @@ def test_a_snapshot_of_version_1_is_read_until_the_next_list_comes(tmp_path: Pat
     assert Snapshot.peek(tmp_path / "s") == snapshot.meta
 
 
+def test_a_list_without_hints_is_changed_and_compared_as_one_that_has_them(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(expand(GOLDEN_V2_OLD.read_text()))
+    old = Snapshot.open(tmp_path / "old", key=KEY)
+    write(tmp_path / "s", [Entry((("md5", digest("md5", 50)), ("sha512", digest("sha512", 50))))], key=KEY,
+          base=old)  # fmt: skip
+    new = Snapshot.open(tmp_path / "s", key=KEY)
+    # Of a kind that it did not have there are hints.
+    assert [kind for kind in ("md5", "sha1", "sha256", "sha512") if new.hinted(kind)] == ["sha512"]
+    delta = added([OpenFeed(FeedTerms("f"), new)], [OpenFeed(FeedTerms("f"), old)], {})
+    for kind in ("md5", "sha512"):
+        asked = np.frombuffer(digest(kind, 5) + digest(kind, 50) + digest(kind, 51), np.uint8).reshape(3, -1)
+        assert delta.concerned(kind, asked).tolist() == [False, True, False]
+
+
 def test_a_reader_made_from_the_documentation_alone_finds_records_and_details(tmp_path: Path) -> None:
     write(tmp_path / "s", CHANGED, key=KEY)
     parsed = parse((tmp_path / "s").read_bytes())
@@ -204,6 +236,7 @@ def test_a_reader_made_from_the_documentation_alone_finds_records_and_details(tm
     assert parsed["meta"]["key"] == keyed(b"hostsweep list key")[:8].hex()
     assert parsed["kinds"]["md5"] == [(keyed(b"md5" + digest("md5", 5))[:16], ("case-5", "1"))]
     assert parsed["kinds"]["sha256"] == [(keyed(b"sha256" + digest("sha256", 7)), ("#2", "1"))]
+    assert parsed["hints"] == {"md5": [digest("md5", 5)[:3]], "sha256": [digest("sha256", 7)[:3]]}
     assert parsed["records"] == {
         keyed(b"record\0" + name)[:16]: said
         for name, said in ((b"m-5", (0, 7)), (b"m-6", (2**32 - 1, 8)), (b"m-7", (1, 9)))
@@ -218,6 +251,8 @@ def test_a_list_is_of_no_use_without_its_key(tmp_path: Path) -> None:
     assert not any(
         v in data for e in [*FIXED, *CHANGED] if isinstance(e, Entry) for k, v in e.hashes if k in HIDDEN
     )
+    hints = parse(data)["hints"]["sha1"]
+    assert b"".join(hints) not in data and all(data.count(hint) < 3 for hint in hints)
     with pytest.raises(ListKeyError, match="that key is not here"):
         Snapshot.open(tmp_path / "s")
     with pytest.raises(ListKeyError, match="another one"):

@@ -13,6 +13,7 @@ from scanner.model.files import (
     DirectoryMet,
     FilesSkipped,
     FileState,
+    FormerDirectory,
     KnownDirectory,
     KnownFile,
     OthersMet,
@@ -53,6 +54,9 @@ class Memory:
 
     def directory(self, path: bytes) -> KnownDirectory | None:
         return self.directories.get(path)
+
+    def formerly(self, inode: int) -> FormerDirectory | None:
+        return None
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
         self.asked_for_all.append(directory_id)
