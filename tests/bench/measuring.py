@@ -167,8 +167,9 @@ def with_children(pid: int) -> Iterator[int]:
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from with_children(int(child))
+            with suppress(OSError):  # a thread may have ended since
+                for child in (task / "children").read_text().split():
+                    yield from with_children(int(child))
 
 
 def measure_memory(
