@@ -20,8 +20,8 @@ from scanner.hashing import exact
 from scanner.model.hashes import DEFAULT_EXACT
 
 _ROUNDS = 3
-FEW, MANY, TINY = 2_000, 22_000, 160
-PICTURES, PICTURE_SIDES, PICTURE_KINDS = 1_200, (640, 480), 20
+FEW, MANY, TINY = 2_000, 14_000, 160
+PICTURES, PICTURE_SIDES, PICTURE_KINDS = 800, (640, 480), 20
 SMALL_FILES, SMALL_SIZE, LARGE_FILES, LARGE_SIZE = 2_000, 20 << 10, 6, 192 << 20
 LISTED = 100  # of the small files, to see when they are found
 REMOTE_FILES, REMOTE_SIZE, DELAY = 400, 200 << 10, 0.005
