@@ -283,10 +283,17 @@ def _parse_hash(message: bytes, at: int, kinds: Sequence[str]) -> tuple[Perceptu
     start, end = at + _HASH_HEAD.size, at + _HASH_HEAD.size + length
     if index >= len(kinds) or quality > 100 or not 0 < length <= MAX_VALUE or end > len(message):
         raise ValueError("a hash out of range")
-    known = KINDS.get(kinds[index])
+    kind = kinds[index]
+    return PerceptualHash(kind, _view(kind, view, length), message[start:end], quality), end
+
+
+@lru_cache(maxsize=4096)
+def _view(kind: str, raw: bytes, length: int) -> str:
+    """The name of a view, which with its kind and length is one of the few that come with every picture."""
+    known = KINDS.get(kind)
     if known is not None and length != known.size:
         raise ValueError("a hash of another length than its kind has")
-    name = _text(view, _NAME)
-    if not possible(kinds[index], name):
+    name = _text(raw, _NAME)
+    if not possible(kind, name):
         raise ValueError("a view that its kind does not have")
-    return PerceptualHash(kinds[index], name, message[start:end], quality), end
+    return name

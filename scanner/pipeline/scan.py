@@ -46,6 +46,9 @@ from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import Walker
 
 _WAIT_SECONDS = 0.2  # the longest wait in poll: how soon a stop is noticed and progress told
+# Who had to wait for an answer waits a little more, so that the next ones come along: to wake up for each of
+# them costs more than the answer. Workers have files for longer than that, or nobody would have had to wait.
+_PAUSE_SECONDS = 0.001
 _TRIES = 2  # a file that changes while it is read or secured is read once more
 _LINKED_TRIES = 8  # the same, where it changes because we secure its other names one after the other
 
@@ -177,7 +180,10 @@ class VolumeScan:
         heard = not listen
         if listen:
             poll.register(self._walker.fileno(), select.POLLIN)
+        began = time.monotonic()
         ready = {fd for fd, _ in poll.poll(int(_WAIT_SECONDS * 1000))}
+        if self._pool.fileno() in ready and time.monotonic() - began > _PAUSE_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
         if listen and self._walker.fileno() in ready:
             heard = True
             for frame in self._walker.read():
