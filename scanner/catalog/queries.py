@@ -50,6 +50,7 @@ GIVE_BACK = "PRAGMA incremental_vacuum(128)"
 
 # IMMEDIATE takes the write lock at once: a transaction never fails halfway because another got it first.
 BEGIN = "BEGIN IMMEDIATE"
+BEGIN_READING = "BEGIN"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
@@ -101,7 +102,8 @@ FROM directories WHERE volume_id = ?
 _COUNTS = "files, clean, not_media, undecodable, listed, digested, bytes"
 
 # What the walk asks for every directory: one look into the index of (volume_id, path).
-_WALKED = f"id, profile, fingerprint, inode, {_COUNTS}"
+# The profile, then what a KnownDirectory has.
+_WALKED = "profile, id, fingerprint, clean, not_media, bytes, files != clean + not_media, inode"
 DIRECTORY = f"SELECT {_WALKED} FROM directories WHERE volume_id = ? AND path = ?"
 DIRECTORY_TO_WRITE = f"""
 SELECT id, profile, apart, inode, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?
