@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import bench_catalog
+import bench_clamav
 import bench_feeds
 import bench_formats
+import bench_memory
 import bench_pictures
 import bench_rescan
 import bench_search
@@ -208,11 +210,14 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "feeds": bench_feeds.small,
     "formats": bench_formats.formats,
     "search": bench_search.small,
+    "clamav": bench_clamav.clamav,
+    "memory-growth": bench_memory.small,
 }
 FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "index": index,
     "catalog-large": bench_catalog.large,
     "search-large": bench_search.large,
+    "memory-large": bench_memory.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,
     "rescan-growth": bench_rescan.growth,
