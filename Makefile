@@ -23,7 +23,7 @@ help:
 	@echo "make test-endurance  an hour of churn, list changes and killed workers: FILES=1000000 SECONDS=3600"
 	@echo "make check        lint, types, imports     make format       mend formatting"
 	@echo "make bench        measure; FULL=1 for more make constraints  pin dependencies anew"
-	@echo "make bench-quality  how well altered pictures are found: 15 minutes, QUICK=1 for two"
+	@echo "make bench-quality  how well altered pictures are found: half an hour, QUICK=1 for two minutes"
 	@echo "make bench-false-positives  how often pictures look alike that are no copies"
 	@echo "make fuzz         fuzz each target for SECONDS=600, or only TARGETS='feed_csv config_yaml'"
 	@echo "make package      source archive and wheel make sbom         what they consist of, as CycloneDX"

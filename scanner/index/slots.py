@@ -88,11 +88,13 @@ class SlotBuilder:
             yield starts.view(np.uint8).data
 
 
-def ranges(starts: npt.NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-    """Buckets in runs of a bounded number of rows, but for single buckets with more."""
+def ranges(starts: npt.NDArray[np.uint32], most: int = MOST) -> Iterator[tuple[int, int]]:
+    """Buckets in runs of at most `most` rows, but for single buckets with more."""
     first, last = 0, len(starts) - 1
     while first < last:
-        end = int(np.searchsorted(starts, int(starts[first]) + MOST, side="right")) - 1
+        # As a number of the table's own type: for another one the whole table is converted.
+        bound = starts.dtype.type(min(int(starts[first]) + most, int(starts[-1])))
+        end = int(np.searchsorted(starts, bound, side="right")) - 1
         end = min(max(end, first + 1), last)
         yield first, end
         first = end

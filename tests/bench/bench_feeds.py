@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from measuring import run
+from measuring import own_peak, run
 from report import Row, judged
 
 KIND, SIZE = "sha1", 20
@@ -189,7 +189,7 @@ def main() -> None:
         found = build(o.how, o.count, o.path, o.key)
     else:
         found = (change if o.what == "change" else whole)(o.count, o.path, o.key)
-    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    found["peak"] = own_peak()
     print(json.dumps(found))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import Skipped
+from measuring import Skipped, own_peak
 from pdq_values import Hashes, Pictures
 from plot import growth_plot
 from report import Row, judged
@@ -22,10 +21,12 @@ from scanner.index import OpenFeed, Snapshot, SnapshotBuilder, Threshold, added
 from scanner.index.exact import as_keys
 from scanner.index.joining import Join
 from scanner.model.feeds import FeedTerms, Packed
+from scanner.model.hashes import KINDS
 
 _PLOT = Path(__file__).parents[2] / "docs" / "index-growth.svg"
 _QUERIES, _VIEWS, _BATCH = 60, 40, 1_000_000
 _BLOCK = 1_000_000
+_OLD, _NEW = 10_000_000, 10_000
 _DISTANCE = 31
 _LIMITS = {"pdq": Threshold(_DISTANCE, 50)}
 _ORIGIN = {"feed": "bench", "format": "plain", "built_ns": 0}
@@ -47,8 +48,8 @@ def large(work: Path) -> Iterator[Row]:
         for row in _perceptual(work, count, search, brute):
             if count == 10_000_000:
                 yield row
-    for kind, size in (("pdq", 32), ("sha256", 32)):
-        yield from _change(work, kind, size)
+    for kind in ("pdq", "sha256"):
+        yield from _change(work, kind)
     for count in (1_000_000, 10_000_000, 100_000_000):
         for row in _exact(work, count, exact):
             if count == 100_000_000:
@@ -151,7 +152,7 @@ def _faiss(hashes: Hashes) -> tuple[Any, str]:
 def _exact(work: Path, count: int, points: list[tuple[int, float]]) -> Iterator[Row]:
     path = work / f"sha256-{count}"
     # A process of its own, so that its memory is that of building alone.
-    command = [sys.executable, __file__, str(path), str(count)]
+    command = [sys.executable, __file__, "exact", str(path), str(count)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     if done.returncode:
         raise Skipped(f"the list of {count:,} digests could not be built: {done.stderr[-200:]}")
@@ -212,16 +213,34 @@ def _joining() -> Iterator[Row]:
     )
 
 
-def _change(work: Path, kind: str, size: int, count: int = 10_000_000, new: int = 10_000) -> Iterator[Row]:
+def _change(work: Path, kind: str) -> Iterator[Row]:
     """New entries on a list of ten million: until they are in use."""
+    # A process of its own, so that its memory is that of the change alone.
+    command = [sys.executable, __file__, "change", str(work), kind]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode:
+        raise Skipped(f"the list could not be changed: {done.stderr[-200:]}")
+    built, took, cpu, peak = map(float, done.stdout.split())
+    yield judged(
+        f"{_NEW:,} new {kind} on {_OLD:,}: until they are in use",
+        "under 10 s",
+        f"{took:.1f} s",
+        took < 10,
+        f"{built:.1f} s of it writing; {cpu:.1f} s of a core; peak memory {peak / 1e6:.0f} MB, "
+        "pages of the mapped files included",
+    )
+
+
+def _measure_change(work: Path, kind: str) -> None:
     old, changed = work / "old", work / "changed"
-    rng = np.random.default_rng(21)
-    _built(old, kind, (rng.bytes(size * _BLOCK) for _ in range(count // _BLOCK)))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rng, size = np.random.default_rng(21), KINDS[kind].size
+    _built(old, kind, (rng.bytes(size * _BLOCK) for _ in range(_OLD // _BLOCK)))
+    new = rng.bytes(size * _NEW)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     start, cpu = time.perf_counter(), time.process_time()
     with_old = Snapshot.open(old, verify=False)
     builder = SnapshotBuilder(base=with_old, scratch=work)
-    builder.add(Packed(kind, rng.bytes(size * new)))
+    builder.add(Packed(kind, new))
     builder.finish(changed, meta=_ORIGIN)
     built = time.perf_counter() - start
     with_new = Snapshot.open(changed)
@@ -229,16 +248,8 @@ def _change(work: Path, kind: str, size: int, count: int = 10_000_000, new: int 
     feeds = [OpenFeed(FeedTerms("bench"), snapshot) for snapshot in (with_new, with_old)]
     delta = added(feeds[:1], feeds[1:], _LIMITS)
     took, cpu = time.perf_counter() - start, time.process_time() - cpu
-    assert delta.counts == {kind: new}
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    yield judged(
-        f"{new:,} new {kind} on {count:,}: until they are in use",
-        "under 10 s",
-        f"{took:.1f} s",
-        took < 10,
-        f"{built:.1f} s of it writing; {cpu:.1f} s of a core; peak memory {max(0, more) / 1e6:.0f} MB more, "
-        "pages of the mapped files included",
-    )
+    assert delta.counts == {kind: _NEW}
+    print(built, took, cpu, own_peak())
     for snapshot in (with_old, with_new):
         snapshot.close()
     old.unlink()
@@ -249,8 +260,11 @@ def _build_exact(path: Path, count: int) -> None:
     rng = np.random.default_rng(1)
     sizes = [min(_BLOCK, count - first) for first in range(0, count, _BLOCK)]
     seconds, length = _built(path, "sha256", (rng.bytes(32 * size) for size in sizes))
-    print(seconds, length, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(seconds, length, own_peak())
 
 
 if __name__ == "__main__":
-    _build_exact(Path(sys.argv[1]), int(sys.argv[2]))
+    if sys.argv[1] == "change":
+        _measure_change(Path(sys.argv[2]), sys.argv[3])
+    else:
+        _build_exact(Path(sys.argv[2]), int(sys.argv[3]))

@@ -35,14 +35,21 @@ class Run:
     output: bytes
 
 
-def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, keep: bool = False) -> Run:
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    keep: bool = False,
+    ends: Sequence[int] = (0,),
+) -> Run:
     """Run a process to its end.
 
     Args:
         keep: keep the output, which else goes to /dev/null.
+        ends: with which status it may end.
 
     Raises:
-        Skipped: it ended with another status than 0.
+        Skipped: it ended with another status.
     """
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -52,10 +59,10 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, keep: b
         stderr=subprocess.PIPE,
         env=dict(os.environ, **(env or {})),
     )
-    return finish(process, start)
+    return finish(process, start, ends)
 
 
-def finish(process: subprocess.Popen[bytes], start: float, status: tuple[int, ...] = (0,)) -> Run:
+def finish(process: subprocess.Popen[bytes], start: float, status: Sequence[int] = (0,)) -> Run:
     """Wait for a process that was started at `start`, on the clock of time.perf_counter.
 
     Raises:
@@ -160,12 +167,19 @@ def with_children(pid: int) -> Iterator[int]:
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from with_children(int(child))
+            with suppress(OSError):  # a thread may have ended since
+                for child in (task / "children").read_text().split():
+                    yield from with_children(int(child))
 
 
-def measure_memory(command: Sequence[str]) -> tuple[Run, Memory]:
+def measure_memory(
+    command: Sequence[str], *, beside: Sequence[int] = (), ends: Sequence[int] = (0,)
+) -> tuple[Run, Memory]:
     """Run a process to its end and look at its memory, and its children's, every 50 ms.
+
+    Args:
+        beside: processes that work for it without being its children.
+        ends: with which status it may end.
 
     Raises:
         Skipped: it failed, or its processes hide their memory from this user.
@@ -178,15 +192,52 @@ def measure_memory(command: Sequence[str]) -> tuple[Run, Memory]:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_SECONDS):
-            memory.note(list(with_children(process.pid)))
+            memory.note([*with_children(process.pid), *beside])
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        finished = finish(process, start)
+        finished = finish(process, start, ends)
     finally:
         ended.set()
         thread.join()
     if memory.hidden:
         raise Skipped("the workers run as another user, who hides their memory: run as root")
     return finished, memory
+
+
+def own_peak() -> int:
+    """The most that was resident of this process since it began, in bytes, pages of files included.
+
+    getrusage begins with what the parent had before this program was put in its place.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+def memory_of(pid: int, seconds: float) -> Memory:
+    """Look at a running process, and its children, for some time.
+
+    Raises:
+        Skipped: its processes hide their memory from this user.
+    """
+    memory, end = Memory(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        memory.note(list(with_children(pid)))
+        time.sleep(SAMPLE_SECONDS)
+    if memory.hidden:
+        raise Skipped("the workers run as another user, who hides their memory: run as root")
+    return memory
+
+
+def wait_until(there: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    """Ask until something is so.
+
+    Raises:
+        Skipped: it wasn't so in time.
+    """
+    end = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > end:
+            raise Skipped(otherwise)
+        time.sleep(SAMPLE_SECONDS)

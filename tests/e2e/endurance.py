@@ -173,7 +173,7 @@ class Watch:
         workers = [
             pid
             for task in Path(f"/proc/{self.pid}/task").iterdir()
-            for pid in (task / "children").read_text().split()
+            for pid in _children(task)
             if b"scanner.hashing.worker" in _command(pid) and _is_locked(pid)
         ]
         if workers:
@@ -191,6 +191,13 @@ class Watch:
         before, after = slice(third, 2 * third), slice(2 * third, None)
         memory = statistics.median(self.memory[after]) - statistics.median(self.memory[before])
         return memory / _MIB, min(self.descriptors[after]) - min(self.descriptors[before])
+
+
+def _children(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except OSError:
+        return []  # a thread that has ended since
 
 
 def _command(pid: str) -> bytes:
