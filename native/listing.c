@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define LISTED 65536 /* bytes that the kernel is asked for at a time */
+#define MOST (LISTED / 24) /* entries in it: none is shorter */
 #define RECORD 28    /* "<QqqI": inode, ctime in ns, size, mode */
 #define MORE 32      /* "<qqQQ": mtime in ns, blocks, links, device */
 
@@ -103,25 +104,43 @@ static unsigned char type_of(mode_t mode) {
     return (unsigned char)((mode & S_IFMT) >> 12); /* IFTODT of dirent.h */
 }
 
-static void add_entry(struct block *b, int fd, const struct entry *e, int *has_directory) {
+/* An entry, and what was found of it. */
+struct found {
+    const struct entry *entry;
     struct stat st;
-    unsigned char type = e->type;
-    int known = 0;
-    if (type == DT_REG || type == DT_UNKNOWN) {
-        if (fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW)) {
-            b->unreadable += errno != ENOENT; /* as if the listing had come a moment later */
-            return;
-        }
-        known = 1;
-        if (type == DT_UNKNOWN)
-            type = type_of(st.st_mode);
+    int failure; /* of the stat */
+};
+
+static int has_stat(const struct entry *e) {
+    return e->type == DT_REG || e->type == DT_UNKNOWN;
+}
+
+static void look(struct found *f, int fd) {
+    f->failure = 0;
+    if (has_stat(f->entry) && fstatat(fd, f->entry->name, &f->st, AT_SYMLINK_NOFOLLOW))
+        f->failure = errno;
+}
+
+static unsigned char found_type(const struct found *f) {
+    return f->entry->type == DT_UNKNOWN ? type_of(f->st.st_mode) : f->entry->type;
+}
+
+static void add_directory(struct block *b, const struct found *f) {
+    if (!f->failure && found_type(f) == DT_DIR)
+        b->no_memory |= !add_name(&b->directories, f->entry->name, b->directories.length == 0);
+}
+
+static void add_rest(struct block *b, const struct found *f) {
+    if (f->failure) {
+        b->unreadable += f->failure != ENOENT; /* as if the listing had come a moment later */
+        return;
     }
-    if (type == DT_REG && known)
-        add_file(b, e->name, &st);
-    else if (type == DT_DIR) {
-        b->no_memory |= !add_name(&b->directories, e->name, !*has_directory);
-        *has_directory = 1;
-    } else if (type == DT_LNK)
+    unsigned char type = found_type(f);
+    if (type == DT_DIR)
+        return;
+    if (type == DT_REG)
+        add_file(b, f->entry->name, &f->st);
+    else if (type == DT_LNK)
         b->others[SYMLINK]++;
     else if (type == DT_FIFO)
         b->others[FIFO]++;
@@ -133,14 +152,33 @@ static void add_entry(struct block *b, int fd, const struct entry *e, int *has_d
         b->others[UNKNOWN]++;
 }
 
-static void list(struct block *b, int fd, unsigned long limit) {
+static int by_inode(const void *one, const void *other) {
+    uint64_t a = (*(struct found *const *)one)->entry->inode, b = (*(struct found *const *)other)->entry->inode;
+    return (a > b) - (a < b);
+}
+
+/* Look at all entries, and name directories, in the order of the inodes; the rest in that of the listing. */
+static void add_in_order(struct block *b, int fd, struct found *found, size_t count, struct found **order) {
+    for (size_t i = 0; i < count; i++)
+        order[i] = &found[i];
+    qsort(order, count, sizeof *order, by_inode);
+    for (size_t i = 0; i < count; i++) {
+        look(order[i], fd);
+        add_directory(b, order[i]);
+    }
+    for (size_t i = 0; i < count && !b->no_memory; i++)
+        add_rest(b, &found[i]);
+}
+
+static void list(struct block *b, int fd, unsigned long limit, int ordered) {
     unsigned char *buffer = malloc(LISTED);
+    struct found one, *found = ordered ? malloc(MOST * sizeof *found) : &one;
+    struct found **order = ordered ? malloc(MOST * sizeof *order) : NULL;
     unsigned long met = 0;
-    int has_directory = 0;
     b->last = 1;
-    if (!buffer) {
+    if (!buffer || !found || (ordered && !order)) {
         b->no_memory = 1;
-        return;
+        goto end;
     }
     if (lseek(fd, 0, SEEK_SET) < 0)
         b->failure = errno;
@@ -150,19 +188,33 @@ static void list(struct block *b, int fd, unsigned long limit) {
             b->failure = got ? errno : 0;
             break;
         }
+        size_t count = 0;
         for (long at = 0; at < got && !b->no_memory;) {
             const struct entry *e = (const struct entry *)(buffer + at);
             at += e->length;
             if (e->name[0] == '.' && (!e->name[1] || (e->name[1] == '.' && !e->name[2])))
                 continue;
-            add_entry(b, fd, e, &has_directory);
+            found[count].entry = e;
+            if (ordered)
+                count++;
+            else {
+                look(found, fd);
+                add_directory(b, found);
+                add_rest(b, found);
+            }
             if (++met == limit) {
                 b->last = 0;
                 break;
             }
         }
+        if (ordered)
+            add_in_order(b, fd, found, count, order);
     }
+end:
     free(buffer);
+    free(order);
+    if (ordered)
+        free(found);
 }
 
 static PyObject *answer(struct block *b) {
@@ -180,14 +232,15 @@ static PyObject *answer(struct block *b) {
 static PyObject *read_block(PyObject *module, PyObject *arguments) {
     int fd;
     unsigned long limit;
+    int ordered = 0;
     struct block b;
     PyObject *made;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "ik", &fd, &limit))
+    if (!PyArg_ParseTuple(arguments, "ik|p", &fd, &limit, &ordered))
         return NULL;
     memset(&b, 0, sizeof b);
     Py_BEGIN_ALLOW_THREADS
-    list(&b, fd, limit);
+    list(&b, fd, limit, ordered);
     Py_END_ALLOW_THREADS
     made = answer(&b);
     free(b.names.at);
@@ -199,7 +252,7 @@ static PyObject *read_block(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef methods[] = {
     {"read_block", read_block, METH_VARARGS,
-     "read_block(fd, limit) -> (files, names, records, more, directories, others, unreadable, errno, last)"},
+     "read_block(fd, limit, by_inode=False) -> (files, names, records, more, directories, others, unreadable, errno, last)"},
     {NULL, NULL, 0, NULL},
 };
 

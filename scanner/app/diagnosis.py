@@ -20,6 +20,7 @@ from scanner.app.pools import missing_layers, worker_pool
 from scanner.app.reporters import MetricsReporter
 from scanner.app.state import StateDirectory
 from scanner.app.unhashed import warnings
+from scanner.catalog import native_packer
 from scanner.config import Config
 from scanner.model.errors import ScannerError
 from scanner.sources import native_reader
@@ -43,6 +44,7 @@ def diagnose(app: App) -> list[Finding]:
         ("kernel: openat2", _openat2),
         ("kernel: protected_hardlinks", _hard_links),
         ("walk", _listing),
+        ("catalog", _packing),
         ("state directory", _state),
         ("vault", _vault),
         ("volumes", _volumes),
@@ -81,6 +83,14 @@ def _listing(app: App) -> Finding:
         return Finding("walk", True, "directories are listed by the extension")
     return Finding(
         "walk", None, "the extension was not built: directories are listed by Python, which takes longer"
+    )
+
+
+def _packing(app: App) -> Finding:
+    if native_packer() is not None:
+        return Finding("catalog", True, "files are written to it by the extension")
+    return Finding(
+        "catalog", None, "the extension was not built: Python packs what is written to it, which takes longer"
     )
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise, repeat
@@ -62,22 +62,48 @@ _COLUMNS = 11
 _DEFLATE_FROM = 100
 
 
-def encode(rows: Sequence[Row]) -> bytes:
+Packer = Callable[[list[Row]], tuple[int, bytes, bytes] | None]
+
+
+def native_packer() -> Packer | None:
+    """`_packed` of the extension (`native/chunks.c`), which leaves unusual rows to Python; None where it was
+    not built."""
+    try:
+        from scanner.catalog import _chunks
+    except ImportError:
+        return None
+    packer: Packer = _chunks.pack
+    return packer
+
+
+_PACK = native_packer()
+
+
+def encode(rows: list[Row], *, native: bool = True) -> bytes:
     """Rows, at least one and in the order of their names, as a chunk.
+
+    Args:
+        native: by the extension, where it was built.
 
     Raises:
         RuntimeError: a digest has not the length of its kind.
     """
+    packed = _PACK(rows) if _PACK is not None and native else None
+    flags, digests, columns = packed or _packed(rows)
+    shown = [row[-1] for row in rows]
+    views = _pack_views(shown) if shown.count(NO_VIEWS) != len(rows) else b""
+    at = HEAD_SIZE + len(digests)
+    head = _HEAD.pack(_FORMAT, flags, len(rows), at, at + len(views))
+    return b"".join((head, digests, views, columns, _pack_names(b"".join([row[0] for row in rows]))))
+
+
+def _packed(rows: list[Row]) -> tuple[int, bytes, bytes]:
+    """Flags, digests, and columns up to the names."""
     names, inodes, sizes, mtimes, ctimes, links, blocks, states, media, problems, hashed, *rest = zip(
         *rows, strict=True
     )
     flags, digests = _pack_digests(rest[: len(EXACT)])
-    views = _pack_views(rest[-1]) if rest[-1].count(NO_VIEWS) != len(rows) else b""
-    at = HEAD_SIZE + len(digests)
     parts = [
-        _HEAD.pack(_FORMAT, flags, len(rows), at, at + len(views)),
-        digests,
-        views,
         pack_integers(inodes),
         pack_integers(sizes),
         pack_integers(ctimes),
@@ -89,9 +115,8 @@ def encode(rows: Sequence[Row]) -> bytes:
         pack_integers(problems),
         b"\0" if hashed == sizes else pack_integers(list(map(sub, hashed, sizes))),
         pack_integers(list(map(len, names))),
-        _pack_names(b"".join(names)),
     ]
-    return b"".join(parts)
+    return flags, digests, b"".join(parts)
 
 
 def decode(data: bytes) -> list[Row]:

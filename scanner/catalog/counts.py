@@ -12,6 +12,7 @@ from scanner.catalog.packing import digested
 from scanner.catalog.records import VolumeStats
 from scanner.model.files import FileState
 
+_CLEAN = int(FileState.CLEAN)  # plain numbers compare in a third of the time
 MOST_BYTES = (1 << 63) - 1  # SQLite's INTEGER; sparse files add up to more
 
 
@@ -42,11 +43,11 @@ class Counts(NamedTuple):
 def count(rows: Sequence[Row]) -> Counts:
     """The counts of some rows."""
     states = [row[STATE] for row in rows]
-    clean = states.count(FileState.CLEAN)
+    clean = states.count(_CLEAN)
     if clean == len(rows):
         size = sum([row[SIZE] for row in rows])
-    else:
-        size = sum([row[SIZE] for row in rows if row[STATE] == FileState.CLEAN])
+        return Counts(clean, clean, digested=digested(rows), bytes=size)
+    size = sum([row[SIZE] for row in rows if row[STATE] == _CLEAN])
     return Counts(
         len(rows),
         clean,

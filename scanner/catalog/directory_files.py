@@ -57,7 +57,7 @@ class DirectoryFiles:
                     found[row[0]] = row
         return found
 
-    def put_all(self, directory_id: int, rows: Sequence[Row]) -> None:
+    def put_all(self, directory_id: int, rows: list[Row]) -> None:
         """Write the rows, ascending by name, of a directory that has no chunk.
 
         Raises:
@@ -181,7 +181,7 @@ class DirectoryFiles:
         return found
 
 
-def _encoded(rows: Sequence[Row], *, full: bool = False) -> Iterator[tuple[bytes, bytes]]:
+def _encoded(rows: list[Row], *, full: bool = False) -> Iterator[tuple[bytes, bytes]]:
     """(first name, chunk) of rows, ascending by name, in as many chunks as it takes.
 
     Args:

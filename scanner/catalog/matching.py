@@ -41,6 +41,12 @@ class State(NamedTuple):
         """Index that all files were matched with; "" where that is not so of any."""
         return "" if self.matching or self.some_apart else self.matched_with
 
+    @property
+    def settled(self) -> str:
+        """Index that all files were matched with but for those apart; "" while they are matched with another.
+        A directory that is not looked at between two moments with the same one is what it was."""
+        return "" if self.matching else self.matched_with
+
     def agrees(self, index_id: str) -> bool:
         """Whether files that were compared with an index are what the volume says, or will be: those that are
         written behind the place that a matching has come to are what it would have made of them."""

@@ -16,6 +16,7 @@ from scanner.model.hashes import Digests, PerceptualHash
 # What taking damaged bytes apart may end in.
 DAMAGE = (ValueError, TypeError, LookupError, OverflowError, struct.error, zlib.error)
 _VIEWS = FIRST_DIGEST + len(EXACT)
+_SHA256 = FIRST_DIGEST + EXACT.index("sha256")  # asked first: nearly all files have it
 
 
 class Packer:
@@ -26,6 +27,7 @@ class Packer:
         self._terms = terms
         self._views = views
         self._codes: dict[str, int] = {}
+        self._pairs: dict[tuple[str, str, int], tuple[int, int]] = {}
 
     def row(self, known: KnownFile) -> Row:
         """A file as a row.
@@ -35,9 +37,12 @@ class Packer:
             RuntimeError: an exact kind that has no column.
         """
         stat, digests = known.stat, known.digests
+        problem = digests.problem
         exact = digests.exact
-        md5, sha1, sha256, sha512 = map(exact.get, EXACT)
-        if len(exact) + (md5, sha1, sha256, sha512).count(None) != len(EXACT):
+        get = exact.get
+        md5, sha1, sha256, sha512 = get("md5"), get("sha1"), get("sha256"), get("sha512")
+        there = (md5 is not None) + (sha1 is not None) + (sha256 is not None) + (sha512 is not None)
+        if there != len(exact):
             raise RuntimeError(f"the catalog has no column for one of {sorted(exact)}")
         return (
             stat.name,
@@ -49,7 +54,7 @@ class Packer:
             stat.blocks,
             +known.state,
             self._codes.get(digests.media_type) or self._code(digests.media_type),
-            self._codes.get(digests.problem) or self._code(digests.problem),
+            self._codes.get(problem) or self._code(problem) if problem else 0,
             digests.size,
             md5,
             sha1,
@@ -136,9 +141,15 @@ class Packer:
         return str(self._terms.words(code)[0]) if code else ""
 
     def _pack_views(self, hashes: Sequence[PerceptualHash]) -> Views:
-        code = self._views.code
-        pairs = tuple([(code((h.kind, h.view)), len(h.value)) for h in hashes])
-        return pairs, [h.quality for h in hashes], b"".join([h.value for h in hashes])
+        known = self._pairs
+        values = [h.value for h in hashes]
+        try:
+            pairs = tuple([known[h.kind, h.view, len(h.value)] for h in hashes])
+        except KeyError:
+            for h in hashes:
+                known[h.kind, h.view, len(h.value)] = (self._views.code((h.kind, h.view)), len(h.value))
+            return self._pack_views(hashes)
+        return pairs, [h.quality for h in hashes], b"".join(values)
 
     def _unpack_views(self, packed: Views) -> tuple[PerceptualHash, ...]:
         pairs, qualities, values = packed
@@ -158,4 +169,4 @@ def with_state(row: Row, state: FileState) -> Row:
 
 def digested(rows: Iterable[Row]) -> int:
     """How many of the rows can be matched."""
-    return len([1 for *_, md5, sha1, sha256, sha512, v in rows if sha256 or md5 or sha1 or sha512 or v[0]])
+    return len([1 for row in rows if row[_SHA256] or any(row[FIRST_DIGEST:_VIEWS]) or row[_VIEWS][0]])

@@ -45,10 +45,12 @@ class Pending:
         directory.fingerprint = record.fingerprint if record.complete else b""
         directory.inode = record.inode or directory.inode
         directory.moved_from = record.moved_from or directory.moved_from
+        packed, rows = self._packer.row, directory.rows
         for known in record.upserts:
-            directory.rows[known.stat.name] = self._packer.row(known)
+            row = packed(known)
+            rows[row[0]] = row
         for name in record.removed:
-            directory.rows[name] = None
+            rows[name] = None
 
     def in_order(self) -> list[tuple[bytes, PendingDirectory]]:
         """By path, so that new directories get their ids, and their rows their places, in order."""

@@ -132,11 +132,8 @@ DIRECTORY_BY_INODE = f"""
 SELECT {_WALKED}, path, volume_id > 0 FROM directories
 WHERE inode = ? AND inode != 0 AND volume_id IN (?, ?) ORDER BY id DESC LIMIT 1
 """
-# Apart: nothing is matched with another index meanwhile.
-TAKE_PATH = "UPDATE directories SET volume_id = -volume_id, path = ?, apart = 1 WHERE id = ?"
-GIVE_PATH = """
-UPDATE directories SET volume_id = ?, path = ? WHERE id = ? AND inode = ? AND volume_id IN (?, ?)
-"""
+MOVED = "SELECT path, apart FROM directories WHERE id = ? AND inode = ? AND volume_id IN (?, ?)"
+SET_PATH = "UPDATE directories SET volume_id = ?, path = ?, apart = ? WHERE id = ?"
 WITHOUT_PATH = "SELECT id FROM directories WHERE volume_id = ?"
 
 # --- files -----------------------------------------------------------------------------------------

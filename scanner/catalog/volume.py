@@ -148,9 +148,12 @@ class VolumeCatalog:
             return
         profile, some = self._profiles.code(), self._profiles.some()
         with self._database.transaction():
-            agrees = self._matching.state().agrees(self._compared_with)
+            state = self._matching.state()
+            agrees = state.agrees(self._compared_with)
             for path, directory in self._pending.in_order():
-                self._writer.write(self._volume_id, path, directory, profile, some, agrees=agrees)
+                self._writer.write(
+                    self._volume_id, path, directory, profile, some, agrees=agrees, settled=state.settled
+                )
         self._pending.clear()
 
     def forget_directories_not_seen(self, seen: Iterable[bytes]) -> int:

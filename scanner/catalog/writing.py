@@ -38,6 +38,7 @@ class DirectoryWriter:
         some: int,
         *,
         agrees: bool,
+        settled: str,
     ) -> None:
         """Write what was recorded of a directory. Rows of another profile go, unless only the kinds are
         others: they don't say what rows say now, and the walk, to which they were unknown, has told of every
@@ -46,8 +47,9 @@ class DirectoryWriter:
         Args:
             profile, some: `Profiles.code` and `Profiles.some`, asked for before the transaction.
             agrees: the rows were compared with the index that the volume says.
+            settled: see `matching.State`.
         """
-        row = self._row_of(volume_id, path, directory)
+        row = self._row_of(volume_id, path, directory, settled)
         written = any(row is not None for row in directory.rows.values())
         if row is None:
             rows = [row for _, row in sorted(directory.rows.items()) if row is not None]
@@ -74,7 +76,9 @@ class DirectoryWriter:
             queries.SET_DIRECTORY, (of, directory.fingerprint, apart, inode, *counts, directory_id)
         )
 
-    def _row_of(self, volume_id: int, path: bytes, directory: PendingDirectory) -> tuple[Any, ...] | None:
+    def _row_of(
+        self, volume_id: int, path: bytes, directory: PendingDirectory, settled: str
+    ) -> tuple[Any, ...] | None:
         """The row of the directory that lies at a path now, brought there from where it was. One that stood
         there and is another directory loses the path: it may be met elsewhere."""
         at = (volume_id, path)
@@ -83,13 +87,22 @@ class DirectoryWriter:
         if row is not None and row[0] == moved_from:
             return row
         if row is not None and (moved_from or (row[3] and directory.inode not in (0, row[3]))):
-            self._database.run(queries.TAKE_PATH, (b"%d" % row[0], row[0]))
+            self._database.run(queries.SET_PATH, (-volume_id, _without_path(row[0], settled), row[2], row[0]))
             row = None
         if moved_from:
-            values = (*at, moved_from, directory.inode, volume_id, -volume_id)
-            self._database.run(queries.GIVE_PATH, values)
+            self._bring(moved_from, directory.inode, at, settled)
             row = self._database.row(queries.DIRECTORY_TO_WRITE, at)
         return row
+
+    def _bring(self, id: int, inode: int, at: tuple[int, bytes], settled: str) -> None:
+        found = self._database.row(queries.MOVED, (id, inode, at[0], -at[0]))
+        if found is None:
+            return
+        was_at, apart = found
+        from_nowhere = was_at.startswith(b"\0")
+        if from_nowhere and not (settled and was_at == _without_path(id, settled)):
+            apart = APART  # lists were matched meanwhile, and not with its files
+        self._database.run(queries.SET_PATH, (*at, apart, id))
 
     def _profile_of(
         self, directory_id: int, directory: PendingDirectory, of: int, profile: int, some: int
@@ -119,3 +132,8 @@ class DirectoryWriter:
             return
         new = self._new_counts(directory_id, changes(self._files), Counts._make(counts))
         self._database.run(queries.SET_COUNTS, (*new, directory_id))
+
+
+def _without_path(id: int, settled: str) -> bytes:
+    """What a directory has in the place of a path while it has none: nothing that could be one."""
+    return b"\0%d %s" % (id, settled.encode())

@@ -23,6 +23,8 @@ from scanner.hashing.media import HEADER_SIZE
 from scanner.hashing.offset_file import OffsetFile
 
 CHUNK = 1 << 20  # bytes of one read: past the point where the cost of the call matters
+_READ_AHEAD = 128 << 10  # bytes: the kernel's default (VM_READAHEAD_PAGES), and that of NFS
+_NOWHERE = 1 << 62  # an offset that no file system has
 _RWF_DONTCACHE = 0x80  # linux/fs.h; not in Python's os yet
 KEEP = 64 << 20  # bytes: a file up to this size is decoded from memory and not read again
 
@@ -65,6 +67,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._refusing: set[int] = set()
+        self._always_waiting: set[int] = set()
 
     def read(self, fd: int, device: int, wanted: int, offset: int) -> bytes | bytearray:
         """At most `wanted` bytes of a file on a device (st_dev).
@@ -83,7 +86,56 @@ class Reader:
             else:
                 del buffer[n:]
                 return buffer
+        elif wanted > _READ_AHEAD:
+            _ask(fd, wanted, offset)
         return os.pread(fd, wanted, offset)
+
+    def early(self, fd: int, device: int, wanted: int, offset: int) -> bytearray | None:
+        """Have the kernel read what is needed soon, without waiting for it.
+
+        Returns:
+            at most `wanted` bytes that are there already. Fewer say nothing of the file's end, and to read
+            them again may take long. None where there are none yet.
+
+        Raises:
+            OSError: reading failed.
+        """
+        if wanted <= 0:
+            return None
+        if device not in self._refusing and device not in self._always_waiting:
+            buffer = bytearray(wanted)
+            try:
+                # The kernel starts reading before it says that we would have to wait (filemap_get_pages in
+                # mm/filemap.c), and remembers to drop those pages.
+                n = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT | _RWF_DONTCACHE)
+            except BlockingIOError:
+                return None
+            except OSError as e:
+                if e.errno != errno.EOPNOTSUPP:
+                    raise
+                self._learn(fd, device)
+            else:
+                del buffer[n:]
+                return buffer
+        if device in self._refusing:
+            _ask(fd, wanted, offset)
+        return None
+
+    def _learn(self, fd: int, device: int) -> None:
+        """Which of two flags a device does not have: a read where no file is asks for nothing but that."""
+        try:
+            os.preadv(fd, [bytearray(1)], _NOWHERE, _RWF_DONTCACHE)
+        except OSError:
+            self._refusing.add(device)
+        else:
+            self._always_waiting.add(device)
+
+
+def _ask(fd: int, wanted: int, offset: int) -> None:
+    """Have the kernel begin to read, to stay in the page cache as all does that is read there."""
+    # One call asks for no more than one step of read-ahead (force_page_cache_ra in mm/readahead.c).
+    for at in range(offset, offset + wanted, _READ_AHEAD):
+        os.posix_fadvise(fd, at, min(_READ_AHEAD, offset + wanted - at), os.POSIX_FADV_WILLNEED)
 
 
 def _chunks(
@@ -91,14 +143,20 @@ def _chunks(
 ) -> Iterator[bytes | bytearray]:
     """What follows the header, to the end of the file."""
     offset = len(header)
+    early: bytes | bytearray | None = None
     while True:
         # One byte more than expected: a short read is the end of a regular file, without another call.
         wanted = max(HEADER_SIZE, min(CHUNK, size_hint + 1 - offset))
-        chunk = reader.read(fd, device, wanted, offset)
+        chunk = early or reader.read(fd, device, wanted, offset)
+        ended = len(chunk) < wanted and not early
+        offset += len(chunk)
+        early = None
+        if not ended and offset < size_hint:
+            # Read while the caller hashes what it gets now.
+            early = reader.early(fd, device, min(CHUNK, size_hint - offset), offset)
         if chunk:
             yield chunk
-        offset += len(chunk)
-        if len(chunk) < wanted:
+        if ended:
             return
 
 

@@ -13,6 +13,7 @@ from scanner.system.seccomp import Argument, Rule, Test
 
 _CLONE_THREAD = 0x00010000
 _PROT_EXEC = 4
+_WILLNEED = 3  # POSIX_FADV_WILLNEED
 _PR_SET_NAME = 15  # threads name themselves (libde265, dav1d)
 
 # Memory, time and threads of its own process.
@@ -41,6 +42,7 @@ def rules(socket_fd: int) -> tuple[Rule, ...]:
         # Files: the descriptors it was handed, at an offset of its own: theirs is shared with the parent.
         # newfstatat is how glibc makes fstat; it could also look at a path that nobody hides.
         *(Rule(call) for call in ("preadv2", "pread64", "preadv", "fstat", "newfstatat", "close")),
+        Rule("fadvise64", (Argument(3, Test.EQUAL, _WILLNEED),)),  # begin to read
         Rule("sendto", our_socket),
         Rule("recvmsg", our_socket),
         *(Rule(call, not_executable) for call in ("mmap", "mprotect")),

@@ -65,7 +65,7 @@ class WorkerPool:
         self.layers: frozenset[str] = frozenset()  # sandbox layers in force in all workers
         self._settings = settings
         self._names = PluggedNames()
-        self._workers = workers
+        self.workers = workers
         self._spawn = spawn
         self._clock = clock
         self._epoll = select.epoll()
@@ -89,7 +89,7 @@ class WorkerPool:
             WorkerError: they can't be started; says what the last one said.
         """
         try:
-            for _ in range(self._workers):
+            for _ in range(self.workers):
                 self._add(self._clock())
             while not all(slot.ready for slot in self._slots.values()):
                 self._epoll.poll(max(0.0, (self.deadline() or 0.0) - self._clock()))
@@ -107,7 +107,7 @@ class WorkerPool:
     def room(self) -> int:
         """How many more jobs may be submitted."""
         held = self._held
-        return min(self._workers * _QUEUE + held, self._most_open) - self.in_flight
+        return min(self.workers * _QUEUE + held, self._most_open) - self.in_flight
 
     @property
     def in_flight(self) -> int:
@@ -239,7 +239,7 @@ class WorkerPool:
         size = slot.bytes
         while self._pending and len(tasks) < share and (size < _QUEUE_BYTES or not (slot.tasks or tasks)):
             number, job = slot.given + len(tasks), self._pending[0]
-            if self._trust.due(slot):
+            if self._trust.due(slot, job):
                 tasks.append(self._trust.canary(slot, number, media_only=job.media_only))
                 continue
             self._pending.popleft()
@@ -379,7 +379,7 @@ class WorkerPool:
         if not self._dying:
             return
         self._dying = [handle for handle in self._dying if not handle.reap()]
-        if len(self._dying) > _UNREAPED * self._workers and self._broken is None:
+        if len(self._dying) > _UNREAPED * self.workers and self._broken is None:
             self._broken = WorkerError(
                 f"{len(self._dying)} hashing workers can't be ended: their storage does not answer",
                 remedy="See which mount hangs (dmesg), and leave it out of the scan",

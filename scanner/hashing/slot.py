@@ -89,6 +89,7 @@ class Slot:
         held: answers since the last canary, which count when the next one is answered right.
         held_since: when the first of them came.
         until_canary: files until the next canary.
+        unproved: files since the last one.
         canaries: that are among the tasks.
         given: tasks so far.
         busy: seconds it has worked.
@@ -105,6 +106,7 @@ class Slot:
     held: list[tuple[HashJob, HashResult]] = field(default_factory=list)
     held_since: float = 0.0
     until_canary: int = 0
+    unproved: int = 0
     canaries: int = 0
     given: int = 0
     busy: float = 0.0

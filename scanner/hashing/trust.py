@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scanner.hashing.canary import CanaryMaker
 
 _HOLD_SECONDS = 0.5  # the longest that an answer waits for a canary to be sent: how late a hit is acted on
+_LONG = 32 << 20  # bytes: takes a worker longer than making and looking at some canaries
 _CLOSEST = 16  # files between canaries after workers were lost: still more work for files than for canaries
 _DOUBTS = 3  # times a file's answer is not believed until it is given up
 _WRONG = 3  # fresh workers in a row that fail at their first canary: the fault is ours, or the machine's
@@ -42,9 +43,9 @@ class Trust:
         """Whether there are canaries at all; without, every answer is believed."""
         return self._settings.canary_every > 0
 
-    def due(self, slot: Slot) -> bool:
-        """Whether the next task has to be a canary."""
-        return self.tests and slot.until_canary <= 0
+    def due(self, slot: Slot, following: HashJob) -> bool:
+        """Whether the next task has to be a canary: also before a long file, which answers would wait for."""
+        return self.tests and (slot.until_canary <= 0 or (slot.unproved > 0 and following.size > _LONG))
 
     def overdue(self, slot: Slot, now: float, *, proving: bool, crowded: bool) -> bool:
         """Whether a canary must be sent though no file follows.
@@ -77,12 +78,14 @@ class Trust:
             fd = made.open()
         except OSError as e:
             raise WorkerError(f"no canary can be made to test the workers: {e}") from e
+        slot.unproved = 0
         slot.until_canary = 1 + secrets.randbelow(2 * self._spacing - 1)
         return Task(number, HashJob(-1, fd, len(made.content), media_only), made)
 
     def gave(self, slot: Slot, job: HashJob, following: HashJob | None) -> None:
         """A file goes to a worker, with another one behind it or none."""
         slot.until_canary -= 1
+        slot.unproved += 1
         doubts = self._doubts.get(job.id, 0)
         if doubts > 1 or (doubts and (following is None or following.id not in self._doubts)):
             slot.until_canary = 0

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 
 from scanner.hashing import decode, exact, frames, kinds, media, parts, samples, sandbox
+from scanner.hashing.ahead import Ahead, Begun
 from scanner.hashing.frames import Done, Exact, JobFrame, ReadStatus
 from scanner.model.errors import ScannerError
 from scanner.model.hashes import PerceptualHash
 from scanner.model.ports import Hasher
-from scanner.system import descriptors
 
 
 class Worker:
@@ -54,36 +54,34 @@ class Worker:
 
     def run(self) -> None:
         """Work until the pool closes its end."""
-        while True:
-            message, fds = descriptors.receive(self._sock, frames.REQUEST_SIZE, frames.MAX_JOBS)
-            if not message:
-                return
-            try:
-                for job, fd in zip(frames.parse_jobs(message), fds, strict=True):
-                    self._do(job, fd)
-            finally:
-                for fd in fds:
-                    os.close(fd)
+        ahead = Ahead(self._sock, self._reader)
+        for begun in ahead:
+            ahead.note(media=self._do(begun))
 
-    def _do(self, job: JobFrame, fd: int) -> None:
+    def _do(self, begun: Begun) -> bool:
+        """Answer about one file; returns whether it was read whole."""
+        job = begun.job
         try:
-            reply, content = self._read(job, fd)
+            reply, content = self._read(begun)
         except exact.ReadBudgetExceeded:
             reply, content = _unread(job, ReadStatus.TOO_LARGE), None
         except (OSError, MemoryError):
             reply, content = _unread(job, ReadStatus.IO_ERROR), None
         self._sock.send(frames.encode_exact(reply))
         if reply.more and content is not None:
-            self._sock.send(self._perceptual(job.id, content, reply.media_type, fd))
+            self._sock.send(self._perceptual(job.id, content, reply.media_type, begun.fd))
+        return reply.status == ReadStatus.HASHED
 
-    def _read(self, job: JobFrame, fd: int) -> tuple[Exact, exact.Content | None]:
-        before = os.fstat(fd)
+    def _read(self, begun: Begun) -> tuple[Exact, exact.Content | None]:
+        job, fd, before = begun.job, begun.fd, begun.stat or os.fstat(begun.fd)
         if not stat.S_ISREG(before.st_mode):
             return _unread(job, ReadStatus.IO_ERROR), None
         wanted = media.HEADER_SIZE
         if not job.media_only:
             wanted = max(wanted, min(before.st_size + 1, exact.CHUNK))
-        header = bytes(self._reader.read(fd, before.st_dev, wanted, 0))
+        header = bytes(begun.data)
+        if len(header) < wanted:  # also where the whole of it seems to be there: only a read tells the end
+            header += self._reader.read(fd, before.st_dev, wanted - len(header), len(header))
         mime = media.sniff(header[: media.HEADER_SIZE])
         if job.media_only and not media.is_media(mime):
             return _unread(job, ReadStatus.NOT_MEDIA, mime), None

@@ -34,13 +34,13 @@ _CHUNK = 1 << 16  # stored values at a time: 2 MB
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """One slot: its first bit and width, which of its values are marked (a bit each), these in ascending
-    order, where the new values that marked each begin in `owners`, and these."""
+    """One slot: its first bit and width, which of its values are marked (a bit each), how many are before
+    each 64 of them, where the new values that marked each begin in `owners`, and these."""
 
     first: int
     width: int
     marks: npt.NDArray[np.uint8]
-    values: npt.NDArray[np.uint32]
+    before: npt.NDArray[np.uint32]
     starts: npt.NDArray[np.int64]
     owners: npt.NDArray[np.uint16]
 
@@ -91,12 +91,12 @@ class Join:
         columns = np.ascontiguousarray(words.T)
         most = len(values) * len(self._words) // 4
         for slot in self._slots:
-            keys = _keys(columns, slot.first, slot.width)
+            keys = _keys(columns, slot.first, slot.width).view(np.int64)
             marked = slot.marks.take(keys >> 3)
             marked >>= (keys & 7).astype(np.uint8)
             marked &= 1
-            at = np.flatnonzero(marked)
-            place = np.searchsorted(slot.values, keys.take(at).astype(np.uint32))
+            at = np.flatnonzero(marked.view(np.bool_))
+            place = _places(slot, keys.take(at))
             low = slot.starts.take(place)
             lengths = slot.starts.take(place + 1) - low
             if int(lengths.sum()) > most:  # look-alikes: each against each is no more than that
@@ -129,6 +129,16 @@ def _keys(columns: Words, first: int, width: int) -> npt.NDArray[np.uint64]:
     return keys
 
 
+def _places(slot: _Slot, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For marked values the how manieth of the marked ones each is: counting bits takes a fifth of the time
+    of a bisection."""
+    word = keys >> 6
+    lower = (np.uint64(1) << (keys & 63).view(np.uint64)) - np.uint64(1)
+    bits = np.bitwise_count(slot.marks.view("<u8").take(word) & lower)
+    places: npt.NDArray[np.int64] = slot.before.take(word).astype(np.int64) + bits
+    return places
+
+
 def _slot(keys: npt.NDArray[np.uint64], first: int, width: int, radius: int) -> _Slot:
     flips = np.array(
         [sum(1 << bit for bit in bits) for n in range(radius + 1) for bits in combinations(range(width), n)],
@@ -138,14 +148,15 @@ def _slot(keys: npt.NDArray[np.uint64], first: int, width: int, radius: int) -> 
     both = np.sort(both.ravel())
     near = (both >> np.uint64(16)).astype(np.uint32)
     begins = np.flatnonzero(np.diff(near, prepend=np.uint32(1 << 31)))
-    values = near[begins]
-    marks = np.zeros(1 << width, dtype=np.bool_)
-    marks[values] = True
+    marked = np.zeros(1 << width, dtype=np.bool_)
+    marked[near[begins]] = True
+    marks = np.packbits(marked, bitorder="little")
+    counts = np.bitwise_count(marks.view("<u8"))
     return _Slot(
         first,
         width,
-        np.packbits(marks, bitorder="little"),
-        values,
+        marks,
+        np.cumsum(counts, dtype=np.uint32) - counts,
         np.append(begins, len(near)),
         (both & np.uint64(0xFFFF)).astype(np.uint16),
     )

@@ -15,15 +15,22 @@ from scanner.pipeline.opening import OpenDirectory
 RACY_NS = 2_000_000_000
 # Rows kept in memory for one directory before they are handed to the catalog.
 _PART_ROWS = 8192
+_PAUSED_ROWS = 64  # the same, of one in which only large files wait
 _COMMIT_SECONDS = 2.0  # what an interrupted scan may have to do again
 
 
 @dataclass(slots=True)
 class DirectoryBook:
-    """A directory in work. `waiting` files are queued or in flight; `ended` when the walk said its last."""
+    """A directory in work; `ended` when the walk said its last.
+
+    Attributes:
+        waiting: files that are queued or in flight.
+        active: those of them that are in flight, or will be soon: not the large ones that wait.
+    """
 
     directory: OpenDirectory
     waiting: int = 0
+    active: int = 0
     ended: bool = False
     whole: bool = True  # every file has a lasting answer, so the fingerprint may be trusted
     fingerprint: bytes = b""
@@ -31,6 +38,11 @@ class DirectoryBook:
     moved_from: int = 0
     rows: list[KnownFile] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
+
+    def let_go(self) -> None:
+        """One of its files is neither in flight nor queued any more."""
+        self.waiting -= 1
+        self.active -= 1
 
 
 class CatalogBook:
@@ -74,6 +86,8 @@ class CatalogBook:
 
     def done(self, book: DirectoryBook) -> None:
         """To be called after each change of `waiting` or `ended`: closes the book when nothing is left."""
+        if book.waiting and not book.active:
+            self._pause(book)
         if book.waiting or not book.ended:
             return
         book.directory.close()
@@ -81,6 +95,12 @@ class CatalogBook:
         if not book.whole:
             self.not_whole.add(book.directory.path)
         self._record(book, complete=book.whole)
+
+    def _pause(self, book: DirectoryBook) -> None:
+        """Only large files wait, which may take long: let go of what many such directories would hold."""
+        book.directory.close()
+        if len(book.rows) >= _PAUSED_ROWS:
+            self._record(book, complete=False)
 
     def _record(self, book: DirectoryBook, *, complete: bool) -> None:
         if self._catalog is not None:

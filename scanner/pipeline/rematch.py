@@ -20,6 +20,9 @@ from scanner.model.ports import Matcher
 # itself.
 _ARRAYS = 100_000
 _ONE_BY_ONE = 5_000
+# Lists after which it is written down how far a matching is, where nothing was found: scans write meanwhile,
+# and each waits for the other.
+_NOTED_EACH = 10
 # The second is for what a scan with former lists wrote during the first; the rest is left to the next scan.
 _ROUNDS = 2
 
@@ -123,13 +126,20 @@ def mark_listed(
             break
         catalog.begin_matching(matcher.id)
         size = _ARRAYS if news is not None and before == news.since else _ONE_BY_ONE
-        for files in catalog.unmatched(matcher.id, size):
+        passed: DigestArrays | None = None
+        for number, files in enumerate(catalog.unmatched(matcher.id, size), 1):
             if stop.is_set():
-                return found
+                break
             keys = listed_rows(files, matcher, news)
-            catalog.matched(matcher.id, files, keys)
+            if keys or number % _NOTED_EACH == 0:
+                catalog.matched(matcher.id, files, keys)
+                passed = None
+            else:
+                passed = files
             found.extend(keys)
         if stop.is_set():
+            if passed is not None:
+                catalog.matched(matcher.id, passed, ())
             return found
         catalog.end_matching(matcher.id)
     return found

@@ -14,7 +14,6 @@ import os
 import select
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +35,7 @@ from scanner.model.ports import Clock
 from scanner.pipeline.book import CatalogBook, DirectoryBook
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded
 from scanner.pipeline.judging import Judge, OpenFile
+from scanner.pipeline.lanes import Lanes, Waiting
 from scanner.pipeline.limits import ScanLimits
 from scanner.pipeline.links import known_as
 from scanner.pipeline.opening import failure_kind
@@ -45,8 +45,6 @@ from scanner.pipeline.tally import Tally
 from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import Walker
 
-# Files the walk may be ahead of the workers: enough to keep them busy, little enough to stop soon.
-_QUEUE_FILES = 4096
 _WAIT_SECONDS = 0.2  # the longest wait in poll: how soon a stop is noticed and progress told
 _TRIES = 2  # a file that changes while it is read or secured is read once more
 _LINKED_TRIES = 8  # the same, where it changes because we secure its other names one after the other
@@ -54,6 +52,9 @@ _LINKED_TRIES = 8  # the same, where it changes because we secure its other name
 
 class Hashers(Protocol):
     """The pool of workers, as the scan sees it."""
+
+    @property
+    def workers(self) -> int: ...
 
     @property
     def room(self) -> int: ...
@@ -73,21 +74,14 @@ class Hashers(Protocol):
 class _Flight:
     """A file that is open and at a worker."""
 
-    book: DirectoryBook
+    waiting: Waiting  # as which it was taken
     fd: int
     stat: FileStat  # of the descriptor, before it was handed over
-    tries: int
     atime_ns: int  # before we read it for the first time
 
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A file that is to be opened; `atime_ns` if we have read it before."""
-
-    book: DirectoryBook
-    stat: FileStat
-    tries: int = 1
-    atime_ns: int = 0
+    @property
+    def book(self) -> DirectoryBook:
+        return self.waiting.book
 
 
 class VolumeScan:
@@ -116,7 +110,7 @@ class VolumeScan:
         self._clock = clock
         self._limits = limits
         self._stop = stop
-        self._queue: deque[_Waiting] = deque()
+        self._lanes = Lanes(pool.workers)
         self._flights: dict[int, _Flight] = {}
         self._silence = Silence(volume.stall_seconds, walker.activity)
         self._next_job = 0
@@ -143,7 +137,7 @@ class VolumeScan:
             try:
                 self._close()
             finally:
-                self._tally.progress(len(self._queue), len(self._flights), last=True)
+                self._tally.progress(len(self._lanes), len(self._flights), last=True)
         if self._broken is not None:
             raise self._broken
         return self.counts
@@ -157,27 +151,29 @@ class VolumeScan:
         )
 
     def _finished(self) -> bool:
-        return self._walk_ended and not self._queue and not self._flights
+        return self._walk_ended and not self._lanes and not self._flights
 
     def _step(self) -> None:
-        while self._queue and self._pool.room > 0:
-            self._submit(self._queue.popleft())
-        if self._walk_ended and not self._queue:
+        room, walking = self._pool.room, not self._walk_ended
+        while room > 0 and (waiting := self._lanes.take(walking=walking)) is not None:
+            self._submit(waiting)
+            room -= 1
+        if self._walk_ended and not self._lanes:
             self._pool.prove()
         self._pool.flush()
         self._wait()
         for result in self._pool.poll(time.monotonic()):
             self._take(result)
         self._book.commit(time.monotonic())
-        self._tally.progress(len(self._queue), len(self._flights))
+        self._tally.progress(len(self._lanes), len(self._flights))
 
     def _wait(self) -> None:
         """Sleep until a worker answers, the walker has something we have room for, or a moment went by."""
-        if self._queue and self._pool.room > 0:
+        if self._lanes.ready(walking=not self._walk_ended) and self._pool.room > 0:
             return
         poll = select.poll()
         poll.register(self._pool.fileno(), select.POLLIN)
-        listen = not self._walk_ended and len(self._queue) < _QUEUE_FILES
+        listen = not self._walk_ended and not self._lanes.full
         heard = not listen
         if listen:
             poll.register(self._walker.fileno(), select.POLLIN)
@@ -234,8 +230,8 @@ class VolumeScan:
             self._tally.moved(met)
         book.removed.extend(met.gone)
         self.counts.files += len(met.changed) + len(met.known)
-        book.waiting += len(met.changed)
-        self._queue.extend(_Waiting(book, stat) for stat in met.changed)
+        for stat in met.changed:
+            self._lanes.put(Waiting(book, stat))
         for known in met.known:
             self._take_known(book, known)
         self._book.done(book)
@@ -258,8 +254,7 @@ class VolumeScan:
             for fd in opened:
                 os.close(fd)
         if judgement.changed:
-            book.waiting += 1
-            self._queue.append(_Waiting(book, known.stat))
+            self._lanes.put(Waiting(book, known.stat))
             return
         if judgement.matched:
             self.counts.matched += 1
@@ -277,7 +272,7 @@ class VolumeScan:
 
     # Files on their way to a worker and back
 
-    def _submit(self, waiting: _Waiting) -> None:
+    def _submit(self, waiting: Waiting) -> None:
         book, stat = waiting.book, waiting.stat
         try:
             fd, now, atime_ns = book.directory.open(stat.name)
@@ -294,8 +289,9 @@ class VolumeScan:
         if (now.inode, now.ctime_ns, now.size) != (stat.inode, stat.ctime_ns, stat.size):
             book.whole = False  # the walk's fingerprint is about another state of the file
         self._next_job += 1
-        self._flights[self._next_job] = _Flight(book, fd, now, waiting.tries, waiting.atime_ns or atime_ns)
+        self._flights[self._next_job] = _Flight(waiting, fd, now, waiting.atime_ns or atime_ns)
         self._pool.submit(HashJob(self._next_job, fd, now.size, self._limits.media_only))
+        self._lanes.sent(waiting)
 
     def _count_skip(self, book: DirectoryBook, stat: FileStat, reason: str) -> None:
         self._tally.skip(self._ref(book, stat).path, reason, 1)
@@ -304,10 +300,12 @@ class VolumeScan:
 
     def _take(self, result: HashResult) -> None:
         flight = self._flights.pop(result.job_id)
+        self._lanes.back(flight.waiting)
         book, file = flight.book, self._ref(flight.book, flight.stat)
         try:
             if result.status == "changed" or not self._unchanged(flight):
-                if self._once_more(flight):
+                if self._has_tries(flight):
+                    self._once_more(flight)
                     return
                 self._tally.fail(file, "changed")
                 self._book.forget(book, file.stat.name)
@@ -322,15 +320,14 @@ class VolumeScan:
             os.close(flight.fd)
         self._done(book)
 
-    def _once_more(self, flight: _Flight) -> bool:
-        """Queue a file again that changed while we had it; False if that was tried often enough."""
-        if not self._has_tries(flight):
-            return False
-        self._queue.append(_Waiting(flight.book, flight.stat, flight.tries + 1, flight.atime_ns))
-        return True
+    def _once_more(self, flight: _Flight) -> None:
+        """Queue a file again that changed while we had it."""
+        book = flight.book
+        self._lanes.put(Waiting(book, flight.stat, flight.waiting.tries + 1, flight.atime_ns))
+        book.let_go()
 
     def _has_tries(self, flight: _Flight) -> bool:
-        return flight.tries < (_TRIES if self._judge.links.of(flight.fd) is None else _LINKED_TRIES)
+        return flight.waiting.tries < (_TRIES if self._judge.links.of(flight.fd) is None else _LINKED_TRIES)
 
     def _unchanged(self, flight: _Flight) -> bool:
         """Whether the file is as it was before a worker had it; what the worker says of that is a hint."""
@@ -385,7 +382,7 @@ class VolumeScan:
         return FileState.UNDECODABLE if digests.problem else FileState.CLEAN
 
     def _done(self, book: DirectoryBook) -> None:
-        book.waiting -= 1
+        book.let_go()
         self._book.done(book)
 
     def _ref(self, book: DirectoryBook, stat: FileStat) -> FileRef:
@@ -395,14 +392,14 @@ class VolumeScan:
 
     def _interrupt(self) -> None:
         """Files that were met and not finished are skipped, and the scan says that it is not complete."""
-        self._tally.interrupted(len(self._queue) + len(self._flights))
+        self._tally.interrupted(len(self._lanes) + len(self._flights))
 
     def _close(self) -> None:
         self._walker.stop()
         for flight in self._flights.values():
             os.close(flight.fd)
         self._flights.clear()
-        self._queue.clear()
+        self._lanes.clear()
         try:
             self._book.commit(time.monotonic(), now=True)
         finally:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from scanner.catalog import Catalog
@@ -24,6 +25,7 @@ from scanner.model.files import DirectoryMet
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded, encode
 from scanner.pipeline.walking import WalkOrder
 from scanner.sources import walk, walk_volume
+from scanner.system.disks import is_rotational
 from scanner.system.power import die_with_parent, raise_descriptor_limit
 
 # Directories in one message: enough that the cost of a message is spread, few enough that progress moves.
@@ -52,7 +54,7 @@ def _together(events: Iterator[Frame]) -> Iterator[Frame]:
 
 
 def _frames(order: WalkOrder, root_fd: int) -> Iterator[Frame]:
-    policy = order.policy()
+    policy = replace(order.policy(), by_inode=is_rotational(root_fd))
     if not order.catalog:
         yield from _together(walk(root_fd, policy, None, time.time_ns))
         return

@@ -24,6 +24,10 @@ class WorkersWhenNeeded:
         self._started = False
 
     @property
+    def workers(self) -> int:
+        return self._pool.workers
+
+    @property
     def room(self) -> int:
         return self._pool.room
 

@@ -1,3 +1,3 @@
 def read_block(
-    fd: int, limit: int, /
+    fd: int, limit: int, by_inode: bool = False, /
 ) -> tuple[int, bytes, bytes, bytes, bytes, tuple[int, int, int, int, int], int, int, bool]: ...

@@ -24,7 +24,8 @@ from scanner.sources.inodemap import NO_FINGERPRINT, InodeMap
 from scanner.sources.listing import Level, failure_kind
 from scanner.sources.mapping import Recorder
 from scanner.sources.policy import WalkPolicy
-from scanner.sources.walk import Walk, cached, unchanged
+from scanner.sources.visiting import cached, unchanged
+from scanner.sources.walk import Walk
 from scanner.system.inodes import Inodes
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
 

@@ -120,11 +120,11 @@ class Block:
 
 
 Packed = tuple[int, bytes, bytes, bytes, bytes, tuple[int, ...], int, int, bool]
-NativeReader = Callable[[int, int], Packed]
+NativeReader = Callable[[int, int, bool], Packed]
 
 
 def native_reader() -> NativeReader | None:
-    """`read_block(fd, limit)` of the extension; None where it was not built."""
+    """`read_block(fd, limit, by_inode)` of the extension; None where it was not built."""
     try:
         from scanner.sources import _listing
     except ImportError:

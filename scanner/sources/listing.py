@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from itertools import islice
 from struct import Struct
@@ -54,26 +55,32 @@ class Lister:
 
     Args:
         native: by the extension, where it is built.
+        by_inode: see `blocks`.
     """
 
-    def __init__(self, *, native: bool = True) -> None:
+    def __init__(self, *, native: bool = True, by_inode: bool = False) -> None:
         self._native = native_reader() if native else None
+        self._by_inode = by_inode
 
     def first_block(self, fd: int) -> Block:
         """List an open directory from its beginning, up to BLOCK_ENTRIES entries. Never raises."""
         if self._native is not None:
-            listed = self._native(fd, BLOCK_ENTRIES)
+            listed = self._native(fd, BLOCK_ENTRIES, self._by_inode)
             return Block.packed(listed, failure_kind(OSError(listed[7], "")) if listed[7] else "")
         try:
             os.lseek(fd, 0, os.SEEK_SET)
             with os.scandir(fd) as entries:
-                return _read_block(entries)
+                return _read_block(entries, by_inode=self._by_inode)
         except OSError as e:
             return _failed(e)
 
 
-def blocks(fd: int) -> Generator[Block, None, None]:
+def blocks(fd: int, *, by_inode: bool = False) -> Generator[Block, None, None]:
     """List an open directory from its beginning. Never raises: a failure is told by the last block.
+
+    Args:
+        by_inode: ask for the files of a block in the order of their inodes, which is that of the disk, and
+            give its subdirectories in this order. Files are given in that of the file system all the same.
 
     Entries that vanish between the listing and their stat are not there: it is as if the listing had
     come a moment later.
@@ -86,7 +93,7 @@ def blocks(fd: int) -> Generator[Block, None, None]:
         return
     with entries:
         while True:
-            block = _read_block(entries)
+            block = _read_block(entries, by_inode=by_inode)
             yield block
             if block.last:
                 return
@@ -96,7 +103,7 @@ def _failed(error: OSError) -> Block:
     return Block(failure=failure_kind(error))
 
 
-def _read_block(entries: Iterator[os.DirEntry[str]]) -> Block:
+def _read_block(entries: Iterator[os.DirEntry[str]], *, by_inode: bool) -> Block:
     batch: list[os.DirEntry[str]] = []
     failure, last = "", True
     try:
@@ -104,9 +111,11 @@ def _read_block(entries: Iterator[os.DirEntry[str]]) -> Block:
         last = len(batch) < BLOCK_ENTRIES
     except OSError as e:
         failure = failure_kind(e)
+    if by_inode:
+        _look_at(sorted(batch, key=os.DirEntry.inode))
     names: list[str] = []
     stats: list[os.stat_result] = []
-    directories: list[str] = []
+    directories: list[os.DirEntry[str]] = []
     others: dict[str, int] = {}
     unreadable = 0
     for entry in batch:
@@ -115,14 +124,25 @@ def _read_block(entries: Iterator[os.DirEntry[str]]) -> Block:
                 stats.append(entry.stat(follow_symlinks=False))
                 names.append(entry.name)
             elif entry.is_dir(follow_symlinks=False):
-                directories.append(entry.name)
+                directories.append(entry)
             else:
                 count_other(entry, others)
         except FileNotFoundError:
             continue
         except OSError:
             unreadable += 1
-    return Block(names, stats, directories, others, unreadable=unreadable, failure=failure, last=last)
+    if by_inode:
+        directories.sort(key=os.DirEntry.inode)
+    below = [entry.name for entry in directories]
+    return Block(names, stats, below, others, unreadable=unreadable, failure=failure, last=last)
+
+
+def _look_at(entries: Iterable[os.DirEntry[str]]) -> None:
+    """Ask for the stats of files in this order; each entry keeps its own."""
+    for entry in entries:
+        with suppress(OSError):
+            if entry.is_file(follow_symlinks=False):
+                entry.stat(follow_symlinks=False)
 
 
 def count_other(entry: os.DirEntry[str], others: dict[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from struct import Struct
 
 import numpy as np
@@ -16,15 +17,17 @@ from scanner.sources.inodemap import (
     NO_FINGERPRINT,
     Directories,
     InodeMap,
-    Owners,
     Told,
 )
-from scanner.system.inodes import INODE, Inodes
+from scanner.sources.runs import InodeRuns
+from scanner.system.inodes import INODE
 
 _GONE = 0xFFFFFFFF
 _INODE = Struct("<QqQI").pack  # one of INODE
-# Inodes of one map: while it is made, each takes some 70 bytes of memory.
-_MOST = 5_000_000
+# Inodes of one map: each takes 32 bytes on disk, and 64 more while it is made. A directory takes some 300
+# bytes of memory then.
+_MOST = 20_000_000
+_KEPT_AT_ONCE = 1 << 20  # inodes of an old map looked at together
 
 
 @dataclass(slots=True)
@@ -42,16 +45,16 @@ class Recorder:
     """Takes down what a walk sees, directory by directory, in the walk's order.
 
     Args:
+        scratch: directory for what does not fit into memory.
         old: a map from which directories may be kept as they are.
     """
 
-    def __init__(self, old: InodeMap | None = None) -> None:
+    def __init__(self, scratch: Path, old: InodeMap | None = None) -> None:
         self._old = old
+        self._runs = InodeRuns(scratch)
         self._old_files: list[int] = [] if old is None else old.directories["files"].tolist()
         self._seen: list[_Entered | int] = []  # listed, or kept: a directory of the old map
         self._at: dict[int, int] = {}  # by depth, the directory in which the walk is
-        self._records: list[bytes] = []  # of INODE
-        self._owners: list[tuple[int, int]] = []  # (directory, inodes) for each of the records
         self._told: dict[int, Told] = {}
         self._device: int | None = None
         self._held = 0  # inodes
@@ -120,16 +123,15 @@ class Recorder:
             self._told[directory] = Told(sums, (*before.skipped, *skipped))
 
     def finish(self, made_with: str, walked_ns: int, token: str) -> InodeMap | None:
-        """The map; None where inode numbers don't tell files apart, or there are too many."""
+        """The map; None if inode numbers don't tell files apart, there are too many, or there is no room."""
         if self._useless:
             return None
-        records = np.frombuffer(b"".join(self._records), INODE)
-        owners = np.repeat(
-            np.array([d for d, _ in self._owners], dtype=np.uint32), [n for _, n in self._owners]
-        )
-        if self._old is not None:
-            records, owners = self._with_kept(self._old, records, owners)
-        order = np.argsort(records["inode"], kind="stable")
+        try:
+            if self._old is not None:
+                self._add_kept(self._old)
+            records, owners = self._runs.merged()
+        except OSError:
+            return None
         directories, names = self._directories()
         return InodeMap(
             made_with=made_with,
@@ -137,21 +139,23 @@ class Recorder:
             token=token,
             directories=directories,
             names=names,
-            inodes=records[order],
-            owners=owners[order],
+            inodes=records,
+            owners=owners,
             told=self._told,
         )
 
-    def _with_kept(self, old: InodeMap, records: Inodes, owners: Owners) -> tuple[Inodes, Owners]:
+    def _add_kept(self, old: InodeMap) -> None:
         moved = np.full(len(old), _GONE, dtype=np.uint32)
         for index, seen in enumerate(self._seen):
             if isinstance(seen, int):
                 moved[seen] = index
                 if seen in old.told:
                     self._told[index] = old.told[seen]
-        new = moved[old.owners]
-        stay = new != _GONE
-        return np.concatenate((old.inodes[stay], records)), np.concatenate((new[stay], owners))
+        for start in range(0, len(old.inodes), _KEPT_AT_ONCE):
+            end = start + _KEPT_AT_ONCE
+            new = moved[old.owners[start:end]]
+            stay = new != _GONE
+            self._runs.add_sorted(old.inodes[start:end][stay], new[stay])
 
     def _directories(self) -> tuple[Directories, npt.NDArray[np.uint8]]:
         rows, names, name_end = [], [], 0
@@ -173,9 +177,12 @@ class Recorder:
     def _record(self, part: bytes) -> None:
         count = len(part) // INODE.itemsize
         self._hold(count)
-        if count and not self._useless:
-            self._records.append(part)
-            self._owners.append((len(self._seen) - 1, count))
+        if not count or self._useless:
+            return
+        try:
+            self._runs.add(part, len(self._seen) - 1)
+        except OSError:  # no room: it is the ledger's
+            self._give_up()
 
     def _hold(self, inodes: int) -> None:
         self._held += inodes
@@ -186,8 +193,7 @@ class Recorder:
         self._useless = True
         self._seen.clear()
         self._told.clear()
-        self._records.clear()
-        self._owners.clear()
+        self._runs.drop()
 
 
 def _ends(depths: Sequence[int]) -> list[int]:

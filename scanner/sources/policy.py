@@ -33,6 +33,8 @@ class WalkPolicy:
             mode 0700 together. b"" for none. Customers can use the name too, and then it is not ours.
         profile: what the catalog's rows were made with; another profile gives other fingerprints.
         native: list directories by the extension, where it is built; the answers are the same.
+        by_inode: look at directories, and tell of files to be hashed, in the order of the inodes: that is
+            their order on the disk, and saves a spinning one most of its way.
         racy_ns: a file whose ctime is younger than this when seen could change without showing it.
     """
 
@@ -46,6 +48,7 @@ class WalkPolicy:
     own_owners: frozenset[int] = frozenset()
     profile: bytes = b""
     native: bool = True
+    by_inode: bool = False
     racy_ns: int = _RACY_NS
 
     def leaves_out(self, path: bytes, name: str, store: Collection[str], depth: int) -> str:

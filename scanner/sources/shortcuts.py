@@ -120,11 +120,11 @@ def walk_volume(
     old = load(shortcut.map)
     changed = None if old is None else _changed(old, root, source, shortcut, began)
     if old is None or changed is None:
-        recorder = Recorder()
+        recorder = Recorder(shortcut.map.parent)
         yield from Walk(policy, known, now_ns, recorder).run(root_fd)
         _keep(recorder.finish(shortcut.made_with, began, token), shortcut)
         return
-    recorder = Recorder(old)
+    recorder = Recorder(shortcut.map.parent, old)
     walk = ChangedWalk(policy, known, now_ns, old, changed, recorder)
     yield from walk.run(root_fd)
     if not walk.failed and walk.looked_at > _MOST_STALE * len(old):

@@ -16,8 +16,9 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 from scanner.model.files import (
@@ -42,11 +43,12 @@ from scanner.sources.listing import (
     blocks,
     failure_kind,
 )
-from scanner.sources.mail import PrivateStore, private_store, signs
+from scanner.sources.mail import private_store, signs
 from scanner.sources.mapping import Recorder
 from scanner.sources.moved import Moves
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
+from scanner.sources.visiting import Visit, cached, met, moved, skips, unchanged
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
 
 # Things that are no files, met since the last word of them: often enough for a moving progress line.
@@ -81,24 +83,6 @@ def walk(
 
 
 @dataclass(slots=True)
-class _Directory:
-    """A directory being listed."""
-
-    path: bytes
-    horizon: int  # ns since 1970: files that changed later are young
-    entry: KnownDirectory | None = None  # what its files are compared with
-    subvolume: bytes = b""  # see Moves
-    inode: int = 0
-    moved_from: int = 0
-    store: PrivateStore | None = None
-    skipped: dict[str, int] = field(default_factory=dict)
-
-    def skip(self, reason: str, files: int) -> None:
-        if files:
-            self.skipped[reason] = self.skipped.get(reason, 0) + files
-
-
-@dataclass(slots=True)
 class _Look:
     """What a first look at a large directory gave; the fingerprint is b"" if not all of it was seen."""
 
@@ -130,7 +114,7 @@ class Walk:
         self._mail_left_out = not policy.mail_ground
         self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
-        self._lister = Lister(native=policy.native)
+        self._lister = Lister(native=policy.native, by_inode=policy.by_inode)
         self._levels: list[Level] = []
         self._others: Counter[str] = Counter()
         self._recorder = recorder
@@ -293,7 +277,7 @@ class Walk:
     # One directory
 
     def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
-        here = _Directory(path, self._now_ns() - self._policy.racy_ns)
+        here = Visit(path, self._now_ns() - self._policy.racy_ns)
         if self._moves is not None and self._moves.subvolumes:
             here.subvolume = self._moves.subvolume(level.fd)
         if self._recorder is not None:
@@ -308,7 +292,7 @@ class Walk:
         level.visit(block.directories)
         return events
 
-    def _small(self, here: _Directory, level: Level, block: Block) -> list[WalkEvent]:
+    def _small(self, here: Visit, level: Level, block: Block) -> list[WalkEvent]:
         names = block.raw_names()
         if self._mail_left_out and (found := signs(block.directories, names)):
             here.store = private_store(here.path, found)
@@ -330,20 +314,28 @@ class Walk:
             events.extend(self._tell_rest(here, block))
         return events
 
-    def _compared(self, here: _Directory, block: Block, raw: bytes, fingerprint: bytes) -> DirectoryMet:
+    def _compared(self, here: Visit, block: Block, raw: bytes, fingerprint: bytes) -> DirectoryMet:
         if here.moved_from and here.entry and unchanged(here.entry, fingerprint, block.files):
-            return _moved(here, here.entry)
+            return moved(here, here.entry)
         names = raw.split(b"\0") if block.files else []
         rows, all_of_them = self._rows(here.entry, names)
-        result = compare(block, names, rows, here.horizon, self._others)
+        result = self._compare(block, names, rows, here)
         gone: tuple[bytes, ...] = ()
         if here.moved_from and len(result.changed) == block.files:
             here.moved_from = 0  # nothing but the inode is as it was there
         elif all_of_them and block.sound:
             gone = tuple(sorted(rows.keys() - set(names)))
-        return _met(here, result, fingerprint=b"" if result.young else fingerprint, gone=gone)
+        return met(here, result, fingerprint=b"" if result.young else fingerprint, gone=gone)
 
-    def _know_again(self, here: _Directory, level: Level) -> None:
+    def _compare(
+        self, block: Block, names: list[bytes], rows: Mapping[bytes, KnownFile], here: Visit
+    ) -> Comparison:
+        result = compare(block, names, rows, here.horizon, self._others)
+        if self._policy.by_inode:
+            result.changed.sort(key=attrgetter("inode"))
+        return result
+
+    def _know_again(self, here: Visit, level: Level) -> None:
         """Have a directory's files compared with what the catalog has of it, though at another path."""
         if self._moves is None:
             return
@@ -363,7 +355,7 @@ class Walk:
             return self._known.some_files(entry.id, names), False
         return self._known.files(entry.id), True
 
-    def _leave_out(self, here: _Directory, block: Block) -> bool:
+    def _leave_out(self, here: Visit, block: Block) -> bool:
         """Take out files that are not to be looked at; says whether there were any."""
         met = block.files
         if here.store and here.store.files:
@@ -373,17 +365,17 @@ class Walk:
             here.skip("excluded", block.keep(not out for out in left_out))
         return block.files < met
 
-    def _tell_rest(self, here: _Directory, block: Block) -> Iterator[WalkEvent]:
+    def _tell_rest(self, here: Visit, block: Block) -> Iterator[WalkEvent]:
         self._others.update(block.others)
         here.skip("unreadable", block.unreadable)
         if block.last:
-            yield from _skips(here)
+            yield from skips(here)
         if block.failure:
             yield DirectoryFailed(here.path, block.failure)
 
     # A directory too large to hold
 
-    def _large(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
+    def _large(self, here: Visit, level: Level) -> Iterator[WalkEvent]:
         """First a look for the fingerprint, then, if it is another one, block by block."""
         look = self._look(here, level)
         if self._mail_left_out and (store := private_store(here.path, look.signs)):
@@ -394,17 +386,17 @@ class Walk:
         if here.entry and not here.store and unchanged(here.entry, look.fingerprint, look.files):
             yield cached(here.path, here.entry)
             self._others.update(look.others)
-            yield from _skips(here)
+            yield from skips(here)
         else:
             here.skipped.clear()
             self._know_again(here, level)
             yield from self._block_by_block(here, level)
         level.visit(None)
 
-    def _look(self, here: _Directory, level: Level) -> _Look:
+    def _look(self, here: Visit, level: Level) -> _Look:
         look = _Look()
         state, sound = self._fingerprints.start(here.subvolume), True
-        with closing(blocks(level.fd)) as listing:
+        with closing(blocks(level.fd, by_inode=self._policy.by_inode)) as listing:
             for block in listing:
                 raw = block.raw_names()
                 look.signs |= signs(block.directories, raw)
@@ -419,9 +411,9 @@ class Walk:
         look.fingerprint = state.digest() if sound else b""
         return look
 
-    def _block_by_block(self, here: _Directory, level: Level) -> Iterator[WalkEvent]:
+    def _block_by_block(self, here: Visit, level: Level) -> Iterator[WalkEvent]:
         state, whole = self._fingerprints.start(here.subvolume), True
-        with closing(blocks(level.fd)) as listing:
+        with closing(blocks(level.fd, by_inode=self._policy.by_inode)) as listing:
             for block in listing:
                 self._leave_out(here, block)
                 raw = block.raw_names()
@@ -430,60 +422,9 @@ class Walk:
                 rows: Mapping[bytes, KnownFile] = {}
                 if self._known is not None and here.entry is not None:
                     rows = self._known.some_files(here.entry.id, names)
-                result = compare(block, names, rows, here.horizon, self._others)
+                result = self._compare(block, names, rows, here)
                 whole = whole and block.sound and not result.young
-                yield _met(here, result, last=False)
+                yield met(here, result, last=False)
                 yield from self._tell_rest(here, block)
         fingerprint = state.digest() if whole else b""
         yield DirectoryMet(here.path, fingerprint=fingerprint, inode=here.inode, moved_from=here.moved_from)
-
-
-def unchanged(entry: KnownDirectory, fingerprint: bytes, files: int) -> bool:
-    """Whether the catalog's row of a directory stands: the counts are its own check on itself."""
-    return (
-        entry.fingerprint == fingerprint != b"" and not entry.hot and entry.clean + entry.not_media == files
-    )
-
-
-def _skips(here: _Directory) -> Iterator[FilesSkipped]:
-    for reason, files in here.skipped.items():
-        yield FilesSkipped(here.path, reason, files)
-
-
-def cached(path: bytes, entry: KnownDirectory) -> DirectoryMet:
-    return DirectoryMet(
-        path,
-        clean=entry.clean,
-        not_media=entry.not_media,
-        unchanged_bytes=entry.bytes,
-        fingerprint=entry.fingerprint,
-        cached=True,
-    )
-
-
-def _moved(here: _Directory, entry: KnownDirectory) -> DirectoryMet:
-    whole = cached(here.path, entry)
-    return replace(whole, cached=False, inode=here.inode, moved_from=here.moved_from)
-
-
-def _met(
-    here: _Directory,
-    result: Comparison,
-    *,
-    fingerprint: bytes = b"",
-    gone: tuple[bytes, ...] = (),
-    last: bool = True,
-) -> DirectoryMet:
-    return DirectoryMet(
-        here.path,
-        changed=tuple(result.changed),
-        known=tuple(result.known),
-        clean=result.clean,
-        not_media=result.not_media,
-        unchanged_bytes=result.clean_bytes,
-        gone=gone,
-        fingerprint=fingerprint,
-        last=last,
-        inode=here.inode,
-        moved_from=here.moved_from,
-    )

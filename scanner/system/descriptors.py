@@ -38,8 +38,11 @@ def send(sock: socket.socket, message: bytes, descriptors: Sequence[int] = ()) -
     sock.sendmsg([message], ancillary)
 
 
-def receive(sock: socket.socket, size: int, descriptors: int = 0) -> tuple[bytes, list[int]]:
+def receive(sock: socket.socket, size: int, descriptors: int = 0, flags: int = 0) -> tuple[bytes, list[int]]:
     """Receive one message of at most `size` bytes and at most that many descriptors.
+
+    Args:
+        flags: of recvmsg(2), besides those needed here.
 
     Returns:
         (b"", []) at the end of the stream.
@@ -49,14 +52,14 @@ def receive(sock: socket.socket, size: int, descriptors: int = 0) -> tuple[bytes
         ValueError: the message or its descriptors did not fit; what came of them is closed.
     """
     space = socket.CMSG_SPACE(descriptors * 4) if descriptors else 0
-    message, ancillary, flags, _ = sock.recvmsg(size, space, _NO_LEAK)
-    if not ancillary and not flags & _CUT_SHORT:
+    message, ancillary, how, _ = sock.recvmsg(size, space, flags | _NO_LEAK)
+    if not ancillary and not how & _CUT_SHORT:
         return message, []
     received = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             received.frombytes(data[: len(data) - len(data) % received.itemsize])
-    if flags & _CUT_SHORT:
+    if how & _CUT_SHORT:
         for fd in received:
             os.close(fd)
         raise ValueError("a message was cut short on its way")

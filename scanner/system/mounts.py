@@ -48,11 +48,12 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")  # blanks, tabs, line ends and backslashe
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A line of the table; `point` as this process sees it."""
+    """A line of the table; `point` as this process sees it, `source` a device or whatever is mounted."""
 
     id: int
     point: bytes
     type: str
+    source: bytes = b""
 
 
 def mounts() -> tuple[Mount, ...]:
@@ -67,8 +68,12 @@ def mounts() -> tuple[Mount, ...]:
 
 def _parsed(line: bytes) -> Mount:
     fields = line.split(b" ")
-    point = _ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), fields[4])
-    return Mount(int(fields[0]), point, os.fsdecode(fields[fields.index(b"-", 6) + 1]))
+    rest = fields[fields.index(b"-", 6) + 1 :]
+    return Mount(int(fields[0]), _unescaped(fields[4]), os.fsdecode(rest[0]), _unescaped(rest[1]))
+
+
+def _unescaped(field: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), field)
 
 
 def type_at(path: bytes) -> str:
@@ -84,6 +89,18 @@ def type_at(path: bytes) -> str:
 def type_of(mount_id: int) -> str:
     """The type of a mount; "" if there is none of that number (any more)."""
     return next((m.type for m in mounts() if m.id == mount_id), "")
+
+
+def source_of(mount_id: int) -> bytes:
+    """What is mounted, by its name: a device, or something else.
+
+    Raises:
+        ValueError: there is no mount of that number (any more).
+    """
+    for mount in mounts():
+        if mount.id == mount_id:
+            return mount.source
+    raise ValueError("no such mount")
 
 
 def is_pseudo(type: str) -> bool:

@@ -14,6 +14,7 @@ import materials
 from hostsweep_runs import Hostsweep
 from report import Row, judged
 from shares import Shares
+from slow_files import mounted
 
 from scanner.hashing import exact
 from scanner.model.hashes import DEFAULT_EXACT
@@ -23,6 +24,7 @@ FEW, MANY, TINY = 2_000, 22_000, 160
 PICTURES, PICTURE_SIDES, PICTURE_KINDS = 1_200, (640, 480), 20
 SMALL_FILES, SMALL_SIZE, LARGE_FILES, LARGE_SIZE = 2_000, 20 << 10, 6, 192 << 20
 LISTED = 100  # of the small files, to see when they are found
+REMOTE_FILES, REMOTE_SIZE, DELAY = 400, 200 << 10, 0.005
 ONE_PASS_SIZE = 64 << 20
 _EXACT_ONLY = "perceptual: []"
 _FILM = b"\0\0\0\x18ftypisom\0\0\0\0isomavc1"  # the beginning of a film, by which it is taken for one
@@ -34,6 +36,7 @@ def throughput(work: Path) -> Iterator[Row]:
     yield from _tiny(work)
     yield from _pictures(work)
     yield from _behind_large(work)
+    yield _slow_storage(work)
 
 
 def _median(values: Sequence[float]) -> float:
@@ -229,3 +232,32 @@ def _found(shares: Shares) -> list[float]:
     """When each hit was told."""
     hits = [at for at, line in shares.told if json.loads(line).get("event") == "hit"]
     return [at - shares.first_worker for at in hits]
+
+
+# Storage that answers late
+
+
+def _slow_storage(work: Path) -> Row:
+    """Files on a file system that answers each read late: how many reads wait for it at once."""
+    source, at = work / "remote", work / "mount"
+    source.mkdir()
+    at.mkdir()
+    for n in range(REMOTE_FILES):
+        (source / f"film{n}.mp4").write_bytes(_FILM + os.urandom(REMOTE_SIZE))
+    materials.settle()
+    sweep = Hostsweep(work, materials.small_list(work / "list.txt"), f"{{{_EXACT_ONLY}, workers: 1}}")
+    alone = sweep.shares(source, REMOTE_FILES)
+    with mounted(source, at, DELAY) as server:
+        shares = sweep.shares(at, REMOTE_FILES)
+    one_by_one = server.reads * DELAY
+    took = _working(shares) - _working(alone)
+    return judged(
+        f"first scan of files on storage that answers a read after {DELAY * 1e3:.0f} ms, 1 worker: "
+        "time that it adds, by that of as many answers one after the other",
+        "at most 0.5",
+        f"{took / one_by_one:.2f}",
+        took <= 0.5 * one_by_one,
+        f"{REMOTE_FILES} files of {REMOTE_SIZE >> 10} KiB, {server.reads} reads, "
+        f"at most {server.most} at once; "
+        f"{took:.1f} s more than the {_working(alone):.1f} s without delay",
+    )

@@ -14,6 +14,7 @@ import bench_feeds
 import bench_formats
 import bench_memory
 import bench_pictures
+import bench_rescan
 import bench_search
 import bench_throughput
 import bench_views
@@ -30,7 +31,6 @@ _EXACT_ONLY = "{perceptual: []}"
 
 EXACT_FILES, EXACT_SIZE = 20_000, 20 << 10
 PHOTOS, DISTINCT_PHOTOS, PHOTO_SIZE, REFERENCE_PHOTOS = 200, 20, (4000, 3000), 10
-RESCAN_FILES, RESCAN_SIZE = 200_000, 160
 TINY_FILES, MANY_TINY_FILES, TINY_SIZE = 5_000, 25_000, 160
 LIST_ENTRIES = 1_000_000
 
@@ -122,49 +122,6 @@ def pdqhash_library(work: Path) -> tuple[str, Mapping[str, str], str]:
     return "pdqhash", env, "pdqhash as pip installs it."
 
 
-def rescan(work: Path, files: int = RESCAN_FILES, rounds: int = 2 * _ROUNDS) -> Iterator[Row]:
-    """A second scan of a large tree in which nothing changed, beside find."""
-    tree = work / "tree"
-    materials.tree(tree, files, RESCAN_SIZE)
-    materials.settle()
-    sweep = Hostsweep(work, materials.small_list(work / "list.txt"), _EXACT_ONLY)
-    state, nothing = sweep.fresh_state(), sweep.fresh_state()
-    first = run(sweep.command(tree, state))
-    find = ["find", str(tree), "-type", "f", "-printf", r"%i %s %C@ %m %p\n"]
-    runs = alternate(
-        rounds,
-        lambda: sweep.rescan(tree, files, state),
-        lambda: run(find),
-        lambda: sweep.rescan(sweep.empty, 0, nothing),
-    )
-    yield from _rescan_rows(f"second scan of {files:,} unchanged files", runs)
-    yield Row(
-        f"first scan of these {files:,} files",
-        "-",
-        f"{first.wall:.1f} s, {files / first.wall:,.0f} files/s",
-        "-",
-    )
-
-
-def _rescan_rows(what: str, runs: list[list[Run]]) -> Iterator[Row]:
-    ours, theirs, starts = runs
-    whole = ratios(ours, theirs, "wall")
-    net = sorted((a.wall - s.wall) / b.wall for a, b, s in zip(ours, theirs, starts, strict=True))
-    seconds = [median_of(one) for one in runs]
-    note = f"{seconds[0]:.2f} s, find {seconds[1]:.2f} s, hostsweep on an empty directory {seconds[2]:.2f} s"
-    if seconds[2] > seconds[1]:
-        note += "; starting Python and loading the libraries takes longer than find takes for all of it"
-    less = "the time of a scan of an empty directory is taken off; a daemon starts up once"
-    for title, values, remark in (("whole process", whole, note), ("without start-up", net, less)):
-        met = values[len(values) // 2] <= 2.5
-        yield judged(f"{what}: {title}, by find's wall time", "at most 2.5", _spread(values), met, remark)
-
-
-def rescan_large(work: Path) -> Iterator[Row]:
-    """The same with five times the files, where start-up matters less."""
-    yield from rescan(work, 5 * RESCAN_FILES, _ROUNDS)
-
-
 def memory(work: Path) -> Iterator[Row]:
     """Memory of all processes together, with a list of a million entries."""
     hash_list = materials.large_list(work / "list.csv", LIST_ENTRIES)
@@ -240,7 +197,10 @@ NORMAL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "exact": exact,
     "perceptual": perceptual,
     "pictures": bench_pictures.pictures,
-    "rescan": rescan,
+    "rescan": bench_rescan.small,
+    "rescan-cold": bench_rescan.cold,
+    "rescan-xfs": bench_rescan.xfs,
+    "rescan-btrfs": bench_rescan.btrfs,
     "memory": memory,
     "views": bench_views.views,
     "path": path,
@@ -260,5 +220,5 @@ FULL: Mapping[str, Callable[[Path], Iterator[Row]]] = {
     "memory-large": bench_memory.large,
     "feeds-large": bench_feeds.large,
     "formats-large": bench_formats.formats_large,
-    "rescan-large": rescan_large,
+    "rescan-growth": bench_rescan.growth,
 }

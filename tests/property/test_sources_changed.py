@@ -77,7 +77,7 @@ class Volume:
         self.now: Callable[[], int] = lambda: max(p.lstat().st_ctime_ns for p in base.rglob("*")) + HOUR
 
     def plain(self, catalog: Catalog) -> tuple[list[WalkEvent], InodeMap]:
-        recorder = Recorder()
+        recorder = Recorder(self.base)
         events = list(Walk(self.policy, catalog, self.now, recorder).run(self.fd))
         made = recorder.finish("policy", 1, "then")
         assert made is not None
@@ -86,7 +86,7 @@ class Volume:
     def changed(
         self, catalog: Catalog, old: InodeMap, source: Stats
     ) -> tuple[list[WalkEvent], InodeMap, int]:
-        recorder = Recorder(old)
+        recorder = Recorder(self.base, old)
         flags = changed_directories(old, source, ())
         walk = ChangedWalk(self.policy, catalog, self.now, old, flags, recorder)
         events = list(walk.run(self.fd))
@@ -213,7 +213,7 @@ def test_a_directory_that_could_not_be_opened_is_met_by_the_next_walk(
 
         with monkeypatch.context() as patched:
             patched.setattr(ChangedWalk, "_open", refused)
-            recorder = Recorder(known)
+            recorder = Recorder(v.base, known)
             walk = ChangedWalk(
                 v.policy, catalog, v.now, known, changed_directories(known, source, ()), recorder
             )
@@ -269,7 +269,7 @@ def test_what_is_kept_counts_towards_what_a_map_may_hold(monkeypatch: pytest.Mon
         monkeypatch.setattr("scanner.sources.mapping._MOST", len(old.inodes))
         assert len(v.changed(catalog, old, source)[1].inodes) == len(old.inodes)
         monkeypatch.setattr("scanner.sources.mapping._MOST", len(old.inodes) - 1)
-        recorder = Recorder(old)
+        recorder = Recorder(v.base, old)
         walk = ChangedWalk(v.policy, catalog, v.now, old, changed_directories(old, source, ()), recorder)
         list(walk.run(v.fd))
         assert recorder.finish("policy", 1, "then") is None

@@ -50,10 +50,11 @@ def told(block: Block) -> tuple[object, ...]:
     return (block.raw_names(), block.records(), stats, rest, block.failure, block.last, block.sound)
 
 
-def both(path: Path) -> tuple[Block, Block]:
+def both(path: Path, *, by_inode: bool = False) -> tuple[Block, Block]:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return Lister(native=True).first_block(fd), Lister(native=False).first_block(fd)
+        listers = [Lister(native=native, by_inode=by_inode) for native in (True, False)]
+        return listers[0].first_block(fd), listers[1].first_block(fd)
     finally:
         os.close(fd)
 
@@ -64,8 +65,13 @@ def test_both_ways_of_listing_say_the_same(entries: dict[bytes, tuple[str, int]]
     with tempfile.TemporaryDirectory(dir="/tmp") as made:
         for name, (kind, size) in entries.items():
             make(Path(made), name, kind, size)
+        ordered, plainly = both(Path(made), by_inode=True)
+        assert told(ordered) == told(plainly)
         fast, plain = both(Path(made))
         assert told(fast) == told(plain)
+        assert ordered.records() == fast.records()
+        by_inode = sorted(fast.directories, key=lambda name: os.lstat(os.path.join(made, name)).st_ino)
+        assert list(ordered.directories) == by_inode
         wanted = [number % 2 == 0 for number in range(fast.files)]
         assert fast.keep(iter(wanted)) == plain.keep(iter(wanted)) == len(wanted) // 2
         assert told(fast) == told(plain)

@@ -68,7 +68,8 @@ def test_the_wheel_has_what_it_needs_and_nothing_else(here: Path) -> None:
     ).stdout.split()
     assert {n for n in names if ".dist-info/" not in n and not n.endswith(".so")} == set(listed)
     extensions = {n for n in names if n.endswith(".so")}
-    assert extensions == ({"scanner/sources/_listing.abi3.so"} if shutil.which("gcc") else set())
+    built = {"scanner/sources/_listing.abi3.so", "scanner/catalog/_chunks.abi3.so"}
+    assert extensions == (built if shutil.which("gcc") else set())
     assert "scanner/py.typed" in names and any(n.endswith(".sql") for n in names)
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
     assert "License-Expression: Apache-2.0" in metadata

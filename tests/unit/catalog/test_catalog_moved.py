@@ -80,6 +80,7 @@ def test_two_that_changed_places_are_both_known_again(web: VolumeCatalog, togeth
     web.record(DirectoryRecord(b"b", b"A", [], inode=10, moved_from=a))
     web.commit()
     assert names_at(web) == {b"a/g": b"g", b"b/f": b"f"}
+    assert web.matched_with == OLD
     assert (id_of(web, b"a"), id_of(web, b"b")) == (b, a)
 
 
@@ -93,6 +94,17 @@ def test_what_was_nowhere_while_new_lists_were_matched_is_matched_with_them_late
     assert web.matched_with == ""
     assert matched(web, NEW) == [b"f"]
     assert web.matched_with == NEW
+
+
+def test_what_was_nowhere_while_matching_went_on_is_matched_again(web: VolumeCatalog) -> None:
+    a = id_of(web, b"a")
+    web.begin_matching(NEW)
+    web.record(DirectoryRecord(b"a", b"", [], inode=12))
+    web.commit()
+    web.end_matching(NEW)
+    web.record(DirectoryRecord(b"c", b"A", [], inode=10, moved_from=a))
+    web.commit()
+    assert web.matched_with == "" and matched(web, NEW) == [b"f"]
 
 
 def test_what_was_not_met_again_is_forgotten(catalog: Catalog, web: VolumeCatalog) -> None:

@@ -350,3 +350,19 @@ def test_the_walk_closes_its_descriptors_when_it_is_stopped(root: Path) -> None:
     os.close(fd)
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_on_a_spinning_disk_directories_and_files_come_in_the_order_of_their_inodes(
+    root: Path, look: Look
+) -> None:
+    names = [f"{n * 7919 % 1009:04d}" for n in range(40)]
+    for name in names:
+        (root / f"d{name}").mkdir()
+        (root / name).write_bytes(b"1")
+    plain = look()
+    events = look(policy=WalkPolicy(by_inode=True))
+    directories = [e.path for e in events if isinstance(e, DirectoryMet)][1:]
+    assert directories == sorted(directories, key=lambda path: (root / os.fsdecode(path)).stat().st_ino)
+    files = [stat.inode for stat in met(events).changed]
+    assert files == sorted(files) and files != [stat.inode for stat in met(plain).changed]
+    assert met(events).fingerprint == met(plain).fingerprint
