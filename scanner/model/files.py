@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from scanner.model.hashes import Digests
 
@@ -102,9 +102,8 @@ class KnownFile:
     digests: Digests
 
 
-@dataclass(frozen=True, slots=True)
-class KnownDirectory:
-    """What the catalog has of one directory.
+class KnownDirectory(NamedTuple):
+    """What the catalog has of one directory. A tuple, since each scan makes one of every directory.
 
     Attributes:
         id: the catalog's own number.
