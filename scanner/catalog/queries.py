@@ -87,7 +87,8 @@ UPDATE volumes SET matched_up_to = max(matched_up_to, ?) WHERE id = ? AND matchi
 END_MATCHING = """
 UPDATE volumes SET matched_with = matching, matching = '', matched_up_to = 0 WHERE id = ? AND matching = ?
 """
-BRING_TOGETHER = "UPDATE directories SET apart = 0 WHERE volume_id = ? AND apart = 2"
+# "apart > 0" says that the index of these directories alone will do.
+BRING_TOGETHER = "UPDATE directories SET apart = 0 WHERE volume_id = ? AND apart > 0 AND apart = 2"
 
 # Sums over directories, a twentieth of the files. total() is a float: exact up to 2**53, and unlike sum()
 # it does not fail when sparse files of customers add up to more than 63 bits.
@@ -162,5 +163,9 @@ WHERE d.volume_id = ? AND d.id >= ?
 """
 CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY d.id, c.id"
 DIGESTED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 ORDER BY d.id, c.id"
-UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = ? ORDER BY d.id, c.id"
+UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = 0 ORDER BY d.id, c.id"
+UNMATCHED_APART_FROM = f"""
+{_CHUNKS_FROM.replace("directories_by_volume", "directories_apart")} AND d.apart > 0 AND d.digested > 0
+AND d.apart = ? ORDER BY d.id, c.id
+"""
 CHUNKS_OF_PROFILE_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.profile = ? ORDER BY d.id, c.id"
