@@ -52,6 +52,23 @@ class Catalog:
         database, note = open_writer(path, clock or SystemClock())
         return cls(database, note)
 
+    def hold(self) -> None:
+        """For one who only reads, and much: read all as it is now, until `release`. A writer's log grows
+        meanwhile, so that is to come soon.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        self._database.hold()
+
+    def release(self) -> None:
+        """Let go of what `hold` holds; nothing, if nothing.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+        """
+        self._database.release()
+
     def close(self) -> None:
         """Close it. What was recorded and not committed is dropped. May be repeated."""
         self._database.close()

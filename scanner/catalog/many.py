@@ -182,69 +182,82 @@ def _of_one_shape(
 ) -> Iterator[Group]:
     """The pictures of chunks that begin with the same table of one shape; those that are written in another
     way than nearly all are added to `single`."""
-    of_picture = len(shape.views)
     heads, data = chunks.heads, chunks.data
     starts, ends, files = heads["views"].tolist(), heads["columns"].tolist(), heads["files"].tolist()
     found: list[int] = []
-    counts: list[int] = []
     some: dict[int, Sequence[int]] = {}
-    qualities: list[bytes] = []
-    bases: list[int] = []
-    values: list[bytes] = []
+    read: list[_Pictures] = []
     for place in places:
-        chunk, at, count = data[place], starts[place] + table, files[place]
-        form, one = chunk[at : at + 2]
-        assigned = None
-        if form == _ONE and one == 1:
-            at += 2
-        elif form == _BYTES:
-            assigned = chunk[at + 1 : at + 1 + count]
-            at += 1 + count
-            count = assigned.count(1)
-            if count + assigned.count(0) != len(assigned):
-                single.append(place)
-                continue
-        else:
+        part = _pictures(data[place], starts[place] + table, files[place], shape)
+        if part is None:
             single.append(place)
             continue
-        form, base = chunk[at : at + 2]
-        size = count * of_picture
-        if form == _BYTES_ABOVE and base < _SIGNED:
-            quality, at = chunk[at + 2 : at + 2 + size], at + 2 + size
-        elif form == _BYTES:
-            quality, at, base = chunk[at + 1 : at + 1 + size], at + 1 + size, 0
-        elif form == _ONE and base < _SIGNED:
-            quality, at = bytes(size), at + 2
-        else:
-            single.append(place)
-            continue
-        end = at + count * shape.total
-        if end != ends[place]:
+        if part.end != ends[place]:
             raise ValueError("views are cut off")
-        if assigned is not None:
-            some[place] = [file for file, number in enumerate(assigned) if number]
+        if part.files is not None:
+            some[place] = [file for file, number in enumerate(part.files) if number]
         found.append(place)
-        counts.append(count)
-        qualities.append(quality)
-        bases.append(base)
-        values.append(chunk[at:end])
+        read.append(part)
     if not found:
         return
-    pictures = sum(counts)
-    above = np.frombuffer(b"".join(qualities), dtype=np.uint8).reshape(pictures, of_picture)
+    counts = [part.pictures for part in read]
+    rows = sum(counts)
+    qualities = np.frombuffer(b"".join([part.qualities for part in read]), dtype=np.uint8)
+    bases = [part.base for part in read]
     if any(bases):
-        wide = above + np.repeat(np.array(bases, dtype=np.uint16), counts)[:, None]
+        wide = qualities + np.repeat(np.array(bases, dtype=np.uint16), np.array(counts) * len(shape.views))
         if len(wide) and wide.max() > 255:
             raise ValueError("a quality is too large")
-        above = wide.astype(np.uint8)
+        qualities = wide.astype(np.uint8)
+    values = np.frombuffer(b"".join([part.values for part in read]), dtype=np.uint8)
     yield Group(
         shape,
         found,
         counts,
         some,
-        above,
-        np.frombuffer(b"".join(values), dtype=np.uint8).reshape(pictures, shape.total),
+        qualities.reshape(rows, len(shape.views)),
+        values.reshape(rows, shape.total),
     )
+
+
+class _Pictures(NamedTuple):
+    """Those of a chunk: a byte for each file that is 1 for one, or None: all are; how many; their qualities
+    above a base; their values, and where these end."""
+
+    files: bytes | None
+    pictures: int
+    qualities: bytes
+    base: int
+    values: bytes
+    end: int
+
+
+def _pictures(chunk: bytes, at: int, count: int, shape: Shape) -> _Pictures | None:
+    """What stands behind the table of one shape, if its columns are as they nearly always are."""
+    form, one = chunk[at : at + 2]
+    files = None
+    if form == _ONE and one == 1:
+        at += 2
+    elif form == _BYTES:
+        files = chunk[at + 1 : at + 1 + count]
+        at += 1 + count
+        count = files.count(1)
+        if count + files.count(0) != len(files):
+            return None
+    else:
+        return None
+    form, base = chunk[at : at + 2]
+    size = count * len(shape.views)
+    if form == _BYTES_ABOVE and base < _SIGNED:
+        qualities, at = chunk[at + 2 : at + 2 + size], at + 2 + size
+    elif form == _BYTES:
+        qualities, at, base = chunk[at + 1 : at + 1 + size], at + 1 + size, 0
+    elif form == _ONE and base < _SIGNED:
+        qualities, at = bytes(size), at + 2
+    else:
+        return None
+    end = at + count * shape.total
+    return _Pictures(files, count, qualities, base, chunk[at:end], end)
 
 
 def _one_by_one(chunk: bytes, place: int) -> Iterator[Group]:

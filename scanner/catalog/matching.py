@@ -88,11 +88,11 @@ class Matching:
             return
         if state.matched_with != index_id:  # else only what is apart was compared with another one
             whole = ChunkReader(
-                self._database, self._volume_id, queries.UNMATCHED_CHUNKS_FROM, (0,), after=state.up_to
+                self._database, self._volume_id, queries.UNMATCHED_CHUNKS_FROM, after=state.up_to
             )
             for chunks in whole.lists(files):
                 yield DigestArrays(self._packer, chunks, since=state.matched_with)
-        apart = ChunkReader(self._database, self._volume_id, queries.UNMATCHED_CHUNKS_FROM, (_TAKEN,))
+        apart = ChunkReader(self._database, self._volume_id, queries.UNMATCHED_APART_FROM, (_TAKEN,))
         for chunks in apart.lists(files):
             yield DigestArrays(self._packer, chunks, apart=True)
 

@@ -50,6 +50,7 @@ GIVE_BACK = "PRAGMA incremental_vacuum(128)"
 
 # IMMEDIATE takes the write lock at once: a transaction never fails halfway because another got it first.
 BEGIN = "BEGIN IMMEDIATE"
+BEGIN_READING = "BEGIN"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
 
@@ -86,7 +87,8 @@ UPDATE volumes SET matched_up_to = max(matched_up_to, ?) WHERE id = ? AND matchi
 END_MATCHING = """
 UPDATE volumes SET matched_with = matching, matching = '', matched_up_to = 0 WHERE id = ? AND matching = ?
 """
-BRING_TOGETHER = "UPDATE directories SET apart = 0 WHERE volume_id = ? AND apart = 2"
+# "apart > 0" says that the index of these directories alone will do.
+BRING_TOGETHER = "UPDATE directories SET apart = 0 WHERE volume_id = ? AND apart > 0 AND apart = 2"
 
 # Sums over directories, a twentieth of the files. total() is a float: exact up to 2**53, and unlike sum()
 # it does not fail when sparse files of customers add up to more than 63 bits.
@@ -101,7 +103,8 @@ FROM directories WHERE volume_id = ?
 _COUNTS = "files, clean, not_media, undecodable, listed, digested, bytes"
 
 # What the walk asks for every directory: one look into the index of (volume_id, path).
-_WALKED = f"id, profile, fingerprint, inode, {_COUNTS}"
+# The profile, then what a KnownDirectory has.
+_WALKED = "profile, id, fingerprint, clean, not_media, bytes, files != clean + not_media, inode"
 DIRECTORY = f"SELECT {_WALKED} FROM directories WHERE volume_id = ? AND path = ?"
 DIRECTORY_TO_WRITE = f"""
 SELECT id, profile, apart, inode, {_COUNTS} FROM directories WHERE volume_id = ? AND path = ?
@@ -160,5 +163,9 @@ WHERE d.volume_id = ? AND d.id >= ?
 """
 CHUNKS_FROM = f"{_CHUNKS_FROM} ORDER BY d.id, c.id"
 DIGESTED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 ORDER BY d.id, c.id"
-UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = ? ORDER BY d.id, c.id"
+UNMATCHED_CHUNKS_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.apart = 0 ORDER BY d.id, c.id"
+UNMATCHED_APART_FROM = f"""
+{_CHUNKS_FROM.replace("directories_by_volume", "directories_apart")} AND d.apart > 0 AND d.digested > 0
+AND d.apart = ? ORDER BY d.id, c.id
+"""
 CHUNKS_OF_PROFILE_FROM = f"{_CHUNKS_FROM} AND d.digested > 0 AND d.profile = ? ORDER BY d.id, c.id"

@@ -9,7 +9,7 @@ from typing import Any
 
 from scanner.catalog import queries
 from scanner.catalog.chunks import Row, inodes_of, names_of
-from scanner.catalog.counts import Counts, volume_stats
+from scanner.catalog.counts import volume_stats
 from scanner.catalog.database import Database
 from scanner.catalog.digest_arrays import DigestArrays, digested_files
 from scanner.catalog.directory_files import DirectoryFiles
@@ -101,13 +101,7 @@ class VolumeCatalog:
         return FormerDirectory(known, row[-2] if row[-1] else None)
 
     def _known(self, row: tuple[Any, ...]) -> KnownDirectory | None:
-        if not self._profiles.usable(row[1]):
-            return None
-        id, _, fingerprint, inode, *rest = row
-        counts = Counts._make(rest)
-        return KnownDirectory(
-            id, fingerprint, counts.clean, counts.not_media, counts.bytes, counts.hot, inode
-        )
+        return KnownDirectory(*row[1:]) if self._profiles.usable(row[0]) else None
 
     def files(self, directory_id: int) -> Mapping[bytes, KnownFile]:
         """All rows of a directory by name.

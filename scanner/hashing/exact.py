@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -95,10 +96,7 @@ class Reader:
 
         Returns:
             at most `wanted` bytes that are there already. Fewer say nothing of the file's end, and to read
-            them again may take long. None where there are none yet.
-
-        Raises:
-            OSError: reading failed.
+            them again may take long. None where there are none yet, and on any error: reading tells it.
         """
         if wanted <= 0:
             return None
@@ -111,9 +109,8 @@ class Reader:
             except BlockingIOError:
                 return None
             except OSError as e:
-                if e.errno != errno.EOPNOTSUPP:
-                    raise
-                self._learn(fd, device)
+                if e.errno == errno.EOPNOTSUPP:
+                    self._learn(fd, device)
             else:
                 del buffer[n:]
                 return buffer
@@ -125,17 +122,19 @@ class Reader:
         """Which of two flags a device does not have: a read where no file is asks for nothing but that."""
         try:
             os.preadv(fd, [bytearray(1)], _NOWHERE, _RWF_DONTCACHE)
-        except OSError:
-            self._refusing.add(device)
-        else:
-            self._always_waiting.add(device)
+        except OSError as e:
+            if e.errno == errno.EOPNOTSUPP:
+                self._refusing.add(device)
+                return
+        self._always_waiting.add(device)
 
 
 def _ask(fd: int, wanted: int, offset: int) -> None:
     """Have the kernel begin to read, to stay in the page cache as all does that is read there."""
     # One call asks for no more than one step of read-ahead (force_page_cache_ra in mm/readahead.c).
-    for at in range(offset, offset + wanted, _READ_AHEAD):
-        os.posix_fadvise(fd, at, min(_READ_AHEAD, offset + wanted - at), os.POSIX_FADV_WILLNEED)
+    with suppress(OSError):
+        for at in range(offset, offset + wanted, _READ_AHEAD):
+            os.posix_fadvise(fd, at, min(_READ_AHEAD, offset + wanted - at), os.POSIX_FADV_WILLNEED)
 
 
 def _chunks(

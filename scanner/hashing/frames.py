@@ -20,6 +20,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from scanner.hashing.view_names import possible
 from scanner.model.errors import WorkerError
@@ -41,6 +42,7 @@ _MAGIC, _VERSION = 0x4853, 1  # "HS"; both sides are of one release, a mismatch 
 _JOBS, _READY, _EXACT, _DONE = 1, 2, 3, 4
 _HEAD = "<HBB"
 _SIZES = tuple(KINDS[kind].size for kind in EXACT_KINDS)
+_NOTHING = tuple(bytes(n) for n in _SIZES)
 _JOBS_HEAD = struct.Struct(_HEAD + "B")
 _JOB = struct.Struct("<QB")
 _READY_FRAME = struct.Struct(_HEAD + "B" + "24s" * MAX_LAYERS)
@@ -66,6 +68,9 @@ class ReadStatus(IntEnum):
     NOT_MEDIA = 1  # by its first bytes; nothing else was read
     IO_ERROR = 2
     TOO_LARGE = 3
+
+
+_STATUSES = {int(status): status for status in ReadStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +217,9 @@ def parse_reply(message: bytes, kinds: Sequence[str]) -> Reply:
         raise WorkerError(f"a worker sent something that is no reply ({e})") from e
 
 
+@lru_cache(maxsize=1024)
 def _text(raw: bytes, pattern: re.Pattern[str]) -> str:
-    """A field of NUL-padded ASCII."""
+    """A field of NUL-padded ASCII; the same few come with every file."""
     text = raw.rstrip(b"\0").decode("ascii")
     if not pattern.fullmatch(text):
         raise ValueError("a text field with other characters")
@@ -231,14 +237,20 @@ def _parse_exact(message: bytes) -> Exact:
     _, _, _, job, status, flags, size, mime, mask, *values = _EXACT_FRAME.unpack(message)
     if flags & ~(_MORE | _CHANGED) or mask >> len(EXACT_KINDS):
         raise ValueError("unknown flags")
-    digests = {kind: v for i, (kind, v) in enumerate(zip(EXACT_KINDS, values, strict=True)) if mask >> i & 1}
-    if any(any(v) for i, v in enumerate(values) if not mask >> i & 1):
-        raise ValueError("a digest that is not announced")
+    digests = {}
+    for kind, nothing, value in zip(EXACT_KINDS, _NOTHING, values, strict=True):
+        if mask & 1:
+            digests[kind] = value
+        elif value != nothing:
+            raise ValueError("a digest that is not announced")
+        mask >>= 1
+    if status not in _STATUSES:
+        raise ValueError("an unknown status")
     if status != ReadStatus.HASHED and (digests or size or flags):
         raise ValueError("digests of a file that was not hashed")
     return Exact(
         job,
-        ReadStatus(status),
+        _STATUSES[status],
         bool(flags & _MORE),
         bool(flags & _CHANGED),
         size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from scanner.model.hashes import Digests
 
@@ -49,14 +49,14 @@ class FileStat:
             name, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_nlink, st.st_blocks
         )
 
-    def same_content(self, other: FileStat) -> bool:
-        """Whether nothing was written between two looks; mtime is only a further hint, customers set it."""
+    def is_still(self, st: Stat) -> bool:
+        """Whether nothing was written since; mtime is only a further hint, customers set it."""
         return (self.device, self.inode, self.size, self.ctime_ns, self.mtime_ns) == (
-            other.device,
-            other.inode,
-            other.size,
-            other.ctime_ns,
-            other.mtime_ns,
+            st.st_dev,
+            st.st_ino,
+            st.st_size,
+            st.st_ctime_ns,
+            st.st_mtime_ns,
         )
 
     def same_version(self, other: FileStat) -> bool:
@@ -102,9 +102,8 @@ class KnownFile:
     digests: Digests
 
 
-@dataclass(frozen=True, slots=True)
-class KnownDirectory:
-    """What the catalog has of one directory.
+class KnownDirectory(NamedTuple):
+    """What the catalog has of one directory. A tuple, since each scan makes one of every directory.
 
     Attributes:
         id: the catalog's own number.

@@ -22,7 +22,7 @@ _ARRAYS = 100_000
 _ONE_BY_ONE = 5_000
 # Lists after which it is written down how far a matching is, where nothing was found: scans write meanwhile,
 # and each waits for the other.
-_NOTED_EACH = 10
+_NOTED_EACH, _ARRAYS_NOTED_EACH = 10, 50
 # The second is for what a scan with former lists wrote during the first; the rest is left to the next scan.
 _ROUNDS = 2
 
@@ -125,13 +125,14 @@ def mark_listed(
         if before == matcher.id:
             break
         catalog.begin_matching(matcher.id)
-        size = _ARRAYS if news is not None and before == news.since else _ONE_BY_ONE
+        as_arrays = news is not None and before == news.since
+        size, noted_each = (_ARRAYS, _ARRAYS_NOTED_EACH) if as_arrays else (_ONE_BY_ONE, _NOTED_EACH)
         passed: DigestArrays | None = None
         for number, files in enumerate(catalog.unmatched(matcher.id, size), 1):
             if stop.is_set():
                 break
             keys = listed_rows(files, matcher, news)
-            if keys or number % _NOTED_EACH == 0:
+            if keys or number % noted_each == 0:
                 catalog.matched(matcher.id, files, keys)
                 passed = None
             else:

@@ -331,7 +331,7 @@ class VolumeScan:
 
     def _unchanged(self, flight: _Flight) -> bool:
         """Whether the file is as it was before a worker had it; what the worker says of that is a hint."""
-        return flight.stat.same_content(FileStat.of(flight.stat.name, os.fstat(flight.fd)))
+        return flight.stat.is_still(os.fstat(flight.fd))
 
     def _quiet_skip(self, book: DirectoryBook, file: FileRef, reason: str, digests: Digests) -> None:
         self.counts.skipped[reason] = self.counts.skipped.get(reason, 0) + 1

@@ -61,7 +61,11 @@ def _frames(order: WalkOrder, root_fd: int) -> Iterator[Frame]:
     with closing(Catalog.open(Path(order.catalog), read_only=True)) as catalog:
         known = catalog.volume(order.volume, order.root, order.profile)
         events = walk_volume(root_fd, order.root, policy, known, time.time_ns, order.shortcut())
-        yield from _together(events)
+        catalog.hold()
+        for frame in _together(events):
+            catalog.release()  # whoever takes the frame may take his time
+            yield frame
+            catalog.hold()
 
 
 def main() -> None:

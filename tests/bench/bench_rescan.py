@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,21 @@ from measuring import Run, Skipped, alternate, median_of, run
 from plot import growth_plot
 from report import Row, judged
 
+from scanner.catalog import Catalog, DirectoryRecord
+from scanner.model.files import DirectoryMet, FileState, KnownFile
+from scanner.model.hashes import Digests
+from scanner.model.profiles import ground_of
+from scanner.sources import WalkPolicy, walk
+
 _PLOT = Path(__file__).parents[2] / "docs" / "walk-growth.svg"
 _EXACT_ONLY = "{perceptual: []}"
 _SIZE = 160  # bytes of a file
 _WARM, _COLD = 1.5, 1.15  # times find's own, at most
+# Name of a volume, and the profile that its root was scanned with.
+_SCANNED = """
+SELECT name, profiles.profile FROM volumes JOIN directories ON volume_id = volumes.id
+JOIN profiles ON profiles.id = directories.profile WHERE root = ?
+"""
 _DROP = Path("/proc/sys/vm/drop_caches")
 
 
@@ -36,13 +49,23 @@ class _Tree:
     first: Run
 
     @classmethod
-    def made(cls, work: Path, at: Path, files: int) -> _Tree:
+    def made(cls, work: Path, at: Path, files: int, *, hashed: bool = True) -> _Tree:
+        """Make and scan it.
+
+        Args:
+            hashed: else its files are entered into the catalog with made-up digests.
+        """
         root = at / "tree"
-        materials.tree(root, files, _SIZE)
-        materials.settle()
         work.mkdir(exist_ok=True)
         sweep = Hostsweep(work, materials.small_list(work / "list.txt"), _EXACT_ONLY)
         state, nothing = sweep.fresh_state(), sweep.fresh_state()
+        if not hashed:
+            root.mkdir()
+            run(sweep.command(root, state))  # makes the volume's row
+        materials.tree(root, files, _SIZE)
+        materials.settle()
+        if not hashed:
+            _enter(root, state)
         return cls(root, files, sweep, state, nothing, run(sweep.command(root, state)))
 
     def again(self) -> Run:
@@ -65,6 +88,29 @@ class _Tree:
             return both
 
         return alternate(rounds, after(self.again), after(self.find), after(self.start))
+
+
+def _enter(root: Path, state: Path) -> None:
+    """Take all files for hashed."""
+    path = state / "catalog.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        name, profile = connection.execute(_SCANNED, (os.fsencode(root),)).fetchone()
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    with closing(Catalog.open(path)) as catalog:
+        volume = catalog.volume(name, os.fsencode(root), profile)
+        for number, met in enumerate(walk(fd, WalkPolicy(profile=ground_of(profile)), None, time.time_ns)):
+            if isinstance(met, DirectoryMet):
+                rows = [KnownFile(stat, FileState.CLEAN, _digests(stat.size)) for stat in met.changed]
+                volume.record(DirectoryRecord(met.path, met.fingerprint, rows, inode=met.inode))
+            if not number % 1000:
+                volume.commit()
+        volume.commit()
+    os.close(fd)
+
+
+def _digests(size: int) -> Digests:
+    kinds = {"md5": 16, "sha1": 20, "sha256": 32}
+    return Digests(size, "image/gif", {kind: os.urandom(length) for kind, length in kinds.items()})
 
 
 def _rows(what: str, runs: list[list[Run]], aim: float | None) -> Iterator[Row]:
@@ -124,7 +170,7 @@ def cold(work: Path) -> Iterator[Row]:
     """100,000 files on an ext4 of their own; everything that the kernel holds of files is dropped before each
     run."""
     with _mounted("ext4", work) as at:
-        tree = _Tree.made(work / "runs", at, 100_000)
+        tree = _Tree.made(work / "runs", at, 100_000, hashed=False)
 
         def drop() -> None:
             os.sync()
@@ -148,7 +194,7 @@ def btrfs(work: Path) -> Iterator[Row]:
 
 def _told(kind: str, work: Path) -> Iterator[Row]:
     with _mounted(kind, work) as at:
-        tree = _Tree.made(work / "runs", at, 100_000)
+        tree = _Tree.made(work / "runs", at, 100_000, hashed=False)
         os.sync()
         yield from _rows(f"second scan of {tree.files:,} unchanged files on {kind}", tree.runs(5), None)
 
@@ -159,7 +205,7 @@ def growth(work: Path) -> Iterator[Row]:
     for files in (10_000, 100_000, 1_000_000):
         at = work / str(files)
         at.mkdir()
-        tree = _Tree.made(at, at, files)
+        tree = _Tree.made(at, at, files, hashed=False)
         ours, theirs, starts = runs = tree.runs(5)
         net = sorted(a.cpu - s.cpu for a, s in zip(ours, starts, strict=True))
         for name, seconds in (

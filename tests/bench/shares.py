@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from measuring import Run, finish, role, with_children
 
-_SAMPLE_SECONDS = 0.02  # what a process does after the last look at it is counted as the main one's
+_SAMPLE_SECONDS = 0.02  # what a process does after the last look at it is not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Shares:
 
     Attributes:
         done: the whole of it.
-        main: seconds of processor time of the process itself, and of what ended between two looks.
+        main: seconds of processor time of the process itself, to a hundredth.
         walker, workers: the same of those below it.
         first_worker: when the first of the workers was seen, in seconds from the start; what comes before is
             start-up. The whole time, where there was none.
@@ -54,7 +55,7 @@ def measure_shares(command: Sequence[str]) -> Shares:
     def watch() -> None:
         while not ended.wait(_SAMPLE_SECONDS):
             for pid in with_children(process.pid):
-                _note(used, pid)
+                _note(used, pid, process.pid)
             if not seen and any(name == "worker" for name, _ in used.values()):
                 seen.append(time.perf_counter() - start)
 
@@ -73,11 +74,12 @@ def measure_shares(command: Sequence[str]) -> Shares:
     for pid, (name, seconds) in used.items():
         if pid != process.pid:
             by_role[name] += seconds
+    main = used[process.pid][1] if process.pid in used else 0.0
     below = by_role["walker"], by_role["worker"]
     output = b"".join(line for _, line in lines)
     return Shares(
         Run(done.wall, done.cpu, output),
-        done.cpu - sum(below),
+        main,
         *below,
         min(seen, default=done.wall),
         tuple(lines),
@@ -90,15 +92,24 @@ def _started(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _note(used: dict[int, tuple[str, float]], pid: int) -> None:
+def _note(used: dict[int, tuple[str, float]], pid: int, main: int) -> None:
     """The processor time of a process so far; its role is told once it runs a module of ours."""
     try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        # In nanoseconds, where /proc/PID/stat counts hundredths of a second.
-        seconds = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        seconds = _with_ended_threads(pid) if pid == main else _of_threads(pid)
     except OSError:
         return
     known = used.get(pid)
     name = known[0] if known is not None and known[0] != "main" else role(pid)
     if known is None or seconds > known[1]:
         used[pid] = (name if name != "gone" else "main", seconds)
+
+
+def _with_ended_threads(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _of_threads(pid: int) -> float:
+    """In nanoseconds, which matters for one that works little."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9

@@ -169,3 +169,18 @@ def test_two_writers_take_turns_and_keep_each_others_words(tmp_path: Path) -> No
             assert {name: known.digests.media_type for name, known in found.items()} == {
                 b"%d" % n: f"image/{n}" for n in range(4)
             }
+
+
+def test_one_who_holds_sees_one_state_and_lets_writers_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    with closing(Catalog.open(path)) as writer, closing(Catalog.open(path, read_only=True)) as reader:
+        written = writer.volume("web", b"/srv", b"p")
+        read = reader.volume("web", b"/srv", b"p")
+        reader.hold()
+        assert read.directory(b"") is None
+        written.record(DirectoryRecord(b"", b"f", []))
+        written.commit()
+        assert read.directory(b"") is None
+        reader.release()
+        reader.release()
+        assert read.directory(b"") is not None

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from scanner.model.files import FileStat
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+
+from scanner.catalog import Catalog
+from scanner.model.files import FileStat, FileState
+from scanner.model.hashes import Digests
 from scanner.pipeline.book import CatalogBook
 from scanner.pipeline.lanes import LARGE_BYTES, Lanes, Waiting
 
@@ -17,9 +24,12 @@ class _Clock:
         return self.now
 
 
-def _waiting(size: int, directory: bytes = b"d") -> Waiting:
-    book = CatalogBook(None).directory(-1, directory)
-    return Waiting(book, FileStat(b"f", 1, 1, size, 0, 0, 1, size // 512))
+def _stat(name: bytes, size: int) -> FileStat:
+    return FileStat(name, 1, 1, size, 0, 0, 1, size // 512)
+
+
+def _waiting(size: int) -> Waiting:
+    return Waiting(CatalogBook(None).directory(-1, b"d"), _stat(b"f", size))
 
 
 def _lanes(workers: int, *sizes: int) -> tuple[Lanes, _Clock]:
@@ -93,15 +103,35 @@ def test_the_walk_waits_when_either_lane_is_full() -> None:
     assert clock.now == 2.0  # both workers have one: none is kept for small files that can't come
 
 
-def test_a_directory_is_active_only_while_a_file_of_it_may_be_opened() -> None:
-    lanes = Lanes(2, _Clock())
-    books = CatalogBook(None)
-    book = books.directory(-1, b"d")
-    stat = FileStat(b"f", 1, 1, _LARGE, 0, 0, 1, 1)
-    lanes.put(Waiting(book, stat))
-    assert (book.waiting, book.active) == (1, 0)
-    taken = _send(lanes)
-    assert taken is not None
-    assert (book.waiting, book.active) == (1, 1)
-    book.let_go()
-    assert (book.waiting, book.active) == (0, 0)
+def test_answers_are_not_kept_in_memory_while_only_large_files_wait(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    root, now = os.open(tmp_path, os.O_RDONLY), time.time_ns()
+    with closing(Catalog.open(tmp_path / "catalog.db")) as catalog:
+        volume = catalog.volume("v", b"/", b"exact")
+        books, lanes = CatalogBook(volume), Lanes(1, _Clock())
+        book = books.directory(root, b"d")
+        book.ended, book.fingerprint = True, b"print"
+
+        def answered(waiting: Waiting | None) -> None:
+            assert waiting is not None
+            books.remember(book, waiting.stat, now, FileState.CLEAN, Digests(1, ""))
+            book.let_go()
+            books.done(book)
+
+        for n in range(100):
+            lanes.put(Waiting(book, _stat(b"%d" % n, _SMALL)))
+        sent = [_send(lanes) for _ in range(100)]
+        lanes.put(Waiting(book, _stat(b"film", _LARGE)))
+        before = len(os.listdir("/proc/self/fd"))
+        assert book.directory.fd >= 0
+        for small in sent:
+            answered(small)
+        assert book.rows == []
+        assert len(os.listdir("/proc/self/fd")) == before
+        answered(_send(lanes))
+        books.commit(0.0, now=True)
+        known = volume.directory(b"d")
+        assert known is not None
+        assert len(volume.files(known.id)) == 101
+        assert known.fingerprint == b"print"
+    os.close(root)

@@ -190,7 +190,7 @@ def test_files_that_are_no_media_are_counted_apart(root: Path, look: Look) -> No
     (root / "file").write_bytes(b"text")
     memory = Memory()
     memory.learn(look(), FileState.NOT_MEDIA)
-    memory.directories[b""] = replace(memory.directories[b""], fingerprint=b"")
+    memory.directories[b""] = memory.directories[b""]._replace(fingerprint=b"")
 
     event = met(look(memory))
 
@@ -239,7 +239,7 @@ def test_counts_that_disagree_with_the_directory_are_not_believed(root: Path, lo
     (root / "file").touch()
     memory = Memory()
     memory.learn(look())
-    memory.directories[b""] = replace(memory.directories[b""], clean=7)
+    memory.directories[b""] = memory.directories[b""]._replace(clean=7)
 
     event = met(look(memory))
 
@@ -331,7 +331,7 @@ def test_rows_of_a_once_large_directory_are_not_all_fetched(root: Path, look: Lo
     (root / "file").touch()
     memory = Memory()
     memory.learn(look())
-    memory.directories[b""] = replace(memory.directories[b""], clean=5_000_000)
+    memory.directories[b""] = memory.directories[b""]._replace(clean=5_000_000)
 
     assert met(look(memory)).clean == 1
     assert not memory.asked_for_all
