@@ -111,6 +111,17 @@ def file_tag(st: os.stat_result) -> str:
     return f'"{st.st_ino}-{st.st_size}-{st.st_mtime_ns}-{st.st_ctime_ns}"'
 
 
+def written_meanwhile(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether an open file may have been written to between two looks at it.
+
+    That another file was put in its place is none of it, although its inode changes: it loses a name.
+    """
+    if file_tag(before) == file_tag(after):
+        return False
+    as_it_was = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    return not (as_it_was and after.st_nlink < before.st_nlink)
+
+
 def open_local(source: Path) -> int:
     """Open a local list for `copy_local`; a pipe in its place doesn't hold us up.
 
@@ -144,7 +155,7 @@ def copy_local(fd: int, target: Path, limit: int, known_tag: str) -> tuple[str, 
         if known_tag and file_tag(before) == known_tag:
             return None
         size, digest = _copy(fd, target, limit)
-        if file_tag(os.fstat(fd)) != file_tag(before):
+        if written_meanwhile(before, os.fstat(fd)):
             target.unlink(missing_ok=True)
             raise FeedTransportError(
                 "the file changed while it was read", remedy="Put new lists in place by renaming"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scanner.feeds.fetching import Fetched, FetchPolicy, FetchRequest
 from scanner.feeds.opening import Opened, start_of, told_where
 from scanner.feeds.retrying import TryAgainError, network_errors, refused, retry_after, with_retries
-from scanner.feeds.staging import copy_local, file_tag, staged
+from scanner.feeds.staging import copy_local, staged, written_meanwhile
 from scanner.feeds.transfer import Transfer
 from scanner.feeds.wire import Wire
 from scanner.model.errors import FeedTransportError
@@ -121,7 +121,7 @@ async def _settled(
     if wait <= 0:
         return
     await sleep(min(wait, policy.settle))
-    if file_tag(os.fstat(source)) != file_tag(before):
+    if written_meanwhile(before, os.fstat(source)):
         os.close(source)
         raise FeedTransportError(
             "the newest list in the folder is still being written",

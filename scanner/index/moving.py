@@ -178,7 +178,7 @@ def _places(rows: _Numbers, low: _Numbers, high: _Numbers, wanted: _Numbers) -> 
 
 def movable(starts: npt.NDArray[np.uint32], old: int, new: int) -> bool:
     """Whether moving is worth it and has bounded memory: few new rows, and no bucket with too many."""
-    return new <= old // 2 and int(np.diff(starts, axis=1).max()) <= MOST
+    return new <= old // 2 and max(int(np.diff(slot).max()) for slot in starts) <= MOST
 
 
 def _mask(bits: int) -> np.uint32:

@@ -106,7 +106,7 @@ class Memory:
     """The highest sums over a process and all below it, in bytes, and how many processes there were then.
 
     Attributes:
-        private: dirty private pages: what only the end of a process gives back.
+        private: dirty private pages of no file: what only the end of a process gives back.
         pss: all resident pages, those that are shared divided among the sharers; pages of files, which the
             kernel takes back when it needs them, included.
         processes: at the peak of `private`.
@@ -123,19 +123,24 @@ class Memory:
         """One look at these processes."""
         found = [(pid, rollup) for pid in pids if (rollup := _rollup(pid)) is not None]
         self.hidden = max(self.hidden, sum(1 for _, r in found if not r))
-        private = sum(r.get("Private_Dirty", 0) for _, r in found)
+        private = sum(_own(r) for _, r in found)
         self.pss = max(self.pss, sum(r.get("Pss", 0) for _, r in found))
         if private > self.private:
             self.private, self.processes = private, len(found)
             self.parts = {}
             for pid, r in found:
                 name = role(pid)
-                self.parts[name] = self.parts.get(name, 0) + r.get("Private_Dirty", 0)
+                self.parts[name] = self.parts.get(name, 0) + _own(r)
 
     @property
     def text(self) -> str:
         """The parts of the peak, for a table."""
         return ", ".join(f"{name} {size / _MIB:.0f}" for name, size in sorted(self.parts.items()))
+
+
+def _own(rollup: Mapping[str, int]) -> int:
+    # A mapped page of a file that was just written counts as dirty and private too, until it is on the disk.
+    return min(rollup.get("Private_Dirty", 0), rollup.get("Anonymous", 0))
 
 
 def role(pid: int) -> str:

@@ -157,14 +157,15 @@ class Watch:
     """Memory and descriptors of a process and of those below it that stay."""
 
     pid: int
-    memory: list[int] = field(default_factory=list)  # private dirty bytes of the process itself
+    memory: list[int] = field(default_factory=list)  # bytes of no file of the process itself
     descriptors: list[int] = field(default_factory=list)
     killed: int = 0
 
     def look(self) -> None:
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
+        # Not Private_Dirty: until they are on the disk it counts mapped pages of the catalog and lists, too.
         self.memory.append(
-            next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Private_Dirty"))
+            next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Anonymous:"))
         )
         self.descriptors.append(len(os.listdir(f"/proc/{self.pid}/fd")))
 

@@ -43,10 +43,10 @@ def test_under_constant_change_nothing_grows_is_lost_or_found_twice(
     watch = Watch(daemon.process.pid)
     unrest(tree, police, watch, rng, SECONDS, PLANTS)
     police.write()
-    wait_for(lambda: not any(path.exists() for path in tree.planted), 60 + FILES / 5000)
     memory, descriptors = watch.growth()
     print(f"\n{len(watch.memory)} looks, {watch.killed} workers killed")
     print(f"{memory:+.1f} MiB, {descriptors:+.0f} descriptors")
+    wait_for(lambda: not any(path.exists() for path in tree.planted), 60 + FILES / 5000)
     assert memory < _MORE_MIB and descriptors < _MORE_DESCRIPTORS
     assert watch.killed
     assert daemon.stop() == 0
