@@ -147,6 +147,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # the leader is not reaped, so the number is still its own
+    # wait() comes back only after the end of the pipe was seen, and while much of it is unread nobody looks
+    # for that: python/cpython, issue 119710
+    assert process.stdout is not None
+    while await process.stdout.read(_READ):
+        pass
     await process.wait()
 
 
