@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scanner.index.bitmaps import bitmap
 from scanner.index.keyed import ListKey
 from scanner.index.layout import BUCKETS, DamagedLayout
 
@@ -100,9 +101,7 @@ class Likely:
     """
 
     def __init__(self, hints: Hints) -> None:
-        there = np.zeros(1 << 8 * HINT_SIZE, dtype=np.bool_)
-        there[hints] = True
-        self._hints = np.packbits(there, bitorder="little")
+        self._hints = bitmap(1 << 8 * HINT_SIZE, hints)
         self._first_two = np.zeros(BUCKETS, dtype=np.bool_)
         self._first_two[hints >> np.uint32(8)] = True
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scanner.index.bitmaps import bitmap
 from scanner.index.hamming import (
     PAIRS_CHUNK,
     Hashes,
@@ -148,9 +149,7 @@ def _slot(keys: npt.NDArray[np.uint64], first: int, width: int, radius: int) -> 
     both = np.sort(both.ravel())
     near = (both >> np.uint64(16)).astype(np.uint32)
     begins = np.flatnonzero(np.diff(near, prepend=np.uint32(1 << 31)))
-    marked = np.zeros(1 << width, dtype=np.bool_)
-    marked[near[begins]] = True
-    marks = np.packbits(marked, bitorder="little")
+    marks = bitmap(1 << width, near[begins])
     counts = np.bitwise_count(marks.view("<u8"))
     return _Slot(
         first,
