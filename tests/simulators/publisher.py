@@ -41,7 +41,9 @@ class Publisher:
         async def answer(request: web.Request) -> web.StreamResponse:
             assert request.transport is not None
             begin = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-            start = f"HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {len(body)}\r\n\r\n"
+            # No more requests on this connection: where `at` is the whole body, the next one could be made,
+            # and the file be begun anew, before we have seen that it was complete.
+            start = f"HTTP/1.1 {status}\r\n{head}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
             request.transport.write(start.encode() + body[:at])
             while _size(self.staging) < begin + at:
                 await asyncio.sleep(0.002)
