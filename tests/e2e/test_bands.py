@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from e2e_host import Host, picture
 from PIL import ImageOps
 
@@ -69,6 +70,7 @@ def test_each_feeds_bands_decide_and_the_case_tells_by_what_it_matched(host: Hos
     assert row in host.run("hits", "list", config=config).out
 
 
+@pytest.mark.long
 def test_a_view_that_no_band_names_is_only_reported(host: Host) -> None:
     path = host.save("alice/a.jpg", picture(3, 800, 600))
     listed = feed(host, "police", values(host, path)[0], "[{action: quarantine, views: [box]}]")
@@ -82,6 +84,7 @@ def test_a_view_that_no_band_names_is_only_reported(host: Host) -> None:
     assert path.exists()
 
 
+@pytest.mark.long
 def test_a_mirrored_picture_is_only_reported_where_turned_views_may_not_act(host: Host) -> None:
     original = host.base / "original.png"
     picture(5, 800, 600).save(original)

@@ -85,6 +85,7 @@ def test_the_life_of_a_file_from_new_over_clean_and_changed_to_gone(explain: Exp
     assert explain.said(kept.with_name("never.png"), 1) == ("absent", None)
 
 
+@pytest.mark.long
 def test_what_new_lists_and_new_kinds_mean_for_a_file_that_did_not_change(explain: Explained) -> None:
     kept = explain.host.save("a.png", picture(1))
     explain.listed()
@@ -106,6 +107,7 @@ def test_what_new_lists_and_new_kinds_mean_for_a_file_that_did_not_change(explai
     assert explain.coverage()["uncovered"] == {"other_kinds": 2}
 
 
+@pytest.mark.long
 def test_a_hit_is_told_with_its_case_also_when_it_is_secured_and_gone(explain: Explained) -> None:
     listed = explain.host.save("bob/b.png", picture(2))
     explain.listed(listed)
@@ -127,6 +129,7 @@ def test_a_hit_is_told_with_its_case_also_when_it_is_secured_and_gone(explain: E
     assert explain.said(listed) == ("exception", None)
 
 
+@pytest.mark.long
 def test_what_is_left_out_says_by_what(explain: Explained, tmp_path: Path) -> None:
     host = explain.host
     explain.configure(", exclude: ['*.iso', '**/cache/**']")

@@ -96,6 +96,7 @@ def asking(host: Host, port: int, shared_key: Path) -> list[str]:
     return ["-c", str(host.base / "asking.yaml"), "--state-dir", str(host.state)]
 
 
+@pytest.mark.long
 def test_a_host_without_a_list_asks_about_its_files_and_finds_what_is_listed(host: Host, big: Big) -> None:
     listed, other = host.save("a.png", picture(1)), host.save("b.png", picture(2))
     sha1 = [hashlib.sha1(path.read_bytes()).hexdigest() for path in (listed, other)]

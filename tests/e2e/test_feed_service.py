@@ -74,6 +74,7 @@ def services() -> Iterator[Services]:
     shutil.rmtree(base)
 
 
+@pytest.mark.long
 def test_a_list_of_the_service_reaches_known_files_by_a_daemon_that_does_not_sync(services: Services) -> None:
     host = services.host
     victim = host.save("a/bad.jpg", picture(1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from e2e_host import Host, picture
 from PIL import Image
 
@@ -16,6 +17,7 @@ def without_edges(image: Image.Image, share: float) -> Image.Image:
     return image.crop((x, y, image.width - x, image.height - y))
 
 
+@pytest.mark.long
 def test_tilted_cropped_and_framed_copies_are_found_by_the_views_that_were_chosen(host: Host) -> None:
     originals = {name: picture(n, 1000, 750) for n, name in enumerate(("tilted", "cropped", "framed"), 12)}
     listed = []
