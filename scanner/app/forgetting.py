@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import closing, suppress
 
+from scanner.app.app import App
 from scanner.app.cataloguing import volumes_named
-from scanner.app.state import StateDirectory
 from scanner.catalog import Catalog, VolumeStats
 from scanner.gaps import Gaps
 
 
-def forget(state: StateDirectory, name: str) -> list[VolumeStats]:
+def forget(app: App, name: str) -> list[VolumeStats]:
     """Delete what catalog, gaps and map of inodes know of a volume; cases and the ledger stay.
 
     A scan that meets it again reads all its files.
@@ -22,18 +22,15 @@ def forget(state: StateDirectory, name: str) -> list[VolumeStats]:
         ConfigError: nothing is known of a volume of this name.
         CatalogError, StorageError: it can't be deleted; some may be, and the rest can be forgotten later.
     """
-    # Not opened where there is none: it would be made.
-    catalog = Catalog.open(state.catalog) if state.catalog.exists() else None
-    with ExitStack() as stack:
-        if catalog is not None:
-            stack.callback(catalog.close)
-        known = volumes_named(catalog, name)
+    state = app.state
+    with app.catalog() as there:  # for reading: to open it for writing would make one
+        known = volumes_named(there, name)
+    with closing(Catalog.open(state.catalog)) as catalog:
         for volume in known:
             with suppress(FileNotFoundError):
                 state.inode_map(volume.name, volume.root).unlink()
             if state.gaps.exists():
                 with Gaps.open(state.gaps) as gaps:
                     gaps.forget(volume.name, volume.root)
-            if catalog is not None:  # last: by it the rest is found again
-                catalog.forget_volume(volume.name, volume.root)
-        return known
+            catalog.forget_volume(volume.name, volume.root)  # last: by it the rest is found again
+    return known

@@ -101,7 +101,7 @@ def forget(context: Context, volume: str) -> int:
 
     app = context.app()
     app.become_owner()
-    files = sum(known.files for known in forget_volume(app.state, volume))
+    files = sum(known.files for known in forget_volume(app, volume))
     click.echo(f"{volume}: {files:,} files forgotten.")
     if any(configured.name == volume for configured in app.config.volumes):
         click.echo("It is still configured: the next scan reads all its files.")

@@ -149,9 +149,8 @@ class Parts:
         found = previews.of(mime, source)
         if found is not None:
             yield from self._previews(found)
-        if (
-            found is None or not found.raw
-        ):  # of a RAW picture only previews are looked for: its end can't be told
+        # Of a RAW picture only previews are looked for: its end can't be told.
+        if found is None or not found.raw:
             yield from self._embedded(there, set() if found is None else {f.start for f in found.found})
 
     def _frames(self) -> Iterator[Part]:

@@ -48,7 +48,6 @@ def words(view: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-@lru_cache(maxsize=4096)
 def rank(view: str) -> tuple[bool, int, int]:
     """Orders views of equal distance, the plainest first: upright before turned, whole before box, the file's
     own picture before one of its parts."""
