@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -31,8 +30,6 @@ _VERBS = {
     "config": ("scanner.cli.config", "The configuration: check, show."),
     "doctor": ("scanner.cli.doctor", "Check this machine, and prove detection with a harmless canary."),
 }
-
-_COLLECTED = 20_000  # new objects, some MB, after which cycles are looked for
 
 
 class _Verbs(click.Group):
@@ -69,8 +66,6 @@ def run() -> None:
 
     Exit codes: the verb's own; 2 for usage, configuration and fatal errors; 130 when interrupted.
     """
-    # Cycles are looked for after every 700 new objects else, which was a tenth of what a scan costs here.
-    gc.set_threshold(_COLLECTED, 20, 20)
     os.umask(0o077)  # evidence, lists, paths: whatever a caller's mask is, nothing we make is for others
     try:
         result = main.main(standalone_mode=False)
