@@ -32,7 +32,7 @@ from scanner.hashing.view_names import PluggedNames
 from scanner.model.errors import WorkerError
 from scanner.system import descriptors
 
-_QUEUE = 2 * frames.MAX_JOBS  # jobs a worker holds: one message to work on, one so that it never waits
+_QUEUE = 3 * frames.MAX_JOBS  # jobs a worker holds: one message to work on, two so that it never waits
 # A worker that has more than this before it gets no more: large files are better shared out late.
 _QUEUE_BYTES = 64 << 20
 _STARTS = 3  # workers that die one after the other before they are ready: it is not chance
@@ -266,7 +266,7 @@ class WorkerPool:
         return True
 
     def _takes_more(self, slot: Slot) -> bool:
-        # Refilled when half is done: then a message carries many jobs and the worker still never waits.
+        # Refilled when a message is done: then a message carries many jobs and the worker still never waits.
         return (
             slot.ready
             and slot.files <= _QUEUE - frames.MAX_JOBS

@@ -46,9 +46,11 @@ from scanner.pipeline.volume import Volume
 from scanner.pipeline.walking import Walker
 
 _WAIT_SECONDS = 0.2  # the longest wait in poll: how soon a stop is noticed and progress told
-# Who had to wait for an answer waits a little more, so that the next ones come along: to wake up for each of
-# them costs more than the answer. Workers have files for longer than that, or nobody would have had to wait.
+# After an answer a little more is waited, so that the next ones come along: to wake up for each of them costs
+# more than the answer. Workers have files for longer than that. Who was busy for some time needs no wait:
+# what came meanwhile is many.
 _PAUSE_SECONDS = 0.001
+_BUSY_SECONDS = 0.003
 _TRIES = 2  # a file that changes while it is read or secured is read once more
 _LINKED_TRIES = 8  # the same, where it changes because we secure its other names one after the other
 
@@ -117,6 +119,7 @@ class VolumeScan:
         self._flights: dict[int, _Flight] = {}
         self._silence = Silence(volume.stall_seconds, walker.activity)
         self._next_job = 0
+        self._woke = 0.0  # when the last wait ended, on the monotonic clock
         self._walk_ended = False
         self._broken: ScannerError | None = None
         self._tally = Tally(volume, reporter)
@@ -180,10 +183,11 @@ class VolumeScan:
         heard = not listen
         if listen:
             poll.register(self._walker.fileno(), select.POLLIN)
-        began = time.monotonic()
+        busy = time.monotonic() - self._woke
         ready = {fd for fd, _ in poll.poll(int(_WAIT_SECONDS * 1000))}
-        if self._pool.fileno() in ready and time.monotonic() - began > _PAUSE_SECONDS:
+        if self._pool.fileno() in ready and busy < _BUSY_SECONDS:
             time.sleep(_PAUSE_SECONDS)
+        self._woke = time.monotonic()
         if listen and self._walker.fileno() in ready:
             heard = True
             for frame in self._walker.read():

@@ -230,7 +230,7 @@ def test_every_wrong_answer_about_a_canary_is_noticed() -> None:
         {"digests": {**made.digests, "sha1": bytes(20)}},
     ]  # fmt: skip
     for change in wrong_reads:
-        assert not made.right(dataclasses.replace(read, **change), done, ("pdq",))  # type: ignore[arg-type]
+        assert not made.right(read._replace(**change), done, ("pdq",))  # type: ignore[arg-type]
     wrong = [
         None, Done(1, "undecodable", ()), Done(1, "", ()), Done(1, "", true[1:]),
         Done(1, "", (dataclasses.replace(true[0], value=flipped), *true[1:])),

@@ -150,7 +150,7 @@ def test_many_files_are_each_answered_once_with_their_own_digests(pool: WorkerPo
     for number, content in enumerate(contents):
         digests = found[number].digests
         assert digests is not None and digests.exact["sha256"] == hashlib.sha256(content).digest()
-    assert pool.room == 2 * 64 and pool.deadline() is None
+    assert pool.room == 2 * 96 and pool.deadline() is None
 
 
 def test_file_written_to_while_it_is_read_is_reported_as_changed(pool: WorkerPool, files: Files) -> None:

@@ -111,7 +111,7 @@ def test_the_same_content_at_the_same_path_is_the_same_case_and_no_event(ledger:
     [
         {"volume": "mail"},
         {"path": b"elsewhere.jpg"},
-        {"digests": replace(DIGESTS, exact={**DIGESTS.exact, "sha256": b"\x04" * 32})},
+        {"digests": DIGESTS._replace(exact={**DIGESTS.exact, "sha256": b"\x04" * 32})},
     ],
 )
 def test_another_volume_path_or_content_is_another_case(ledger: Ledger, changes: dict[str, object]) -> None:
@@ -158,15 +158,15 @@ def test_a_list_that_only_renumbers_its_entries_is_no_news(ledger: Ledger) -> No
 def test_the_strongest_exact_digest_stands_for_the_content_where_sha256_was_not_hashed(
     ledger: Ledger,
 ) -> None:
-    weak = replace(DIGESTS, exact={"md5": b"\x01" * 16, "sha1": b"\x02" * 20})
+    weak = DIGESTS._replace(exact={"md5": b"\x01" * 16, "sha1": b"\x02" * 20})
     ledger.open_case(replace(CASE, digests=weak))
-    assert not ledger.open_case(again(digests=replace(weak, exact={"sha1": b"\x02" * 20})))[1]
+    assert not ledger.open_case(again(digests=weak._replace(exact={"sha1": b"\x02" * 20})))[1]
 
 
 def test_a_case_without_exact_digests_is_one_case_for_its_path_and_can_be_no_exception(
     ledger: Ledger,
 ) -> None:
-    blurry = replace(DIGESTS, exact={})
+    blurry = DIGESTS._replace(exact={})
     ledger.open_case(replace(CASE, digests=blurry))
     assert not ledger.open_case(again(digests=blurry))[1]
     with pytest.raises(LedgerError, match="needs an exact digest"):

@@ -271,7 +271,7 @@ def test_a_file_without_an_exact_digest_is_not_moved(house: House) -> None:
 def test_a_descriptor_of_another_file_than_the_hashed_one_moves_nothing(house: House) -> None:
     full = house.write("a.jpg", b"picture")
     with house.request("a.jpg") as request:
-        other = replace(request.stat, inode=request.stat.inode + 1)
+        other = request.stat._replace(inode=request.stat.inode + 1)
         result = house.securer().secure(replace(request, stat=other))
     assert result.kind == "changed"
     assert os.path.exists(full)
