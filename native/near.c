@@ -23,8 +23,10 @@
 #define RADII 3        /* of a slot at most: 0, 1, 2 */
 #define WIDEST 24      /* bits of a slot at most */
 #define MOST_VALUES 64 /* in a call */
-#define FOUND 16384    /* rows within the distance that are kept for a value; twice for a moment */
-#define WAITING 512    /* rows that are fetched before they are measured */
+#define FOUND 4096     /* rows within the distance that are kept for a value; twice as many for a moment */
+#define WAITING 2048   /* rows that are fetched before they are measured */
+#define SIFTED 512     /* numbers of which the checks are looked at together */
+#define AT_ONCE 4      /* numbers of a bucket */
 #define PAIRS 65536    /* answers of a scan's call at most, but for those of the last block */
 #define BLOCK 256      /* rows that a scan measures against one value after another */
 
@@ -67,11 +69,18 @@ struct question {
     const unsigned char *values;
     size_t count, most;
     long distance;
-    uint32_t *flips;  /* (flips) what to XOR a bucket with */
-    struct run *runs; /* (slots, flips) of one value */
-    struct pair *near; /* (2 * FOUND) of one value */
+    uint32_t *flips;   /* (flips) what to XOR a bucket with */
+    struct run *runs;  /* (slots, values, flips) */
+    struct pair *near; /* (values, 2 * FOUND) */
+    uint32_t keys[MOST_VALUES][SLOTS];
+    size_t rows[MOST_VALUES][SLOTS][RADII];      /* that differ in 0, 1, 2 bits of a slot's bucket */
+    unsigned char kept[MOST_VALUES][SLOTS];      /* of these how many are looked at */
+    size_t nears[MOST_VALUES];                   /* in near */
+    unsigned char crowded[MOST_VALUES];          /* left to a scan */
+    uint32_t waiting[WAITING];                   /* rows that are to be measured, */
+    unsigned char asked[WAITING];                /* and for which value */
+    size_t waits;
     struct pairs found;
-    unsigned char crowded[MOST_VALUES];
     enum { FINE, NO_MEMORY, DAMAGED } failure;
 };
 
@@ -85,6 +94,20 @@ INLINED uint64_t word(const unsigned char *hash, size_t at) {
     uint64_t read;
     memcpy(&read, hash + 8 * at, 8);
     return read;
+}
+
+/* A hash's bits that differ, or, once it is known to be too far, as many as were seen until then. */
+INLINED int apart(const unsigned char *hash, const unsigned char *value, size_t size, long distance) {
+    int bits = 0;
+    size_t byte = 0;
+    for (; byte + 16 <= size && bits <= distance; byte += 16)
+        bits += __builtin_popcountll(word(hash + byte, 0) ^ word(value + byte, 0))
+                + __builtin_popcountll(word(hash + byte, 1) ^ word(value + byte, 1));
+    for (; byte + 8 <= size && bits <= distance; byte += 8)
+        bits += __builtin_popcountll(word(hash + byte, 0) ^ word(value + byte, 0));
+    for (; byte < size && bits <= distance; byte++)
+        bits += __builtin_popcount((unsigned)(hash[byte] ^ value[byte]));
+    return bits;
 }
 
 static int put(struct pairs *pairs, const struct pair *more, size_t count) {
@@ -139,174 +162,188 @@ static void fill_flips(struct question *q) {
             q->flips[at++] = (uint32_t)1 << i | (uint32_t)1 << j;
 }
 
-/* As `_leave_out`: how many of a slot's shells have to be looked at, of the crowded slots fewer. Returns rows. */
-static size_t leave_out(const struct question *q, size_t counts[SLOTS][RADII], unsigned kept[SLOTS]) {
+/* Where the rows of the buckets of a slot are. */
+static void look_up(struct question *q, unsigned slot, size_t asked) {
     const struct tables *t = q->tables;
-    long spare = (long)(t->slots * t->radii) - (q->distance + 1);
-    size_t rows = 0;
-    for (unsigned slot = 0; slot < t->slots; slot++) {
-        kept[slot] = t->radii;
-        for (unsigned shell = 0; shell < t->radii; shell++)
-            rows += counts[slot][shell];
+    const unsigned char *starts = t->starts + 4 * slot * (((size_t)1 << t->bucket_bits) + 1);
+    const uint32_t bucket = q->keys[asked][slot] >> (t->widths[slot] - t->bucket_bits);
+    struct run *run = q->runs + (slot * q->count + asked) * t->flips;
+    size_t flip = 0;
+    for (unsigned shell = 0; shell < t->radii; shell++) {
+        size_t rows = 0;
+        for (; flip < t->ends[shell]; flip++, run++) {
+            size_t at = bucket ^ q->flips[flip];
+            uint32_t low = number(starts, at), high = number(starts, at + 1);
+            if (low > high || high > t->count) {
+                q->failure = DAMAGED;
+                return;
+            }
+            run->low = low;
+            run->length = high - low;
+            rows += run->length;
+        }
+        q->rows[asked][slot][shell] = rows;
     }
-    for (; spare > 0; spare--) {
-        unsigned worst = t->slots;
+}
+
+/* As `_leave_out`: how much of each slot has to be looked at, of crowded ones less. Returns how many rows. */
+static size_t leave_out(struct question *q, size_t asked) {
+    const struct tables *t = q->tables;
+    unsigned char *kept = q->kept[asked];
+    size_t total = 0;
+    for (unsigned slot = 0; slot < t->slots; slot++) {
+        kept[slot] = (unsigned char)t->radii;
+        for (unsigned shell = 0; shell < t->radii; shell++)
+            total += q->rows[asked][slot][shell];
+    }
+    for (long spare = (long)(t->slots * t->radii) - (q->distance + 1); spare > 0; spare--) {
+        unsigned worst = 0;
         size_t most = 0;
         for (unsigned slot = 0; slot < t->slots; slot++) {
-            size_t crowd = 0;
             /* A slot's radius shrinks from without, so no shell may seem smaller than one within it. */
+            size_t crowd = 0;
             for (unsigned shell = 0; shell < kept[slot]; shell++)
-                if (counts[slot][shell] > crowd)
-                    crowd = counts[slot][shell];
-            if (kept[slot] && (worst == t->slots || crowd > most)) {
+                if (q->rows[asked][slot][shell] > crowd)
+                    crowd = q->rows[asked][slot][shell];
+            if (kept[slot] && (!kept[worst] || crowd > most)) {
                 worst = slot;
                 most = crowd;
             }
         }
-        if (worst == t->slots)
-            break;
-        rows -= counts[worst][--kept[worst]];
+        total -= q->rows[asked][worst][--kept[worst]];
     }
-    return rows;
-}
-
-/* Where the rows of all buckets of a value are: fills `runs` and `counts`. */
-static void look_up(struct question *q, const uint32_t *keys, size_t counts[SLOTS][RADII]) {
-    const struct tables *t = q->tables;
-    const size_t buckets = (size_t)1 << t->bucket_bits;
-    for (unsigned slot = 0; slot < t->slots; slot++) {
-        const unsigned char *starts = t->starts + 4 * slot * (buckets + 1);
-        uint32_t bucket = keys[slot] >> (t->widths[slot] - t->bucket_bits);
-        for (size_t i = 0; i < t->flips; i++)
-            __builtin_prefetch(starts + 4 * (size_t)(bucket ^ q->flips[i]));
-    }
-    for (unsigned slot = 0; slot < t->slots; slot++) {
-        const unsigned char *starts = t->starts + 4 * slot * (buckets + 1);
-        uint32_t bucket = keys[slot] >> (t->widths[slot] - t->bucket_bits);
-        struct run *runs = q->runs + slot * t->flips;
-        size_t flip = 0;
-        for (unsigned shell = 0; shell < t->radii; shell++) {
-            size_t count = 0;
-            for (; flip < t->ends[shell]; flip++) {
-                size_t at = bucket ^ q->flips[flip];
-                uint32_t low = number(starts, at), high = number(starts, at + 1);
-                if (low > high || high > t->count) {
-                    q->failure = DAMAGED;
-                    return;
-                }
-                runs[flip].low = low;
-                runs[flip].length = high - low;
-                count += high - low;
-            }
-            counts[slot][shell] = count;
-        }
-    }
-}
-
-/* The rows that wait, by their distance; returns how many are kept now. */
-INLINED size_t measured(const struct question *q, const uint64_t *wanted, const uint32_t *waiting, size_t count,
-                        struct pair *near, size_t kept) {
-    for (size_t i = 0; i < count; i++) {
-        const unsigned char *hash = q->tables->hashes + HASH * (size_t)waiting[i];
-        int bits = __builtin_popcountll(word(hash, 0) ^ wanted[0]) + __builtin_popcountll(word(hash, 1) ^ wanted[1]);
-        if (bits > q->distance)
-            continue;
-        bits += __builtin_popcountll(word(hash, 2) ^ wanted[2]) + __builtin_popcountll(word(hash, 3) ^ wanted[3]);
-        if (bits > q->distance)
-            continue;
-        near[kept].row = waiting[i];
-        near[kept].bits = (uint16_t)bits;
-        kept++;
-    }
-    return kept;
-}
-
-/* Fetches and measures the rows that wait; 0: there are more near ones than are kept. */
-INLINED int drained(struct question *q, const uint64_t *wanted, const uint32_t *waiting, size_t waits, size_t *near) {
-    for (size_t i = 0; i < waits; i++) {
-        if (waiting[i] >= q->tables->count) {
-            q->failure = DAMAGED;
-            return 1;
-        }
-        __builtin_prefetch(q->tables->hashes + HASH * (size_t)waiting[i]);
-    }
-    *near = measured(q, wanted, waiting, waits, q->near, *near);
-    return *near <= 2 * FOUND - WAITING || (*near = once(q->near, *near)) <= FOUND;
+    return total;
 }
 
 /* Inlined, for compilers leave out calls of functions that only fetch. */
-INLINED void fetch(const struct question *q, const unsigned *kept) {
+INLINED void fetch(const struct question *q, unsigned slot, size_t asked) {
     const struct tables *t = q->tables;
-    for (unsigned slot = 0; slot < t->slots; slot++)
-        for (size_t flip = 0; kept[slot] && flip < t->ends[kept[slot] - 1]; flip++) {
-            const struct run *run = q->runs + slot * t->flips + flip;
-            const unsigned char *first = t->order + 4 * (slot * t->count + run->low);
-            __builtin_prefetch(first);
-            __builtin_prefetch(first + 4 * run->length); /* one in twenty ends in the next line */
-        }
-}
-
-/* Measures the rows of a value's buckets. 0: there are more near ones than are kept. */
-INLINED int gather(struct question *q, const unsigned char *value, const uint32_t *keys, const unsigned *kept,
-                   size_t *near) {
-    const struct tables *t = q->tables;
-    const uint32_t mask = ((uint32_t)1 << t->check_bits) - 1;
-    uint64_t wanted[4];
-    uint32_t waiting[WAITING];
-    size_t waits = 0;
-    for (size_t i = 0; i < 4; i++)
-        wanted[i] = word(value, i);
-    for (unsigned slot = 0; slot < t->slots; slot++) {
-        const unsigned char *order = t->order + 4 * slot * t->count;
-        const struct run *run = q->runs + slot * t->flips;
-        const uint32_t expected = keys[slot] & (((uint32_t)1 << (t->widths[slot] - t->bucket_bits)) - 1);
-        size_t flip = 0;
-        for (unsigned shell = 0; shell < kept[slot]; shell++) {
-            const int left = (int)(t->radii - 1 - shell);
-            for (; flip < t->ends[shell]; flip++, run++)
-                for (size_t i = run->low, end = i + run->length; i < end; i++) {
-                    uint32_t numbered = number(order, i);
-                    /* Without a branch: which rows are right can't be foreseen. */
-                    waiting[waits] = numbered >> t->check_bits;
-                    waits += __builtin_popcount((numbered ^ expected) & mask) <= left;
-                    if (waits < WAITING)
-                        continue;
-                    if (!drained(q, wanted, waiting, waits, near))
-                        return 0;
-                    if (q->failure != FINE)
-                        return 1;
-                    waits = 0;
-                }
-        }
+    const struct run *run = q->runs + (slot * q->count + asked) * t->flips;
+    const unsigned char *order = t->order + 4 * slot * t->count;
+    for (size_t left = t->ends[q->kept[asked][slot] - 1]; left; left--, run++) {
+        __builtin_prefetch(order + 4 * (size_t)run->low);
+        __builtin_prefetch(order + 4 * ((size_t)run->low + run->length)); /* one in twenty ends in the next line */
     }
-    if (!drained(q, wanted, waiting, waits, near))
-        return 0;
-    *near = once(q->near, *near);
-    return *near <= FOUND;
 }
 
-INLINED void probe_all(struct question *q) {
+static void keep(struct question *q, size_t asked, uint32_t row, int bits) {
+    struct pair *near = q->near + asked * 2 * FOUND, pair = {row, (uint16_t)bits, (uint16_t)asked};
+    near[q->nears[asked]++] = pair;
+    if (q->nears[asked] == 2 * FOUND) {
+        q->nears[asked] = once(near, 2 * FOUND);
+        q->crowded[asked] = q->nears[asked] > FOUND;
+    }
+}
+
+/* Fetches and measures the rows that wait. */
+INLINED void measure(struct question *q) {
+    for (size_t i = 0; i < q->waits; i++) {
+        if (q->waiting[i] >= q->tables->count) {
+            q->failure = DAMAGED;
+            return;
+        }
+        __builtin_prefetch(q->tables->hashes + HASH * (size_t)q->waiting[i]);
+    }
+    for (size_t i = 0; i < q->waits; i++) {
+        const unsigned char *hash = q->tables->hashes + HASH * (size_t)q->waiting[i];
+        const unsigned char *value = q->values + HASH * (size_t)q->asked[i];
+        int bits = apart(hash, value, HASH, q->distance);
+        if (bits <= q->distance && !q->crowded[q->asked[i]])
+            keep(q, q->asked[i], q->waiting[i], bits);
+    }
+    q->waits = 0;
+}
+
+/* Those of some numbers wait whose check is right. Without a branch, for which ones can't be foreseen. */
+INLINED void sift(struct question *q, const uint32_t *numbers, size_t count, size_t asked, uint32_t expected, int left) {
+    const unsigned bits = q->tables->check_bits;
+    const uint32_t mask = ((uint32_t)1 << bits) - 1;
+    if (q->waits + count > WAITING)
+        measure(q);
+    if (q->failure != FINE)
+        return;
+    uint32_t *waiting = q->waiting + q->waits;
+    size_t waits = 0;
+    for (size_t i = 0; i < count; i++) {
+        waiting[waits] = numbers[i] >> bits;
+        waits += __builtin_popcount((numbers[i] ^ expected) & mask) <= left;
+    }
+    memset(q->asked + q->waits, (int)asked, waits);
+    q->waits += waits;
+}
+
+/* The rows in the buckets of a slot wait to be measured, by their checks. */
+INLINED void gather(struct question *q, unsigned slot, size_t asked) {
     const struct tables *t = q->tables;
-    for (size_t asked = 0; asked < q->count && q->failure == FINE; asked++) {
-        const unsigned char *value = q->values + HASH * asked, *positions = t->positions;
-        uint32_t keys[SLOTS];
-        size_t counts[SLOTS][RADII], found = 0;
-        unsigned kept[SLOTS];
-        for (unsigned slot = 0; slot < t->slots; positions += t->widths[slot++])
-            keys[slot] = key_of(value, positions, t->widths[slot]);
-        look_up(q, keys, counts);
+    const unsigned char *order = t->order + 4 * slot * t->count;
+    const struct run *run = q->runs + (slot * q->count + asked) * t->flips;
+    const uint32_t expected = q->keys[asked][slot] & (((uint32_t)1 << (t->widths[slot] - t->bucket_bits)) - 1);
+    const size_t there = (t->slots - slot) * t->count; /* numbers from here to the end of all slots */
+    uint32_t numbers[SIFTED + AT_ONCE];
+    size_t flip = 0;
+    for (unsigned shell = 0; shell < q->kept[asked][slot]; shell++) {
+        const int left = (int)(t->radii - 1 - shell);
+        size_t count = 0;
+        for (; flip < t->ends[shell]; flip++, run++) {
+            size_t at = run->low, end = at + run->length;
+            /* Most buckets have no more: to take so many in any case is faster than to ask how many there are. */
+            if (at + AT_ONCE <= there) {
+                memcpy(numbers + count, order + 4 * at, 4 * AT_ONCE);
+                count += run->length < AT_ONCE ? run->length : AT_ONCE;
+                at += AT_ONCE;
+            }
+            for (; at < end; at++) {
+                numbers[count++] = number(order, at);
+                if (count >= SIFTED) {
+                    sift(q, numbers, count, asked, expected, left);
+                    count = 0;
+                    if (q->failure != FINE || q->crowded[asked])
+                        return;
+                }
+            }
+            if (count >= SIFTED) {
+                sift(q, numbers, count, asked, expected, left);
+                count = 0;
+            }
+        }
+        sift(q, numbers, count, asked, expected, left);
         if (q->failure != FINE)
             return;
-        q->crowded[asked] = leave_out(q, counts, kept) > q->most;
-        if (q->crowded[asked])
-            continue;
-        fetch(q, kept);
-        q->crowded[asked] = !gather(q, value, keys, kept, &found);
-        if (q->crowded[asked])
-            continue;
-        for (size_t i = 0; i < found; i++)
-            q->near[i].asked = (uint16_t)asked;
-        if (q->failure == FINE && found && !put(&q->found, q->near, found))
+    }
+}
+
+/* Slot by slot for all values: a slot's tables lie on fewer pages than the addresses of which are at hand. */
+INLINED void probe_all(struct question *q) {
+    const struct tables *t = q->tables;
+    const unsigned char *positions = t->positions;
+    for (unsigned slot = 0; slot < t->slots; positions += t->widths[slot++])
+        for (size_t asked = 0; asked < q->count; asked++) {
+            q->keys[asked][slot] = key_of(q->values + HASH * asked, positions, t->widths[slot]);
+            look_up(q, slot, asked);
+            if (q->failure != FINE)
+                return;
+        }
+    for (size_t asked = 0; asked < q->count; asked++)
+        q->crowded[asked] = leave_out(q, asked) > q->most;
+    for (unsigned slot = 0; slot < t->slots; slot++) {
+        for (size_t asked = 0; asked < q->count; asked++)
+            if (!q->crowded[asked] && q->kept[asked][slot])
+                fetch(q, slot, asked);
+        for (size_t asked = 0; asked < q->count && q->failure == FINE; asked++)
+            if (!q->crowded[asked])
+                gather(q, slot, asked);
+    }
+    if (q->failure == FINE)
+        measure(q);
+}
+
+/* What was found of all values but those that are crowded. */
+static void collect(struct question *q) {
+    for (size_t asked = 0; asked < q->count && q->failure == FINE; asked++) {
+        struct pair *near = q->near + asked * 2 * FOUND;
+        size_t kept = q->crowded[asked] ? 0 : once(near, q->nears[asked]);
+        q->crowded[asked] |= kept > FOUND;
+        if (kept && !q->crowded[asked] && !put(&q->found, near, kept))
             q->failure = NO_MEMORY;
     }
 }
@@ -385,21 +422,26 @@ static PyObject *ask(struct tables *t, Py_buffer *values, long distance, Py_ssiz
         PyErr_SetString(PyExc_ValueError, "at most 64 values of 32 bytes are looked up, within 0 to 31 bits");
         return NULL;
     }
-    q = calloc(1, sizeof *q + sizeof(uint32_t) * t->flips);
+    q = malloc(sizeof *q + sizeof(uint32_t) * t->flips);
     if (!q)
         return PyErr_NoMemory();
+    q->failure = FINE;
+    q->waits = 0;
+    memset(&q->found, 0, sizeof q->found);
+    memset(q->nears, 0, sizeof q->nears);
     q->tables = t;
     q->values = values->buf;
     q->count = (size_t)values->len / HASH;
     q->most = (size_t)most;
     q->distance = distance;
     q->flips = (uint32_t *)(q + 1);
-    q->runs = malloc(sizeof *q->runs * t->slots * t->flips);
-    q->near = malloc(sizeof *q->near * 2 * FOUND);
+    q->runs = malloc(sizeof *q->runs * t->slots * t->flips * (q->count + 1));
+    q->near = malloc(sizeof *q->near * 2 * FOUND * (q->count + 1));
     if (q->runs && q->near) {
         fill_flips(q);
         Py_BEGIN_ALLOW_THREADS
         CHOSEN(probe)(q);
+        collect(q);
         Py_END_ALLOW_THREADS
     } else {
         q->failure = NO_MEMORY;
@@ -443,25 +485,11 @@ struct scanning {
     int no_memory;
 };
 
-/* A hash's bits that differ, or, once it is known to be too far, as many as were seen until then. */
-INLINED long apart(const unsigned char *hash, const unsigned char *value, size_t size, long distance) {
-    long bits = 0;
-    size_t byte = 0;
-    for (; byte + 16 <= size && bits <= distance; byte += 16)
-        bits += __builtin_popcountll(word(hash + byte, 0) ^ word(value + byte, 0))
-                + __builtin_popcountll(word(hash + byte, 1) ^ word(value + byte, 1));
-    for (; byte + 8 <= size && bits <= distance; byte += 8)
-        bits += __builtin_popcountll(word(hash + byte, 0) ^ word(value + byte, 0));
-    for (; byte < size && bits <= distance; byte++)
-        bits += __builtin_popcount((unsigned)(hash[byte] ^ value[byte]));
-    return bits;
-}
-
 INLINED void block(struct scanning *s, size_t stop, size_t size) {
     for (size_t asked = 0; asked < s->count; asked++) {
         const unsigned char *value = s->values + asked * size;
         for (size_t row = s->row; row < stop; row++) {
-            long bits = apart(s->hashes + row * size, value, size, s->distance);
+            int bits = apart(s->hashes + row * size, value, size, s->distance);
             if (bits <= s->distance) {
                 struct pair pair = {(uint32_t)row, (uint16_t)bits, (uint16_t)asked};
                 if (!put(&s->found, &pair, 1)) {
