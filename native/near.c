@@ -1,7 +1,8 @@
 /* Searching a list of perceptual values within a Hamming distance, without arrays of all that is looked at.
  *
- * These are `_probed` and `_scan` of `scanner.index.perceptual` once more, with the same answers: there and in
- * `scanner.index.shapes` it is written down why they find everything, and tests compare the two. The lists lie
+ * These are `_probed` and `_scan` of `scanner.index.perceptual` once more, and `_renumbered` of
+ * `scanner.index.moving`, with the same answers: there and in `scanner.index.shapes` it is written down why they
+ * find everything, and tests compare the two. The lists lie
  * in mapped files that may be damaged or changed meanwhile: no number out of them is used before it was
  * compared with the end of what it leads into. The stable interface of Python 3.11 is all that is used.
  */
@@ -27,6 +28,8 @@
 #define WAITING 2048   /* rows that are fetched before they are measured */
 #define SIFTED 512     /* numbers of which the checks are looked at together */
 #define AT_ONCE 4      /* numbers of a bucket */
+#define AHEAD 32       /* new numbers that are fetched before they are needed */
+#define GONE UINT32_MAX /* a row's new number where it has none */
 #define PAIRS 65536    /* answers of a scan's call at most, but for those of the last block */
 #define BLOCK 256      /* rows that a scan measures against one value after another */
 
@@ -559,10 +562,83 @@ static PyObject *scan(PyObject *module, PyObject *args) {
     return made;
 }
 
+/* Moving tables to a changed list */
+
+struct moving {
+    const unsigned char *words, *moved;
+    size_t count, rows; /* words; rows of the old list */
+    unsigned bits;      /* of a check */
+    unsigned char *into;
+    uint32_t *gone;
+    size_t going;
+    int damaged;
+};
+
+/* Every word with its row's new number; places of those that have none. */
+static void move(struct moving *m) {
+    const uint32_t mask = ((uint32_t)1 << m->bits) - 1;
+    for (size_t i = 0; i < m->count; i++) {
+        uint32_t numbered = number(m->words, i), row = numbered >> m->bits, now;
+        if (i + AHEAD < m->count)
+            __builtin_prefetch(m->moved + 4 * (size_t)(number(m->words, i + AHEAD) >> m->bits));
+        if (row >= m->rows) {
+            m->damaged = 1;
+            return;
+        }
+        now = number(m->moved, row);
+        m->gone[m->going] = (uint32_t)i;
+        m->going += now == GONE;
+        now = now << m->bits | (numbered & mask);
+        memcpy(m->into + 4 * i, &now, 4);
+    }
+}
+
+static PyObject *moved_words(struct moving *m) {
+    PyObject *made = NULL, *into = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(4 * m->count));
+    m->gone = malloc(sizeof *m->gone * (m->count + 1));
+    if (into && m->gone) {
+        m->into = (unsigned char *)PyBytes_AsString(into);
+        Py_BEGIN_ALLOW_THREADS
+        move(m);
+        Py_END_ALLOW_THREADS
+        if (m->damaged)
+            PyErr_SetString(PyExc_IndexError, "a slot table leads out of itself");
+        else
+            made = Py_BuildValue("(Oy#)", into, (char *)m->gone, (Py_ssize_t)(sizeof *m->gone * m->going));
+    } else if (into) {
+        PyErr_NoMemory();
+    }
+    free(m->gone);
+    Py_XDECREF(into);
+    return made;
+}
+
+static PyObject *renumber(PyObject *module, PyObject *args) {
+    Py_buffer words, moved;
+    struct moving m = {0};
+    PyObject *made = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*I", &words, &moved, &m.bits))
+        return NULL;
+    if (words.len % 4 || moved.len % 4 || m.bits > WIDEST || (uint64_t)words.len / 4 > UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "words and new numbers have four bytes each, a check 24 bits at most");
+    } else {
+        m.words = words.buf;
+        m.moved = moved.buf;
+        m.count = (size_t)words.len / 4;
+        m.rows = (size_t)moved.len / 4;
+        made = moved_words(&m);
+    }
+    PyBuffer_Release(&words);
+    PyBuffer_Release(&moved);
+    return made;
+}
+
 static PyMethodDef methods[] = {
     {"probe", probe, METH_VARARGS,
      "probe(hashes, order, starts, shape, positions, values, distance, most) -> (pairs, [crowded])"},
     {"scan", scan, METH_VARARGS, "scan(hashes, values, size, distance, row, end) -> (pairs, next row)"},
+    {"renumber", renumber, METH_VARARGS, "renumber(words, new numbers, check bits) -> (words, places of those gone)"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -22,10 +22,12 @@ class NativeSearch(NamedTuple):
         probe: measures the rows that slot tables name, and tells the places of values for which these, or
             those within the distance, are too many.
         scan: measures rows one after another until its answer is full, and tells which is the next one.
+        renumber: gives the rows of a slot table new numbers, and tells which have none.
     """
 
     probe: Callable[..., tuple[bytes, list[int]]]
     scan: Callable[..., tuple[bytes, int]]
+    renumber: Callable[..., tuple[bytes, bytes]]
 
 
 def native_search() -> NativeSearch | None:
@@ -35,7 +37,7 @@ def native_search() -> NativeSearch | None:
         from scanner.index import _near
     except ImportError:
         return None
-    return NativeSearch(_near.probe, _near.scan)
+    return NativeSearch(_near.probe, _near.scan, _near.renumber)
 
 
 def columns(answer: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint16], npt.NDArray[np.intp]]:

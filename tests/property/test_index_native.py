@@ -177,6 +177,24 @@ def test_what_does_not_fit_together_is_refused() -> None:
             native.scan(rows, asked, 32, 31, 0, 150)
 
 
+def test_words_of_tables_are_renumbered_or_lead_nowhere() -> None:
+    native = native_search()
+    assert native is not None
+    moved = np.array([7, 2**32 - 1, 9], dtype=np.uint32)
+    words = np.array([0 << 4 | 3, 2 << 4 | 15, 1 << 4, 0 << 4], dtype=np.uint32)
+    renumbered, gone = native.renumber(words, moved, 4)
+    kept = np.frombuffer(renumbered, dtype=np.uint32)[[0, 1, 3]]
+    assert kept.tolist() == [7 << 4 | 3, 9 << 4 | 15, 7 << 4]
+    assert np.frombuffer(gone, dtype=np.uint32).tolist() == [2]
+    assert native.renumber(words[:0], moved, 4) == (b"", b"")
+    for row in (3, 2**28 - 1):
+        with pytest.raises(IndexError):
+            native.renumber(np.array([0, row << 4], dtype=np.uint32), moved, 4)
+    for wrong in ((bytes(5), moved, 4), (words, bytes(3), 4), (words, moved, 25)):
+        with pytest.raises(ValueError):
+            native.renumber(*wrong)
+
+
 def test_other_threads_go_on_while_a_list_is_searched() -> None:
     """While it held the interpreter no other thread could run before it ended: turns are never taken away."""
     table, interval = PerceptualTable(np.zeros((250_000, 32), dtype=np.uint8)), sys.getswitchinterval()
