@@ -110,7 +110,8 @@ class MovedTables:
             )
             old = self._old[slot]
             counts = np.diff(old)
-            counts += np.bincount(fresh.buckets, minlength=len(counts)).astype(np.uint32)
+            filled, more = np.unique(fresh.buckets, return_counts=True)
+            counts[filled] += more.astype(np.uint32)
             for first, end in ranges(old, _WORDS):
                 low, high = np.searchsorted(fresh.buckets, (first, end))
                 yield self._joined(slot, first, end, moved, fresh.part(low, high), counts)

@@ -27,9 +27,7 @@ TABLES_DISTANCE = 31  # bits: beyond it another bit of a slot would have to be t
 TABLES_FROM = 16384
 # If more than this share of all rows would be candidates (a list of look-alikes), a scan costs less memory.
 _MOST_CANDIDATES = 0.25
-_MOST_CANDIDATES_NATIVE = (
-    0.125  # measured: looking a row up costs the extension eight times what scanning it does
-)
+_MOST_CANDIDATES_NATIVE = 0.125  # to look a row up takes the extension some eight times as long as to scan it
 _SCANNED = 64  # values measured at a time
 _PROBED = 16  # values looked up at a time: some 40,000 buckets at most
 _SCANNED_PAIRS = 1 << 24  # measured in a call of the extension: some 20 ms
