@@ -16,10 +16,10 @@ ARG PIP_NO_INDEX
 ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-# A compiler for the extensions that list directories and pack the catalog. Where there is none to be had, Python
-# does it, slower.
+# A compiler for the extensions that list directories, pack the catalog and search lists. Where there is none to be
+# had, Python does it, slower.
 RUN command -v gcc >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } \
-    || echo "no compiler: Python will list directories and pack the catalog"
+    || echo "no compiler: Python will list directories, pack the catalog and search lists"
 RUN python3 -m venv /opt/hostsweep
 # Dependencies first, by version and digest: they are built anew only when the list changes. What builds
 # hostsweep itself is pinned too; nothing else is fetched.

@@ -22,6 +22,7 @@ from scanner.app.state import StateDirectory
 from scanner.app.unhashed import warnings
 from scanner.catalog import native_packer
 from scanner.config import Config
+from scanner.index import native_search
 from scanner.model.errors import ScannerError
 from scanner.sources import native_reader
 from scanner.system import power
@@ -45,6 +46,7 @@ def diagnose(app: App) -> list[Finding]:
         ("kernel: protected_hardlinks", _hard_links),
         ("walk", _listing),
         ("catalog", _packing),
+        ("lists", _searching),
         ("state directory", _state),
         ("vault", _vault),
         ("volumes", _volumes),
@@ -91,6 +93,16 @@ def _packing(app: App) -> Finding:
         return Finding("catalog", True, "files are written to it by the extension")
     return Finding(
         "catalog", None, "the extension was not built: Python packs what is written to it, which takes longer"
+    )
+
+
+def _searching(app: App) -> Finding:
+    if native_search() is not None:
+        return Finding("lists", True, "perceptual ones are searched by the extension")
+    return Finding(
+        "lists",
+        None,
+        "the extension was not built: perceptual ones are searched by NumPy, which takes longer",
     )
 
 

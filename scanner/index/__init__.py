@@ -16,6 +16,7 @@ from scanner.index.inspecting import (
 )
 from scanner.index.keyed import KEY_SIZE, ListKey
 from scanner.index.layout import KindMeta, Meta, Origin
+from scanner.index.native import native_search
 from scanner.index.opening import right_key
 from scanner.index.records import RecordChanges
 from scanner.index.snapshot import EntryInfo, Snapshot
@@ -45,6 +46,7 @@ __all__ = [
     "entries_of_keys",
     "entry_keys",
     "most_repeated",
+    "native_search",
     "nothing_shown",
     "right_key",
     "shared_entries",

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scanner.index.exact import Keys
 from scanner.index.layout import DamagedLayout
 from scanner.index.mapped import MappedColumn
+from scanner.index.native import native_search
 from scanner.index.shapes import Shape
 from scanner.index.slots import MOST, ranges
 
@@ -26,6 +27,8 @@ _WORDS = 1 << 18
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 _Numbers = npt.NDArray[np.uint32]
+
+_NATIVE = native_search()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,13 @@ class MovedTables:
         shape: of the tables.
         words: those of the old list.
         starts: likewise, (slots, buckets + 1), checked.
+        native: by the extension, where it was built.
     """
 
-    def __init__(self, shape: Shape, words: MappedColumn, starts: npt.NDArray[np.uint32]) -> None:
+    def __init__(
+        self, shape: Shape, words: MappedColumn, starts: npt.NDArray[np.uint32], *, native: bool = True
+    ) -> None:
+        self._native = native
         self._shape = shape
         self._words = words
         self._old = starts
@@ -103,7 +110,8 @@ class MovedTables:
             )
             old = self._old[slot]
             counts = np.diff(old)
-            counts += np.bincount(fresh.buckets, minlength=len(counts)).astype(np.uint32)
+            filled, more = np.unique(fresh.buckets, return_counts=True)
+            counts[filled] += more.astype(np.uint32)
             for first, end in ranges(old, _WORDS):
                 low, high = np.searchsorted(fresh.buckets, (first, end))
                 yield self._joined(slot, first, end, moved, fresh.part(low, high), counts)
@@ -139,18 +147,14 @@ class MovedTables:
         """The words of some buckets of a slot; takes from the counts of buckets what doesn't stay."""
         starts = self._old[slot, first : end + 1] - self._old[slot, first]
         at = slot * len(moved) + int(self._old[slot, first])
-        bits = np.uint32(self._shape.check_bits)
+        bits = self._shape.check_bits
         old = self._words.slice(at, at + int(starts[-1]))
-        rows = old >> bits
-        words = moved.take(rows)
-        gone = np.flatnonzero(words == _GONE)
-        words <<= bits
-        words |= old & _mask(int(bits))
-        self._words.forget_rows(at, at + int(starts[-1]))
+        words, gone = _renumbered(old, moved, bits, native=self._native)
         places = np.empty(0, dtype=np.intp)
         if len(fresh.buckets):
             inside = fresh.buckets - np.uint32(first)
-            places = _places(rows, starts[inside], starts[inside + 1], fresh.behind)
+            places = _places(old, np.uint32(bits), starts[inside], starts[inside + 1], fresh.behind)
+        self._words.forget_rows(at, at + int(starts[-1]))
         if len(gone):
             buckets = np.searchsorted(starts, gone, side="right") - 1
             counts[first:end] -= np.bincount(buckets, minlength=end - first).astype(np.uint32)
@@ -164,13 +168,25 @@ class MovedTables:
             yield starts.view(np.uint8).data
 
 
-def _places(rows: _Numbers, low: _Numbers, high: _Numbers, wanted: _Numbers) -> Rows:
-    """Where each wanted row, or the first after it, stands in its part of `rows`, which is in order."""
+def _renumbered(old: _Numbers, moved: _Numbers, bits: int, *, native: bool) -> tuple[_Numbers, Rows]:
+    """Words with the new numbers of their rows, and which of these have none."""
+    if _NATIVE is not None and native:
+        renumbered, places = _NATIVE.renumber(old, moved, bits)
+        return np.frombuffer(renumbered, dtype="<u4"), np.frombuffer(places, dtype="<u4").astype(np.intp)
+    words = moved.take(old >> np.uint32(bits))
+    gone = np.flatnonzero(words == _GONE)
+    words <<= np.uint32(bits)
+    words |= old & _mask(bits)
+    return words, gone
+
+
+def _places(old: _Numbers, bits: np.uint32, low: _Numbers, high: _Numbers, wanted: _Numbers) -> Rows:
+    """Where each wanted row, or the first after it, stands in its part of `old`, whose rows are in order."""
     left: Rows = low.astype(np.intp)
     right: Rows = high.astype(np.intp)
     while len(apart := np.flatnonzero(left < right)):
         middle = (left[apart] + right[apart]) // 2
-        less = rows.take(middle) < wanted[apart]
+        less = old.take(middle) >> bits < wanted[apart]
         left[apart[less]] = middle[less] + 1
         right[apart[~less]] = middle[~less]
     return left

@@ -1,10 +1,12 @@
 """Exact search by Hamming distance: everything within the distance is found, at any size.
 
-Few hashes are scanned. Of many those are measured that slot tables name; see `scanner.index.shapes`.
+Few hashes are scanned. Of many those are measured that slot tables name; see `scanner.index.shapes`. Both are
+done by the extension (`scanner.index.native`) where it was built, by NumPy elsewhere, with the same answers.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanner.index.hamming import PAIRS_CHUNK, Hashes, Words, as_words, distance_bytes
+from scanner.index.native import LARGEST_ROW, LARGEST_SIZE, NativeSearch, columns, native_search
 from scanner.index.probing import Rows, SlotTables
 
 Strategy = Literal["auto", "scan", "tables"]
@@ -24,8 +27,12 @@ TABLES_DISTANCE = 31  # bits: beyond it another bit of a slot would have to be t
 TABLES_FROM = 16384
 # If more than this share of all rows would be candidates (a list of look-alikes), a scan costs less memory.
 _MOST_CANDIDATES = 0.25
+_MOST_CANDIDATES_NATIVE = 0.125  # to look a row up takes the extension some eight times as long as to scan it
 _SCANNED = 64  # values measured at a time
 _PROBED = 16  # values looked up at a time: some 40,000 buckets at most
+_SCANNED_PAIRS = 1 << 24  # measured in a call of the extension: some 20 ms
+
+_NATIVE = native_search()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +77,21 @@ class PerceptualTable:
     Args:
         hashes: (N, bytes); usually a view of the mapped file.
         tables: of these hashes, or None.
+        native: by the extension, where it was built.
     """
 
-    __slots__ = ("_tables", "_words", "hashes")
+    __slots__ = ("_native", "_words", "hashes", "tables")
 
-    def __init__(self, hashes: Hashes, tables: SlotTables | None = None) -> None:
+    def __init__(self, hashes: Hashes, tables: SlotTables | None = None, *, native: bool = True) -> None:
         self.hashes = hashes
+        self.tables = tables
         self._words = as_words(hashes)
-        self._tables = tables
+        fits = len(hashes) <= LARGEST_ROW and hashes.shape[1] <= LARGEST_SIZE
+        self._native = _NATIVE if native and fits else None
 
     @property
     def has_tables(self) -> bool:
-        return self._tables is not None
+        return self.tables is not None
 
     def near(
         self, value: bytes, max_distance: int, strategy: Strategy = "auto"
@@ -111,6 +121,8 @@ class PerceptualTable:
         Raises:
             RuntimeError, IndexError: as `near`.
         """
+        if max_distance < 0:
+            return
         wanted = as_words(np.ascontiguousarray(values))
         every = np.arange(len(wanted))
         if strategy == "scan" or not (self.has_tables and max_distance <= TABLES_DISTANCE):
@@ -120,11 +132,18 @@ class PerceptualTable:
                 yield from self._scan(wanted, every[first : first + _SCANNED], max_distance)
         else:
             for first in range(0, len(wanted), _PROBED):
-                yield from self._probed(wanted, every[first : first + _PROBED], max_distance, strategy)
+                asked = every[first : first + _PROBED]
+                if self._native is not None:
+                    yield from self._probed_natively(self._native, wanted, asked, max_distance, strategy)
+                else:
+                    yield from self._probed(wanted, asked, max_distance, strategy)
 
     def _scan(self, wanted: Words, asked: Rows, max_distance: int) -> Iterator[Near]:
         """Measures every row against some of the values, at least one."""
         chosen = wanted[asked]
+        if self._native is not None:
+            yield from self._scan_natively(self._native, chosen, asked, max_distance)
+            return
         step = max(1, PAIRS_CHUNK // len(chosen))
         for start in range(0, len(self._words), step):
             # Word by word, so that rows lie one after another: half the time.
@@ -137,6 +156,16 @@ class PerceptualTable:
             if bits.min() <= max_distance:
                 at, rows = np.nonzero(bits <= max_distance)
                 yield self._measured(wanted, asked[at], rows + start, max_distance)
+
+    def _scan_natively(
+        self, native: NativeSearch, chosen: Words, asked: Rows, max_distance: int
+    ) -> Iterator[Near]:
+        row, rows, step = 0, len(self.hashes), max(1, _SCANNED_PAIRS // len(chosen))
+        while row < rows:
+            end = min(rows, row + step)
+            answer, row = native.scan(self.hashes, chosen, self.hashes.shape[1], max_distance, row, end)
+            if answer:
+                yield _near(answer, asked)
 
     def _measured(self, wanted: Words, asked: Rows, rows: Rows, max_distance: int) -> Near:
         """Those of the pairs of a value and a row that are within the distance."""
@@ -152,14 +181,33 @@ class PerceptualTable:
 
     def _probed(self, wanted: Words, asked: Rows, max_distance: int, strategy: Strategy) -> Iterator[Near]:
         """Measures the rows that the tables name, or all rows where these are too many."""
-        assert self._tables is not None
+        assert self.tables is not None
         hashes = wanted[asked].view(np.uint8)
-        buckets = self._tables.buckets(hashes, max_distance)
+        buckets = self.tables.buckets(hashes, max_distance)
         if strategy != "tables":
             many = buckets.candidates > len(self._words) * _MOST_CANDIDATES
             if many.any():
                 yield from self._scan(wanted, asked[many], max_distance)
                 asked, buckets = asked[~many], buckets.of(~many)
         for some in buckets.runs():
-            place, rows = self._tables.rows(buckets, some)
+            place, rows = self.tables.rows(buckets, some)
             yield self._measured(wanted, asked[some][place], rows, max_distance).once()
+
+    def _probed_natively(
+        self, native: NativeSearch, wanted: Words, asked: Rows, max_distance: int, strategy: Strategy
+    ) -> Iterator[Near]:
+        assert self.tables is not None
+        most = sys.maxsize if strategy == "tables" else int(len(self.hashes) * _MOST_CANDIDATES_NATIVE)
+        answer, many = native.probe(self.hashes, *self.tables.parts, wanted[asked], max_distance, most)
+        if answer:
+            yield _near(answer, asked)
+        if many:
+            if strategy == "tables":
+                yield from self._probed(wanted, asked[many], max_distance, strategy)
+            else:
+                yield from self._scan(wanted, asked[many], max_distance)
+
+
+def _near(answer: bytes, asked: Rows) -> Near:
+    places, bits, rows = columns(answer)
+    return Near(asked[places], bits, rows)

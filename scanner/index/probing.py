@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scanner.index.hamming import in_runs
 from scanner.index.layout import DamagedLayout
-from scanner.index.shapes import Shape, probes
+from scanner.index.shapes import Shape, pack_shape, probes
 
 Rows = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.uint32]
@@ -27,11 +27,17 @@ class SlotTables:
         words: (slots * count,) for each slot its rows by bucket: row << check bits | check.
         starts: (slots, buckets + 1) where each bucket begins in the slot's part of `words`, checked.
 
+    Attributes:
+        parts: the same for the extension: rows, beginnings, the shape as it is packed, its `positions`.
+
     Raises:
         DamagedLayout: the tables don't have these lengths.
     """
 
-    __slots__ = ("_bases", "_check", "_left", "_offsets", "_probes", "_starts", "_words", "count", "shape")
+    __slots__ = (
+        *("_bases", "_check", "_left", "_offsets", "_probes", "_starts", "_words"),
+        *("count", "parts", "shape"),
+    )
 
     def __init__(self, shape: Shape, count: int, words: Numbers, starts: Numbers) -> None:
         slots, check = len(shape.widths), shape.check_bits
@@ -39,6 +45,7 @@ class SlotTables:
             raise DamagedLayout("a slot table has the wrong length")
         self.shape, self.count = shape, count
         self._words, self._starts = words, starts.reshape(-1)
+        self.parts = (self._words, self._starts, pack_shape(shape), shape.positions())
         self._probes = probes(shape)
         self._bases = self._probes.slot * (shape.buckets + 1)
         self._offsets = self._probes.slot * count

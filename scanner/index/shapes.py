@@ -67,6 +67,14 @@ class Shape:
         """Bits in which slot values that are looked up differ from the wanted one, at most: enough for 31."""
         return -(-32 // len(self.widths)) - 1
 
+    def positions(self) -> bytes:
+        """The bits of a hash in the order in which slots have them, each slot's highest first; bit 0 is the
+        highest of the first byte."""
+        slots = enumerate(self.widths)
+        return b"".join(
+            np.argsort(-self._weights[:, slot])[:width].astype(np.uint8).tobytes() for slot, width in slots
+        )
+
     def keys(self, hashes: npt.NDArray[np.uint8]) -> Keys:
         """The slot values of (N, 32) hashes: (slots, N)."""
         keys = np.empty((len(self.widths), len(hashes)), dtype=np.uint32)

@@ -22,15 +22,23 @@ SHAPES = {"16 slots": SMALL, "11 slots": Shape((24,) * 3 + (23,) * 8, 16, spread
 
 @pytest.mark.parametrize("shape", SHAPES)
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32), pool=st.integers(1, 60), added=st.integers(0, 40), gone=st.integers(0, 30))
-def test_moved_tables_are_those_made_anew(shape: str, seed: int, pool: int, added: int, gone: int) -> None:
+@given(
+    seed=st.integers(0, 2**32),
+    pool=st.integers(1, 60),
+    added=st.integers(0, 40),
+    gone=st.integers(0, 30),
+    native=st.booleans(),
+)
+def test_moved_tables_are_those_made_anew(
+    shape: str, seed: int, pool: int, added: int, gone: int, native: bool
+) -> None:
     rng = random.Random(seed)
     values = [rng.randbytes(32) for _ in range(pool)]  # a small pool: the same value in many rows
     moved: list[MovedTables] = []
 
     class Watched(MovedTables):
         def __init__(self, *args: object) -> None:
-            super().__init__(*args)  # type: ignore[arg-type]
+            super().__init__(*args, native=native)  # type: ignore[arg-type]
             moved.append(self)
 
     def entry(n: int) -> Entry:

@@ -17,7 +17,7 @@ from scanner.index import OpenFeed, Snapshot, SnapshotBuilder, Threshold, added
 from scanner.index.exact import as_keys, contained
 from scanner.index.hamming import any_within
 from scanner.index.joining import Join
-from scanner.index.perceptual import Strategy
+from scanner.index.perceptual import PerceptualTable, Strategy
 from scanner.index.shapes import SMALL, Shape, layout_of
 from scanner.model.feeds import Entry, FeedTerms, Packed
 from scanner.model.hashes import Digests, PerceptualHash
@@ -107,6 +107,11 @@ def test_tables_find_the_hardest_neighbours(shape: str) -> None:
     snapshot = opened([Entry((("pdq", v),)) for v in values], tables_from=1, shape=SHAPES[shape])
     answer = snapshot.near("pdq", centre, 31, strategy="tables")
     assert [(d, e.number) for d, e in answer] == [(31, n) for n in wanted]
+    table = snapshot.table("pdq")
+    assert table is not None
+    bits, rows = PerceptualTable(table.hashes, table.tables, native=False).near(centre, 31, "tables")
+    assert sorted(table.hashes[rows].tobytes()) == sorted(b"".join(values[n] for n in wanted))
+    assert set(bits.tolist()) == {31}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -68,7 +68,8 @@ def test_the_wheel_has_what_it_needs_and_nothing_else(here: Path) -> None:
     ).stdout.split()
     assert {n for n in names if ".dist-info/" not in n and not n.endswith(".so")} == set(listed)
     extensions = {n for n in names if n.endswith(".so")}
-    built = {"scanner/sources/_listing.abi3.so", "scanner/catalog/_chunks.abi3.so"}
+    names_of_extensions = ("sources/_listing", "catalog/_chunks", "index/_near")
+    built = {f"scanner/{name}.abi3.so" for name in names_of_extensions}
     assert extensions == (built if shutil.which("gcc") else set())
     assert "scanner/py.typed" in names and any(n.endswith(".sql") for n in names)
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
