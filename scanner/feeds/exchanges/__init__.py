@@ -38,6 +38,7 @@ __all__ = [
     "Reply",
     "TaxiiExchange",
     "available_exchanges",
+    "our_exchanges",
 ]
 
 GROUP = "hostsweep.feed_exchanges"
@@ -65,11 +66,16 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
 
 
+def our_exchanges() -> Mapping[str, Exchange]:
+    """Those that are part of hostsweep, by name."""
+    made: list[Exchange] = [__getattr__(name)() for name in _OURS]
+    return {exchange.name: exchange for exchange in made}
+
+
 def available_exchanges() -> Mapping[str, Exchange]:
     """All protocols by name.
 
     Raises:
         ConfigError: an installed package's protocol can't be loaded, or takes a name that is in use.
     """
-    ours: list[Exchange] = [__getattr__(name)() for name in _OURS]
-    return with_plugins({e.name: e for e in ours}, GROUP, "protocol")
+    return with_plugins(our_exchanges(), GROUP, "protocol")

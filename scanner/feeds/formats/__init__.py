@@ -41,44 +41,49 @@ __all__ = [
 
 GROUP = "hostsweep.feed_formats"
 
-# Class and module. In this order they are named where a format has to be chosen; one line each.
-_OURS: Mapping[str, str] = {
-    "PlainFormat": "plain",
-    "CsvFormat": "csv",
-    "VicsFormat": "vics",
-    "IcseFormat": "csv_layouts",
-    "GriffeyeFormat": "csv_layouts",
-    "HashKeeperFormat": "csv_layouts",
-    "HashdeepFormat": "hashdeep",
-    "ClamavFormat": "clamav",
-    "EncaseFormat": "encase",
-    "KdbFormat": "kdb",
-    "NsrlFormat": "nsrl",
-    "NsrlTextFormat": "nsrl_text",
-    "C4allFormat": "c4all",
-    "NcmecFormat": "ncmec",
-    "ThreatExchangeFormat": "threatexchange",
-    "StopNciiFormat": "stopncii",
-    "TatFormat": "tat",
-    "SignalsFormat": "signals",
-    "StixFormat": "stix",
-    "MispEventFormat": "misp",
-    "MispCsvFormat": "misp_csv",
-    "TreeFormat": "tree",
-    "AnswersFormat": "answers",
+# By name: module and class. In this order they are named where a format has to be chosen; one line each.
+_OURS: Mapping[str, tuple[str, str]] = {
+    "plain": ("plain", "PlainFormat"),
+    "csv": ("csv", "CsvFormat"),
+    "vics": ("vics", "VicsFormat"),
+    "icse": ("csv_layouts", "IcseFormat"),
+    "griffeye": ("csv_layouts", "GriffeyeFormat"),
+    "hashkeeper": ("csv_layouts", "HashKeeperFormat"),
+    "hashdeep": ("hashdeep", "HashdeepFormat"),
+    "clamav": ("clamav", "ClamavFormat"),
+    "encase": ("encase", "EncaseFormat"),
+    "kdb": ("kdb", "KdbFormat"),
+    "nsrl": ("nsrl", "NsrlFormat"),
+    "nsrl-text": ("nsrl_text", "NsrlTextFormat"),
+    "c4all": ("c4all", "C4allFormat"),
+    "ncmec": ("ncmec", "NcmecFormat"),
+    "threatexchange": ("threatexchange", "ThreatExchangeFormat"),
+    "stopncii": ("stopncii", "StopNciiFormat"),
+    "tat": ("tat", "TatFormat"),
+    "signals": ("signals", "SignalsFormat"),
+    "stix": ("stix", "StixFormat"),
+    "misp-event": ("misp", "MispEventFormat"),
+    "misp-csv": ("misp_csv", "MispCsvFormat"),
+    "tree": ("tree", "TreeFormat"),
+    "answers": ("answers", "AnswersFormat"),
 }
+_MODULES = dict((name, module) for module, name in _OURS.values())
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _OURS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-def our_formats() -> Mapping[str, FeedFormat]:
-    """Those that are part of hostsweep, by name."""
-    made: list[FeedFormat] = [__getattr__(name)() for name in _OURS]
-    return {form.name: form for form in made}
+def our_formats(name: str | None = None) -> Mapping[str, FeedFormat]:
+    """Those that are part of hostsweep, by name.
+
+    Args:
+        name: only this one is loaded, where it is one of ours.
+    """
+    names = [name] if name is not None and name in _OURS else _OURS
+    return {name: __getattr__(_OURS[name][1])() for name in names}
 
 
 def available_formats() -> Mapping[str, FeedFormat]:
