@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from scanner.securer import Keeper
 
 _LATE = (
+    "adhoc",
     "benign",
     "cases",
     "cataloguing",
