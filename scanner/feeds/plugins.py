@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Protocol, TypeVar
 
 from scanner.model.errors import ConfigError
@@ -26,8 +27,6 @@ def with_plugins(ours: Mapping[str, T], group: str, what: str) -> Mapping[str, T
     Raises:
         ConfigError: one can't be loaded, or takes a name that is in use.
     """
-    from importlib.metadata import entry_points  # loaded late: it brings the reading of mails and archives
-
     found = dict(ours)
     for point in entry_points(group=group):
         try:
