@@ -1,4 +1,8 @@
-"""The app: what is built from a configuration, and what commands ask of it; the daemon adds a `Service`."""
+"""The app: what is built from a configuration, and what commands ask of it; the daemon adds a `Service`.
+
+Lists, scanning and hashing are loaded by what uses them, not above: most commands only look something up, and
+would spend most of their time on loading the rest.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +13,64 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scanner import config as configuration
-from scanner.app import unhashed
 from scanner.app.alone import only_one
-from scanner.app.attempts import refusals_of
 from scanner.app.becoming import become_feeds_owner, become_owner_of
-from scanner.app.checking import check_files, hash_text_as_digests
-from scanner.app.exchanging import check_exchanges
-from scanner.app.figures import note_lists, note_scan, note_vault
-from scanner.app.formats import check_formats
-from scanner.app.importing import FeedChange
-from scanner.app.kinds import settled
-from scanner.app.lists import ListKeeper, Lists
-from scanner.app.pools import worker_pool
-from scanner.app.publishing import Publisher
-from scanner.app.recovering import recover_steps
-from scanner.app.reporters import MetricsReporter
-from scanner.app.scanning import Scanner, ScanResult
 from scanner.app.state import (
     StateDirectory,
     StateOwners,
     default_state_directory,
     sweep,
 )
-from scanner.app.syncing import FeedSync
 from scanner.app.threads import in_thread
 from scanner.app.tools import Tools
-from scanner.app.vaults import vault_for
 from scanner.app.volumes import volume_of, volumes_for
-from scanner.catalog import Catalog
 from scanner.config import Config, load
 from scanner.hashing import absent_layers, known_kinds
-from scanner.index import OpenFeed
 from scanner.ledger import Ledger
 from scanner.model.errors import ConfigError, FeedError, SecurerError, VaultError
 from scanner.model.hashes import Digests
 from scanner.model.matches import Match
 from scanner.model.outcomes import ScanCounts
 from scanner.model.ports import Clock, Ids, SystemClock, SystemIds
-from scanner.observability import Metrics
 from scanner.pipeline.reporting import Reporter, Reporters
 from scanner.pipeline.stalling import Stuck
 from scanner.pipeline.volume import Volume
 from scanner.system.inhand import InHand
 from scanner.system.opening import hard_links_protected
+
+if TYPE_CHECKING:
+    from scanner.app.importing import FeedChange
+    from scanner.app.lists import ListKeeper, Lists
+    from scanner.app.publishing import Publisher
+    from scanner.app.scanning import ScanResult
+    from scanner.app.syncing import FeedSync
+    from scanner.catalog import Catalog
+    from scanner.index import OpenFeed
+    from scanner.observability import Metrics
+    from scanner.securer import Keeper
+
+_LATE = (
+    "adhoc",
+    "benign",
+    "cases",
+    "cataloguing",
+    "checking",
+    "decisions",
+    "explaining",
+    "forgetting",
+    "orphans",
+    "publishing",
+    "rehearsing",
+    "service",
+    "status",
+    "syncing",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +94,45 @@ class App:
         self.state = state
         self.clock = clock or SystemClock()
         self.ids = ids or SystemIds()
-        self.metrics = Metrics()
         self.volumes = tuple(volume_of(v) for v in config.volumes)
         self.owners = StateOwners(state.owners)
         self.stuck = Stuck()
         self.in_hand = InHand()  # cases that a thread of this process works on
-        self.vault = vault_for(config, state, self.volumes, self.clock, self.ids, lambda: self.owners)
         self._actor = f"uid {os.getuid()}"  # who came, whoever we become
-        self.keeper = ListKeeper(config, state, self.clock, self.ids)
-        self.keeper.on_suppressed = self._count_suppressed
-        self.syncing = FeedSync(config, state, self.clock, self.ids, self.keeper, self._actor)
+
+    # Parts, each built when it is first asked for
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        from scanner.observability import Metrics
+
+        return Metrics()
+
+    @cached_property
+    def vault(self) -> Keeper:
+        from scanner.app.vaults import vault_for
+
+        return vault_for(self.config, self.state, self.volumes, self.clock, self.ids, lambda: self.owners)
+
+    @cached_property
+    def keeper(self) -> ListKeeper:
+        from scanner.app.lists import ListKeeper
+
+        keeper = ListKeeper(self.config, self.state, self.clock, self.ids)
+        keeper.on_suppressed = self._count_suppressed
+        return keeper
+
+    @cached_property
+    def syncing(self) -> FeedSync:
+        from scanner.app.syncing import FeedSync
+
+        return FeedSync(self.config, self.state, self.clock, self.ids, self.keeper, self._actor)
+
+    def all_built(self) -> App:
+        """Build every part now: threads that ask for one at the same time could get two."""
+        for part in (self.metrics, self.vault, self.keeper, self.syncing):
+            assert part is not None
+        return self
 
     @classmethod
     def from_files(cls, config_path: Path | None, state_dir: Path | None) -> App:
@@ -115,8 +159,9 @@ class App:
         The securer is reached first, which takes us for root then. Root must not write where another user can
         put links in its way.
         """
-        if not self.vault.separate or os.geteuid() != 0:
+        if self.config.quarantine.securer is None or os.geteuid() != 0:
             return
+        _load_all()
         try:
             self.vault.connect()
         except SecurerError:
@@ -133,8 +178,9 @@ class App:
         Raises:
             ConfigError: something is missing, or the vault lies where customers could reach it.
         """
-        check_formats(self.config)
-        check_exchanges(self.config)
+        from scanner.app import unhashed
+
+        self._check_named()
         warnings = configuration.check_files(self.config, self.state.quarantine) + self.keeper.keys.check()
         if not hard_links_protected():
             warnings += ("fs.protected_hardlinks is off: customers can link files of others; set it to 1",)
@@ -185,6 +231,8 @@ class App:
         if not self.state.catalog.exists():
             yield None
             return
+        from scanner.catalog import Catalog
+
         catalog = Catalog.open(self.state.catalog, read_only=True)
         try:
             yield catalog
@@ -228,6 +276,7 @@ class App:
             self.state.prepare()
             return
         if os.geteuid() == 0:
+            _load_all()
             become_feeds_owner(self.state.feeds)
         self.state.prepare_feeds()
 
@@ -237,9 +286,15 @@ class App:
         Raises:
             ConfigError: something is missing.
         """
+        self._check_named()
+        return configuration.check_feeds(self.config) + self.keeper.keys.check()
+
+    def _check_named(self) -> None:
+        from scanner.app.exchanging import check_exchanges
+        from scanner.app.formats import check_formats
+
         check_formats(self.config)
         check_exchanges(self.config)
-        return configuration.check_feeds(self.config) + self.keeper.keys.check()
 
     # One-shot scan
 
@@ -259,6 +314,10 @@ class App:
             ConfigError: a path isn't there, or there is no list to compare with.
             FeedError: a list can't be used.
         """
+        from scanner.app.figures import note_lists
+        from scanner.app.reporters import MetricsReporter
+        from scanner.app.scanning import Scanner
+
         started = time.monotonic()
         volumes = volumes_for(paths, self.volumes)
         self.state.prepare()
@@ -267,8 +326,12 @@ class App:
             self.recover(reporter)
         lists = await self.lists_for(feeds, needed=True)
         both = Reporters([reporter, MetricsReporter(self.metrics, self.clock)])
-        scanner = partial(Scanner, self.tools, lists, both, stop, quarantine=quarantine, full=full)
-        result = await in_thread(lambda: scanner().scan(volumes), stop)
+        tools = self.tools
+
+        def scan() -> ScanResult:
+            return Scanner(tools, lists, both, stop, quarantine=quarantine, full=full).scan(volumes)
+
+        result = await in_thread(scan, stop)
         self.note_scan(result)
         note_lists(self.metrics, lists, self.keeper, self.feed_names)
         seconds = time.monotonic() - started
@@ -282,11 +345,15 @@ class App:
 
     def note_scan(self, result: ScanResult) -> None:
         """Put a finished scan, and what it left, into the metrics."""
+        from scanner.app.figures import note_scan
+
         note_scan(self.metrics, result, self.clock.now_ns())
         self.note_vault()
 
     def note_vault(self) -> None:
         """Put vault and brake into the metrics; blocking."""
+        from scanner.app.figures import note_vault
+
         with self.ledger(read_only=True) as ledger:
             unsecured = ledger.count_unsecured()
             self.metrics.brake(ledger.brake() is not None)
@@ -339,17 +406,25 @@ class App:
         Raises:
             SourceError: a file can't be read.
         """
+        from scanner.app.checking import check_files
+        from scanner.app.kinds import settled
+        from scanner.app.pools import worker_pool
+
         pool = worker_pool(settled(self.config, self.state, lists), workers=1)
         return [(str(c.path), c.digests, c.matches) for c in check_files(paths, pool, lists.index)]
 
     def check_hash(self, text: str, lists: Lists) -> list[tuple[str, Digests, tuple[Match, ...]]]:
         """Match a hash given as text, as every kind that it can be."""
+        from scanner.app.checking import hash_text_as_digests
+
         return [(text, d, lists.index.match(d)) for d in hash_text_as_digests(text)]
 
     # Steps that a crash left open
 
     def recover(self, reporter: Reporter) -> None:
         """Finish or undo what dead processes left, and bring their cases up to date."""
+        from scanner.app.recovering import recover_steps
+
         with self.ledger() as ledger:
             try:
                 recover_steps(ledger, self.vault, reporter, self.clock, self.in_hand)
@@ -372,6 +447,8 @@ class App:
 
     def publisher(self) -> Publisher:
         """What publishes lists."""
+        from scanner.app.publishing import Publisher
+
         return Publisher(self.syncing, self.state, self.clock, self.ids)
 
     async def sync_feed(self, name: str, *, accept: bool = False, wait: float = 0.0) -> FeedChange:
@@ -380,6 +457,8 @@ class App:
         Raises:
             FeedError: the publisher's side failed.
         """
+        from scanner.app.attempts import refusals_of
+
         try:
             change = await self.syncing.sync(name, accept=accept, wait=wait)
         except FeedError as e:
@@ -390,3 +469,14 @@ class App:
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)
         return change
+
+
+def _load_all() -> None:
+    """Load what is loaded late, while it can be: another user may not be let in where we are installed."""
+    from scanner.feeds.exchanges import our_exchanges
+    from scanner.feeds.formats import our_formats
+
+    for name in _LATE:
+        import_module(f"scanner.app.{name}")
+    our_formats()
+    our_exchanges()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from scanner.app.covered import Coverage, State
-from scanner.app.freshness import Freshness
-from scanner.app.lists import ListKeeper, Lists
-from scanner.app.scanning import ScanResult
-from scanner.feeds import FeedState
 from scanner.hashing import expected_layers
 from scanner.model.errors import VaultError
-from scanner.observability import Metrics
-from scanner.securer import Keeper
+
+if TYPE_CHECKING:
+    from scanner.app.freshness import Freshness
+    from scanner.app.lists import ListKeeper, Lists
+    from scanner.app.scanning import ScanResult
+    from scanner.feeds import FeedState
+    from scanner.observability import Metrics
+    from scanner.securer import Keeper
 
 
 def note_scan(metrics: Metrics, result: ScanResult, now_ns: int) -> None:

@@ -25,9 +25,10 @@ def check_formats(config: Config) -> None:
     Raises:
         ConfigError: with the line of each feed where that is not so; or a plug-in can't be loaded.
     """
-    formats = our_formats()
-    if any(feed.format != AUTO and feed.format not in formats for feed in config.feeds):
-        formats = available_formats()  # others' code is loaded only where it is asked for
+    named = {feed.format for feed in config.feeds if feed.format != AUTO}
+    formats = {name: form for each in named for name, form in our_formats(each).items()}
+    if not named <= formats.keys():
+        formats = dict(available_formats())  # others' code is loaded only where it is asked for
     problems = [problem for n, feed in enumerate(config.feeds) for problem in _problems(n, feed, formats)]
     if problems:
         raise error_of(config.origin, problems)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from scanner.app.adhoc import AdhocLists
-from scanner.app.importing import Importer
 from scanner.app.listkeys import ListKeys, stored_under
 from scanner.app.questions import asker_of
 from scanner.app.state import StateDirectory
@@ -32,6 +32,9 @@ from scanner.model.errors import (
 from scanner.model.feeds import FeedTerms
 from scanner.model.hashes import KINDS
 from scanner.model.ports import Clock, Ids
+
+if TYPE_CHECKING:
+    from scanner.app.adhoc import AdhocLists
 
 log = structlog.get_logger("hostsweep.feeds")
 
@@ -71,8 +74,18 @@ class ListKeeper:
         self.suppressions = Suppressions(state.suppressions)
         self.on_suppressed: Callable[[str], None] | None = None  # told the feed of each suppressed match
         self.keys = ListKeys(config.sync.key_file, state.feeds)
-        adhoc = Importer(config, clock, ids, FeedStore(state.adhoc_feeds), state.work)
-        self.adhoc = AdhocLists(adhoc, ListKeys(config.sync.key_file, state.adhoc_feeds))
+        self._state = state
+        self._ids = ids
+
+    @cached_property
+    def adhoc(self) -> AdhocLists:
+        """Lists that no configuration names."""
+        from scanner.app.adhoc import AdhocLists  # loaded late: they bring what fetches and reads a list
+        from scanner.app.importing import Importer
+
+        config, state = self._config, self._state
+        importer = Importer(config, self._clock, self._ids, FeedStore(state.adhoc_feeds), state.work)
+        return AdhocLists(importer, ListKeys(config.sync.key_file, state.adhoc_feeds))
 
     def feed(self, name: str) -> FeedConfig:
         """The configuration of a feed.

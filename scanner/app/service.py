@@ -35,7 +35,7 @@ class Service:
     """
 
     def __init__(self, app: App) -> None:
-        self.app = app
+        self.app = app.all_built()
         self.lists: Lists | None = None
         self._announced: dict[str, Path] = {}  # lists of another service that were told, used yet or not
         self._syncs_seen: dict[str, Mapping[str, int]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scanner.app.state import StateDirectory
 from scanner.config import Config
@@ -10,9 +11,11 @@ from scanner.hashing import extra_formats
 from scanner.model.ports import Clock, Ids
 from scanner.model.profiles import profile_of
 from scanner.pipeline.stalling import Stuck
-from scanner.securer import Keeper
 from scanner.system.inhand import InHand
 from scanner.system.locking import Owners
+
+if TYPE_CHECKING:
+    from scanner.securer import Keeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -38,7 +39,9 @@ from scanner.feeds.trust.remembered import accepted_from
 from scanner.model.errors import ConfigError, FeedTrustError
 from scanner.model.ports import Clock
 from scanner.model.times import iso
-from scanner.pipeline.feed_processes import FeedProcesses
+
+if TYPE_CHECKING:
+    from scanner.pipeline.feed_processes import FeedProcesses
 
 log = structlog.get_logger("hostsweep.feeds")
 

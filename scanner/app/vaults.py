@@ -9,7 +9,7 @@ from scanner.config import Config
 from scanner.model.ports import Clock, Ids
 from scanner.pipeline.volume import Volume
 from scanner.response import SecuringPolicy, VaultLimits
-from scanner.securer import Keeper, OwnVault, RemoteVault
+from scanner.securer import Keeper, OwnVault
 from scanner.system.locking import Owners
 
 
@@ -24,6 +24,8 @@ def vault_for(
     """The vault as configured; nothing is opened or reached yet."""
     quarantine = config.quarantine
     if quarantine.securer is not None:
+        from scanner.securer import RemoteVault  # loaded where there is one
+
         return RemoteVault(quarantine.securer, {v.name: v.root for v in volumes}, clock)
     limits = VaultLimits(quarantine.reserve, quarantine.max_size)
     policy = SecuringPolicy(clear_immutable=quarantine.clear_immutable)

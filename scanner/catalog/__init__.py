@@ -10,14 +10,12 @@ with SQLite and its failures.
 
 from scanner.catalog.catalog import Catalog
 from scanner.catalog.chunks import native_packer
-from scanner.catalog.digest_arrays import DigestArrays
 from scanner.catalog.lacking import Lacking
 from scanner.catalog.records import DirectoryRecord, RowKey, VolumeStats
 from scanner.catalog.volume import VolumeCatalog
 
 __all__ = [
     "Catalog",
-    "DigestArrays",
     "DirectoryRecord",
     "Lacking",
     "RowKey",

@@ -35,8 +35,6 @@ from itertools import accumulate, pairwise, repeat
 from operator import add, sub
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from scanner.catalog.integers import pack_integers, skip_integers, unpack_integers
 from scanner.model.hashes import KINDS
 
@@ -265,11 +263,15 @@ def _pack_digests(columns: Sequence[Sequence[bytes | None]]) -> tuple[int, bytes
 
 
 def _bits(given: list[bool]) -> bytes:
+    import numpy as np  # here and below: a walk compares packed rows and needs none
+
     return np.packbits(np.array(given, dtype=np.bool_), bitorder="little").tobytes()
 
 
 def places_of(bits: bytes, count: int) -> list[int]:
     """The files whose bit is set."""
+    import numpy as np
+
     unpacked = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=count, bitorder="little")
     places: list[int] = np.flatnonzero(unpacked).tolist()
     return places

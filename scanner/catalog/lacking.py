@@ -10,8 +10,6 @@ from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from scanner.catalog import queries
 from scanner.catalog.chunks import CTIME, EXACT, FIRST_DIGEST, STATE, Row
 from scanner.catalog.database import Database
@@ -131,6 +129,8 @@ class LackingFiles:
                     if rows:
                         ids.append(directory_id)
                         latest.append(min(_LATEST, max(row[CTIME] for row in rows)))
+        import numpy as np  # loaded late: a walk asks for none of this
+
         seen: set[int] = set()
         for place in np.argsort(np.array(latest, dtype=np.int64), kind="stable")[::-1].tolist():
             if ids[place] not in seen:  # a huge directory has several chunks

@@ -8,13 +8,15 @@ files are being matched, the volume says how far that is, so that it may be inte
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scanner.catalog import queries
 from scanner.catalog.database import Database
-from scanner.catalog.digest_arrays import DigestArrays
 from scanner.catalog.packing import Packer
 from scanner.catalog.reading import ChunkReader
+
+if TYPE_CHECKING:
+    from scanner.catalog.digest_arrays import DigestArrays
 
 APART = 1
 """directories.apart of one that files were written to that were compared with another index."""
@@ -83,6 +85,8 @@ class Matching:
 
     def unmatched(self, index_id: str, files: int) -> Iterator[DigestArrays]:
         """The files that are yet to be matched with an index since `begin`, in lists of about so many."""
+        from scanner.catalog.digest_arrays import DigestArrays  # loaded late: it brings numpy
+
         state = self.state()
         if state.matching != index_id:
             return

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from scanner.catalog import queries
 from scanner.catalog.chunks import names_of
 from scanner.catalog.database import Database
 from scanner.catalog.directory_files import CHUNK_BITS, MOST_ROWS, span
-from scanner.catalog.many import Chunks, heads_of
 from scanner.catalog.packing import DAMAGE
 from scanner.catalog.records import RowKey
+
+if TYPE_CHECKING:
+    from scanner.catalog.many import Chunks
 
 
 class ChunkReader:
@@ -57,6 +58,10 @@ class ChunkReader:
         first_id = start[0] if start and start[0] is not None else directory_id << CHUNK_BITS
         directories: list[int] = []
         data: list[bytes] = []
+        import numpy as np  # loaded late: a walk reads no chunks this way
+
+        from scanner.catalog.many import Chunks, heads_of
+
         heads = [heads_of(())]
         rows = self._database.stream(
             self._query, (first_id, self._volume_id, directory_id, *self._parameters)

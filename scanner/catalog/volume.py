@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scanner.catalog import queries
 from scanner.catalog.chunks import Row, inodes_of, names_of
 from scanner.catalog.counts import volume_stats
 from scanner.catalog.database import Database
-from scanner.catalog.digest_arrays import DigestArrays, digested_files
 from scanner.catalog.directory_files import DirectoryFiles
 from scanner.catalog.lacking import Lacking, LackingFiles, Profiles
 from scanner.catalog.matching import Matching
@@ -23,6 +22,9 @@ from scanner.catalog.vocabulary import Vocabulary
 from scanner.catalog.writing import DirectoryWriter
 from scanner.model.files import FileRef, FileState, FormerDirectory, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests
+
+if TYPE_CHECKING:
+    from scanner.catalog.digest_arrays import DigestArrays
 
 # Directories changed in one transaction by hand: bounds the log, and how long others wait.
 _AT_ONCE = 1000
@@ -204,6 +206,8 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
+        from scanner.catalog.digest_arrays import digested_files  # loaded late, as below: it brings numpy
+
         last = RowKey(0, b"")
         for chunks in self._read(queries.DIGESTED_CHUNKS_FROM).lists(batch):
             # A chunk is given again, whole, if it has become two that end elsewhere.
@@ -219,6 +223,8 @@ class VolumeCatalog:
         Raises:
             CatalogError: the catalog can't be read.
         """
+        from scanner.catalog.digest_arrays import DigestArrays
+
         for chunks in self._read(queries.DIGESTED_CHUNKS_FROM).lists(batch):
             yield DigestArrays(self._packer, chunks)
 

@@ -13,6 +13,7 @@ from scanner import __version__
 from scanner.cli.context import Context
 from scanner.cli.paths import PATH
 from scanner.model.errors import ScannerError
+from scanner.system.collecting import collect_seldom, end_without_collecting
 
 # Verb: module, and what it does. Loading a verb's libraries only when it is used keeps `--help` quick.
 _VERBS = {
@@ -67,6 +68,8 @@ def run() -> None:
     Exit codes: the verb's own; 2 for usage, configuration and fatal errors; 130 when interrupted.
     """
     os.umask(0o077)  # evidence, lists, paths: whatever a caller's mask is, nothing we make is for others
+    collect_seldom()
+    end_without_collecting()
     try:
         result = main.main(standalone_mode=False)
     except click.exceptions.Exit as e:

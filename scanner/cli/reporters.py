@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from scanner.cli.matches import how, match_json
@@ -131,6 +130,8 @@ class LiveProgress:
     """One live line on a terminal: files, bytes, rate, hits, current volume."""
 
     def __init__(self, console: Console) -> None:
+        from rich.progress import Progress, SpinnerColumn, TextColumn  # loaded late: only a terminal sees it
+
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console, transient=True
         )

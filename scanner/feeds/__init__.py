@@ -1,13 +1,22 @@
-"""Hash lists: fetching, recognising, reading, and the state of each feed."""
+"""Hash lists: fetching, recognising, reading, and the state of each feed.
 
-from scanner.feeds.fetching import Fetched, FetchPolicy, FetchRequest, ObjectStore, Traffic
-from scanner.feeds.formats import available_formats, our_formats
-from scanner.feeds.formats.base import FeedFormat, FormatOptions
-from scanner.feeds.importer import ImportResult, import_list
-from scanner.feeds.opening import Opened
-from scanner.feeds.state import FeedState
-from scanner.feeds.store import FeedStore
-from scanner.feeds.transport import fetch
+Each name is loaded when it is asked for: what a feed is like can be told without fetching or reading a list.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scanner.feeds.fetching import Fetched, FetchPolicy, FetchRequest, ObjectStore, Traffic
+    from scanner.feeds.formats import available_formats, our_formats
+    from scanner.feeds.formats.base import FeedFormat, FormatOptions
+    from scanner.feeds.importer import ImportResult, import_list
+    from scanner.feeds.opening import Opened
+    from scanner.feeds.state import FeedState
+    from scanner.feeds.store import FeedStore
+    from scanner.feeds.transport import fetch
 
 __all__ = [
     "FeedFormat",
@@ -26,3 +35,28 @@ __all__ = [
     "import_list",
     "our_formats",
 ]
+
+# Where each is.
+_OURS = {
+    "FeedFormat": "formats.base",
+    "FeedState": "state",
+    "FeedStore": "store",
+    "FetchPolicy": "fetching",
+    "FetchRequest": "fetching",
+    "Fetched": "fetching",
+    "FormatOptions": "formats.base",
+    "ImportResult": "importer",
+    "ObjectStore": "fetching",
+    "Opened": "opening",
+    "Traffic": "fetching",
+    "available_formats": "formats",
+    "fetch": "transport",
+    "import_list": "importer",
+    "our_formats": "formats",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OURS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)

@@ -1,15 +1,22 @@
 """Bytes to digests: exact and perceptual hashes of files, computed by worker processes without powers.
 
 `WorkerPool` is the way in. Decoders and numpy are loaded by the workers alone, never by importing this.
+
+Each name is loaded when it is asked for: a worker needs no pool, and the app often no more than names.
 """
 
-from scanner.hashing.kinds import known_kinds, plugged_kinds
-from scanner.hashing.media import extra_formats, is_media, sniff
-from scanner.hashing.pool import WorkerPool
-from scanner.hashing.sandbox import absent as absent_layers
-from scanner.hashing.sandbox import expected as expected_layers
-from scanner.hashing.settings import WorkerSettings
-from scanner.hashing.slot import HashJob, HashResult
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scanner.hashing.kinds import known_kinds, plugged_kinds
+    from scanner.hashing.media import extra_formats, is_media, sniff
+    from scanner.hashing.pool import WorkerPool
+    from scanner.hashing.sandbox import absent_layers, expected_layers
+    from scanner.hashing.settings import WorkerSettings
+    from scanner.hashing.slot import HashJob, HashResult
 
 __all__ = [
     "HashJob",
@@ -24,3 +31,24 @@ __all__ = [
     "plugged_kinds",
     "sniff",
 ]
+
+# Where each is.
+_OURS = {
+    "HashJob": "slot",
+    "HashResult": "slot",
+    "WorkerPool": "pool",
+    "WorkerSettings": "settings",
+    "absent_layers": "sandbox",
+    "expected_layers": "sandbox",
+    "extra_formats": "media",
+    "is_media": "media",
+    "known_kinds": "kinds",
+    "plugged_kinds": "kinds",
+    "sniff": "media",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OURS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)

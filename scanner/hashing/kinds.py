@@ -12,13 +12,15 @@ module to read it and calls nothing: a library behind it is to be loaded by the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scanner.hashing.frames import MAX_VALUE
 from scanner.model.errors import ConfigError
 from scanner.model.hashes import KINDS, HashKind
 from scanner.model.ports import Hasher
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 ENTRY_POINTS = "hostsweep.hashers"
 _BUILT_IN = ("dhash", "pdq", "phash", "phash256")
@@ -26,7 +28,7 @@ _BUILT_IN = ("dhash", "pdq", "phash", "phash256")
 
 def known_kinds() -> tuple[str, ...]:
     """Names of all perceptual kinds that can be configured here, without loading any."""
-    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
+    return tuple(sorted({*_BUILT_IN, *_points().names}))
 
 
 def build_hashers(kinds: Sequence[str], views: Sequence[str] = ("whole",)) -> tuple[Hasher, ...]:
@@ -97,7 +99,7 @@ def _from_entry_point(kind: str) -> Hasher:
 
 
 def _loaded(kind: str) -> Any:
-    points = tuple(entry_points(group=ENTRY_POINTS, name=kind))
+    points = tuple(_points().select(name=kind))
     if len(points) != 1:
         what = "is not known" if not points else "is offered by more than one package"
         raise ConfigError(f"hash kind {kind!r} {what}", remedy=f"Known are: {', '.join(known_kinds())}")
@@ -105,6 +107,14 @@ def _loaded(kind: str) -> Any:
         return points[0].load()
     except Exception as e:  # as above
         raise _unusable(kind, e) from e
+
+
+def _points() -> EntryPoints:
+    from importlib.metadata import (
+        entry_points,
+    )  # loaded late: a worker that makes kinds of ours needs none of it
+
+    return entry_points(group=ENTRY_POINTS)
 
 
 def _unusable(kind: str, e: Exception) -> ConfigError:

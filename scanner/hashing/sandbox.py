@@ -144,12 +144,12 @@ LAYERS: tuple[Layer, ...] = (
 )
 
 
-def expected(*, root: bool) -> frozenset[str]:
+def expected_layers(*, root: bool) -> frozenset[str]:
     """The layers that a worker should have: only root can make it another user."""
     return frozenset(layer.name for layer in LAYERS if root or layer.name != "user")
 
 
-def absent() -> tuple[str, ...]:
+def absent_layers() -> tuple[str, ...]:
     """The layers that this kernel does not have, as far as can be told without a worker."""
     there = {"landlock": landlock.abi() > 0, "seccomp": seccomp.available()}
     return tuple(name for name, here in there.items() if not here)

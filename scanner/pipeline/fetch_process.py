@@ -21,7 +21,7 @@ from typing import Any
 
 from scanner.feeds import Fetched, FetchRequest, Opened, fetch
 from scanner.feeds.client import HttpClient
-from scanner.feeds.exchanges import tuf
+from scanner.feeds.exchanges import our_exchanges, tuf
 from scanner.feeds.gathering import gather
 from scanner.feeds.signatures import fetch_signature
 from scanner.feeds.wire import open_session
@@ -43,6 +43,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     opened = Opened.for_request(request)
     if opened.source is None:  # a local list needs none of it, and it is most of all loading
         importlib.import_module("aiohttp")
+    if request.exchange:
+        our_exchanges()  # loads them
     if request.exchange == tuf.NAME:
         tuf.load_tuf()
     feed_confinement.enter(

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from scanner.feeds import FormatOptions, ImportResult, import_list
+from scanner.feeds import FormatOptions, ImportResult, import_list, our_formats
 from scanner.feeds.decrypting import load_age
 from scanner.index import ListKey, Origin, Snapshot, SnapshotBuilder, SnapshotInfo
 from scanner.model.hashes import KINDS, HashKind
@@ -34,6 +34,7 @@ def build(order: dict[str, Any]) -> dict[str, Any]:
         StorageError: the snapshot can't be written.
     """
     load_codecs(order)
+    our_formats()  # likewise; a list is held against each
     if order["identities"]:
         load_age()
     feed_confinement.enter(

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scanner.feeds import FormatOptions, import_list
+from scanner.feeds import FormatOptions, import_list, our_formats
 from scanner.feeds.tree.sorting import LineSorter
 from scanner.pipeline import feed_confinement
 from scanner.pipeline.feed_answers import ListFigures
@@ -30,6 +30,7 @@ def sort(order: dict[str, Any]) -> dict[str, Any]:
         StorageError: the lines can't be written.
     """
     load_codecs(order)
+    our_formats()  # while their modules can be reached
     feed_confinement.enter(Confinement.of(order["confinement"]), network=False, keep={order["descriptor"]})
     sorter = LineSorter(Path())
     result = import_list(

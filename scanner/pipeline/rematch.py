@@ -6,15 +6,18 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from scanner.catalog import DigestArrays, RowKey, VolumeCatalog
+from scanner.catalog import RowKey, VolumeCatalog
 from scanner.model.files import DirectoryMet, FileRef, KnownFile
 from scanner.model.hashes import Digests
 from scanner.model.ports import Matcher
+
+if TYPE_CHECKING:
+    from scanner.catalog.digest_arrays import DigestArrays
 
 # Files compared at once: tens of MB as arrays, and as long as a stop may take where each is matched by
 # itself.

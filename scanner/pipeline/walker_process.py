@@ -25,6 +25,7 @@ from scanner.model.files import DirectoryMet
 from scanner.pipeline.frames import Cached, Frame, WalkBroken, WalkEnded, encode
 from scanner.pipeline.walking import WalkOrder
 from scanner.sources import walk, walk_volume
+from scanner.system.collecting import collect_seldom, end_without_collecting
 from scanner.system.disks import is_rotational
 from scanner.system.power import die_with_parent, raise_descriptor_limit
 
@@ -75,6 +76,8 @@ def main() -> None:
     parser.add_argument("--order", required=True, help="base64 of the order as JSON")
     args = parser.parse_args()
     die_with_parent()
+    collect_seldom()
+    end_without_collecting()
     raise_descriptor_limit()
     sock = socket.socket(fileno=args.socket_fd)
     order = WalkOrder.from_json(json.loads(base64.b64decode(args.order)))

@@ -3,13 +3,21 @@
 `keeper` says what the app needs of a vault, in this process or not; `remote` asks a separate one over
 `client` and `protocol`; `service` is that separate one, which does nothing that `verifying` hasn't seen
 itself.
+
+Each name is loaded when it is asked for: most commands have the vault in their own process.
 """
 
-from scanner.securer.allowance import Allowance
-from scanner.securer.keeper import Keeper, OwnVault, Record, Secures
-from scanner.securer.operations import Household
-from scanner.securer.remote import SECURING, RemoteVault
-from scanner.securer.service import Service, Terms
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scanner.securer.allowance import Allowance
+    from scanner.securer.keeper import Keeper, OwnVault, Record, Secures
+    from scanner.securer.operations import Household
+    from scanner.securer.remote import SECURING, RemoteVault
+    from scanner.securer.service import Service, Terms
 
 __all__ = [
     "SECURING",
@@ -23,3 +31,23 @@ __all__ = [
     "Service",
     "Terms",
 ]
+
+# Where each is.
+_OURS = {
+    "Allowance": "allowance",
+    "Household": "operations",
+    "Keeper": "keeper",
+    "OwnVault": "keeper",
+    "Record": "keeper",
+    "RemoteVault": "remote",
+    "SECURING": "remote",
+    "Secures": "keeper",
+    "Service": "service",
+    "Terms": "service",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OURS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)

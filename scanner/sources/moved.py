@@ -23,9 +23,9 @@ from hashlib import blake2b
 from scanner.model.files import KnownDirectory
 from scanner.model.ports import KnownFiles
 from scanner.sources.policy import WalkPolicy
-from scanner.system.btrfs import subvolume
 from scanner.system.mounts import mounts, type_of
 from scanner.system.opening import mount_id, open_directory
+from scanner.system.subvolumes import subvolume
 
 # File systems on which a directory keeps its inode for as long as it is there, and no two files of a device
 # have the same. Not those of a network or in user space, not overlayfs, and not bcachefs, whose subvolumes

@@ -1,30 +1,34 @@
 """The walk over a volume by whatever is quickest there: the plain walk, or, between two of those, only what
-the file system says changed."""
+the file system says changed.
+
+What that takes is loaded where a file system can tell: the plain walk has no use for it, nor for numpy.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scanner.model.files import WalkEvent
 from scanner.model.ports import KnownFiles
-from scanner.sources.changed import ChangedWalk, Flags, InodeSource, changed_directories
-from scanner.sources.inodemap import InodeMap, load, save
-from scanner.sources.mapping import Recorder
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.walk import Walk
-from scanner.system import btrfs, bulkstat
-from scanner.system.inodes import Inodes
 from scanner.system.mounts import mounts, type_of
 from scanner.system.opening import mount_id
+
+if TYPE_CHECKING:
+    from scanner.sources.changed import Flags, InodeSource
+    from scanner.sources.inodemap import InodeMap
 
 # If more than this share of the directories changed, one by one costs more than all of them.
 _MOST_CHANGED = 0.3
 # If more than this share was looked at, the map is written anew; before that, they are looked at again.
 _MOST_STALE = 0.002
+_TELLING = ("xfs", "btrfs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,52 +46,16 @@ class Shortcut:
     plain_every_ns: int
 
 
-class XfsInodes:
-    """All inodes of an XFS."""
-
-    whole = True
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def token(self) -> str:
-        return "xfs"
-
-    def since(self, token: str) -> Iterable[Inodes]:
-        return bulkstat.xfs_inodes(self._fd)
-
-
-class BtrfsInodes:
-    """Inodes of a btrfs subvolume that changed since a transaction."""
-
-    whole = False
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._subvolume = btrfs.subvolume(fd).hex()
-
-    def token(self) -> str:
-        # Also writes down what `since` is to find: it comes after this.
-        return f"{btrfs.generation(self._fd)} {self._subvolume}"
-
-    def since(self, token: str) -> Iterable[Inodes]:
-        """Raises ValueError where the token is another subvolume's: its generations say nothing of this one,
-        which may be an older state that was put back."""
-        generation, subvolume = token.split(" ")
-        if subvolume != self._subvolume:
-            raise ValueError("another subvolume")
-        return btrfs.btrfs_inodes(self._fd, int(generation))
-
-
 def inode_source(fd: int) -> tuple[InodeSource, str] | None:
     """What the file system of an open directory can tell, and its token of now; None where it can't, or does
     not tell us."""
-    sources: dict[str, Callable[[int], XfsInodes | BtrfsInodes]] = {"xfs": XfsInodes, "btrfs": BtrfsInodes}
     try:
-        make = sources.get(type_of(mount_id(fd)))
-        if make is None:
+        kind = type_of(mount_id(fd))
+        if kind not in _TELLING:
             return None
-        source = make(fd)
+        from scanner.sources.telling import BtrfsInodes, XfsInodes
+
+        source = XfsInodes(fd) if kind == "xfs" else BtrfsInodes(fd)
         token = source.token()
         next(iter(source.since(token)), None)
     except OSError:
@@ -116,6 +84,10 @@ def walk_volume(
     if found is None:
         yield from Walk(policy, known, now_ns).run(root_fd)
         return
+    from scanner.sources.changed import ChangedWalk
+    from scanner.sources.inodemap import load
+    from scanner.sources.mapping import Recorder
+
     source, token = found
     old = load(shortcut.map)
     changed = None if old is None else _changed(old, root, source, shortcut, began)
@@ -135,6 +107,8 @@ def _changed(old: InodeMap, root: bytes, source: InodeSource, shortcut: Shortcut
     """Which directories are to be looked at; None where a plain walk is due, or better."""
     if old.made_with != shortcut.made_with or not 0 <= now - old.walked_ns < shortcut.plain_every_ns:
         return None
+    from scanner.sources.changed import changed_directories
+
     try:
         changed = changed_directories(old, source, mounts_below(root))
     except (OSError, ValueError):  # the file system does not answer, or the token is not one of its own
@@ -149,6 +123,8 @@ def mounts_below(root: bytes) -> list[bytes]:
 
 
 def _keep(made: InodeMap | None, shortcut: Shortcut) -> None:
+    from scanner.sources.inodemap import save
+
     # Without a map the next walk is a plain one: that costs time, and nothing else.
     with suppress(OSError):
         if made is None:

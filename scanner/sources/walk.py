@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scanner.model.files import (
     DirectoryFailed,
@@ -44,12 +44,14 @@ from scanner.sources.listing import (
     failure_kind,
 )
 from scanner.sources.mail import private_store, signs
-from scanner.sources.mapping import Recorder
 from scanner.sources.moved import Moves
 from scanner.sources.policy import WalkPolicy
 from scanner.sources.snapshots import is_snapshots
 from scanner.sources.visiting import Visit, cached, met, moved, skips, unchanged
 from scanner.system.opening import DIRECTORY_FLAGS, child_opener
+
+if TYPE_CHECKING:
+    from scanner.sources.mapping import Recorder  # brings numpy, which a plain walk has no use for
 
 # Things that are no files, met since the last word of them: often enough for a moving progress line.
 _OTHERS_EVERY = 10_000

@@ -7,21 +7,15 @@ change is not read. Needs CAP_SYS_ADMIN. Layouts: include/uapi/linux/btrfs.h and
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
-import os
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 
-from scanner.system import libc
 from scanner.system.inodes import Inodes, inodes
 
 _SEARCH = 0xC0709411  # _IOWR(0x94, 17, struct btrfs_ioctl_search_args_v2)
-_SUBVOLUME = 0x81F8943C  # _IOR(0x94, 60, struct btrfs_ioctl_get_subvol_info_args)
-_SUBVOLUME_SIZE, _GENERATION_AT, _UUID_AT = 504, 280, 296
-_NO_UUID = bytes(16)  # of the top level of a file system that was made before 2018
 # Tree, objects from and to, offsets from and to, transactions from and to, types from and to, items; room.
 _KEY = struct.Struct("<7Q3I4x32xQ")
 _ITEM = struct.Struct("<QQQII")  # transaction, object, offset, type, length
@@ -38,32 +32,6 @@ _RECORD = np.dtype(
         "itemsize": 160,
     }
 )
-
-
-def subvolume(fd: int) -> bytes:
-    """Names the subvolume of an open directory, of this file system or another: never given again, and the
-    same after the next mount. b"" where this is no btrfs. Needs no right, and Linux 4.18."""
-    buffer = bytearray(_SUBVOLUME_SIZE)
-    try:
-        fcntl.ioctl(fd, _SUBVOLUME, buffer)
-    except OSError:
-        return b""
-    uuid = bytes(buffer[_UUID_AT : _UUID_AT + 16])
-    of = uuid if uuid != _NO_UUID else os.fstatvfs(fd).f_fsid.to_bytes(8, "little")
-    return bytes(buffer[:8]) + of
-
-
-def generation(fd: int) -> int:
-    """The last generation of the subvolume of an open directory, with everything written until now in it.
-
-    Raises:
-        OSError: ENOTTY where this is no btrfs.
-    """
-    buffer = bytearray(_SUBVOLUME_SIZE)
-    fcntl.ioctl(fd, _SUBVOLUME, buffer)  # says at once whether this is btrfs
-    libc.syscall("syncfs", ctypes.c_int(fd))  # what is not yet in the tree can't be searched
-    fcntl.ioctl(fd, _SUBVOLUME, buffer)
-    return int.from_bytes(buffer[_GENERATION_AT : _GENERATION_AT + 8], "little")
 
 
 def btrfs_inodes(fd: int, since: int) -> Iterator[Inodes]:

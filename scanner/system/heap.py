@@ -8,13 +8,12 @@ top of one. Seen in an hour of scans and list changes over a million files: five
 from __future__ import annotations
 
 import ctypes
-import gc
 from functools import lru_cache
+
+from scanner.system.collecting import collect_seldom
 
 _M_ARENA_MAX = -8  # malloc.h
 _ARENAS = 2  # what computes for long is one scan and one match, and Python's lock lets them take turns
-
-_COLLECTED = 20_000  # new objects, some MB
 
 
 @lru_cache(maxsize=1)
@@ -27,10 +26,9 @@ def _glibc() -> ctypes.CDLL | None:
 def prepare() -> None:
     """What a process wants that scans: to be called before it has threads.
 
-    Threads share a few arenas. Cycles are looked for more seldom: after every 700 new objects, as is usual,
-    it is a tenth of what a file costs besides its hashing, and there are few.
+    Threads share a few arenas, and cycles are looked for more seldom.
     """
-    gc.set_threshold(_COLLECTED, 20, 20)
+    collect_seldom()
     library = _glibc()
     if library is not None:
         library.mallopt(_M_ARENA_MAX, _ARENAS)

@@ -48,6 +48,6 @@ def test_layers_are_expected_by_what_the_process_may_do_and_absent_by_what_the_k
     assert expected_layers(root=True) - expected_layers(root=False) == {"user"}
     monkeypatch.setattr(landlock, "abi", lambda: 0)
     monkeypatch.setattr(seccomp, "available", lambda: False)
-    assert sandbox.absent() == ("landlock", "seccomp")
+    assert sandbox.absent_layers() == ("landlock", "seccomp")
     assert not landlock.restrict()
     assert not seccomp.install(())

@@ -1,8 +1,10 @@
-"""Protocols of publishers: ours, and those that installed packages bring."""
+"""Protocols of publishers: ours, and those that installed packages bring; each is loaded when needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from scanner.feeds.exchanges.base import (
     MAX_MEMORY,
@@ -15,19 +17,12 @@ from scanner.feeds.exchanges.base import (
     Question,
     Reply,
 )
-from scanner.feeds.exchanges.hashcheck import HashCheckExchange
-from scanner.feeds.exchanges.misp import MispExchange
-from scanner.feeds.exchanges.misp_rest import MispRestExchange
-from scanner.feeds.exchanges.ncmec import NcmecExchange
-from scanner.feeds.exchanges.prefix import PrefixExchange
-from scanner.feeds.exchanges.shield import ShieldExchange
-from scanner.feeds.exchanges.stopncii import StopNciiExchange
-from scanner.feeds.exchanges.tat import TatExchange
-from scanner.feeds.exchanges.taxii import TaxiiExchange
-from scanner.feeds.exchanges.threatexchange import ThreatExchangeExchange
-from scanner.feeds.exchanges.tree import TreeExchange
-from scanner.feeds.exchanges.tuf import TufExchange
 from scanner.feeds.plugins import with_plugins
+
+if TYPE_CHECKING:
+    from scanner.feeds.exchanges.misp import MispExchange
+    from scanner.feeds.exchanges.misp_rest import MispRestExchange
+    from scanner.feeds.exchanges.taxii import TaxiiExchange
 
 __all__ = [
     "MAX_MEMORY",
@@ -43,24 +38,38 @@ __all__ = [
     "Reply",
     "TaxiiExchange",
     "available_exchanges",
+    "our_exchanges",
 ]
 
 GROUP = "hostsweep.feed_exchanges"
 
-_OURS: tuple[Exchange, ...] = (
-    NcmecExchange(),
-    ThreatExchangeExchange(),
-    StopNciiExchange(),
-    TatExchange(),
-    TreeExchange(),
-    TufExchange(),
-    HashCheckExchange(),
-    ShieldExchange(),
-    PrefixExchange(),
-    TaxiiExchange(),
-    MispExchange(),
-    MispRestExchange(),
-)
+# Class and module, in the order in which they are named.
+_OURS: Mapping[str, str] = {
+    "NcmecExchange": "ncmec",
+    "ThreatExchangeExchange": "threatexchange",
+    "StopNciiExchange": "stopncii",
+    "TatExchange": "tat",
+    "TreeExchange": "tree",
+    "TufExchange": "tuf",
+    "HashCheckExchange": "hashcheck",
+    "ShieldExchange": "shield",
+    "PrefixExchange": "prefix",
+    "TaxiiExchange": "taxii",
+    "MispExchange": "misp",
+    "MispRestExchange": "misp_rest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OURS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
+
+
+def our_exchanges() -> Mapping[str, Exchange]:
+    """Those that are part of hostsweep, by name."""
+    made: list[Exchange] = [__getattr__(name)() for name in _OURS]
+    return {exchange.name: exchange for exchange in made}
 
 
 def available_exchanges() -> Mapping[str, Exchange]:
@@ -69,4 +78,4 @@ def available_exchanges() -> Mapping[str, Exchange]:
     Raises:
         ConfigError: an installed package's protocol can't be loaded, or takes a name that is in use.
     """
-    return with_plugins({e.name: e for e in _OURS}, GROUP, "protocol")
+    return with_plugins(our_exchanges(), GROUP, "protocol")

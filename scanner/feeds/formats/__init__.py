@@ -1,32 +1,26 @@
-"""Formats of hash lists: ours, and those that installed packages bring."""
+"""Formats of hash lists: ours, and those that installed packages bring.
+
+Each is loaded when it is asked for: a command that reads no list has no use for two dozen ways to read one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from scanner.feeds.formats.answers import AnswersFormat
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
-from scanner.feeds.formats.c4all import C4allFormat
-from scanner.feeds.formats.clamav import ClamavFormat
-from scanner.feeds.formats.csv import CsvFormat
-from scanner.feeds.formats.csv_layouts import GriffeyeFormat, HashKeeperFormat, IcseFormat
-from scanner.feeds.formats.encase import EncaseFormat
-from scanner.feeds.formats.hashdeep import HashdeepFormat
-from scanner.feeds.formats.kdb import KdbFormat
-from scanner.feeds.formats.misp import MispEventFormat
-from scanner.feeds.formats.misp_csv import MispCsvFormat
-from scanner.feeds.formats.ncmec import NcmecFormat
-from scanner.feeds.formats.nsrl import NsrlFormat
-from scanner.feeds.formats.nsrl_text import NsrlTextFormat
-from scanner.feeds.formats.plain import PlainFormat
-from scanner.feeds.formats.signals import SignalsFormat
-from scanner.feeds.formats.stix import StixFormat
-from scanner.feeds.formats.stopncii import StopNciiFormat
-from scanner.feeds.formats.tat import TatFormat
-from scanner.feeds.formats.threatexchange import ThreatExchangeFormat
-from scanner.feeds.formats.tree import TreeFormat
-from scanner.feeds.formats.vics import VicsFormat
 from scanner.feeds.plugins import with_plugins
+
+if TYPE_CHECKING:
+    from scanner.feeds.formats.csv import CsvFormat
+    from scanner.feeds.formats.csv_layouts import GriffeyeFormat, HashKeeperFormat, IcseFormat
+    from scanner.feeds.formats.hashdeep import HashdeepFormat
+    from scanner.feeds.formats.misp import MispEventFormat
+    from scanner.feeds.formats.misp_csv import MispCsvFormat
+    from scanner.feeds.formats.plain import PlainFormat
+    from scanner.feeds.formats.stix import StixFormat
+    from scanner.feeds.formats.vics import VicsFormat
 
 __all__ = [
     "CsvFormat",
@@ -47,37 +41,49 @@ __all__ = [
 
 GROUP = "hostsweep.feed_formats"
 
-# In this order they are named where a format has to be chosen; one line each.
-_OURS: tuple[Callable[[], FeedFormat], ...] = (
-    PlainFormat,
-    CsvFormat,
-    VicsFormat,
-    IcseFormat,
-    GriffeyeFormat,
-    HashKeeperFormat,
-    HashdeepFormat,
-    ClamavFormat,
-    EncaseFormat,
-    KdbFormat,
-    NsrlFormat,
-    NsrlTextFormat,
-    C4allFormat,
-    NcmecFormat,
-    ThreatExchangeFormat,
-    StopNciiFormat,
-    TatFormat,
-    SignalsFormat,
-    StixFormat,
-    MispEventFormat,
-    MispCsvFormat,
-    TreeFormat,
-    AnswersFormat,
-)
+# By name: module and class. In this order they are named where a format has to be chosen; one line each.
+_OURS: Mapping[str, tuple[str, str]] = {
+    "plain": ("plain", "PlainFormat"),
+    "csv": ("csv", "CsvFormat"),
+    "vics": ("vics", "VicsFormat"),
+    "icse": ("csv_layouts", "IcseFormat"),
+    "griffeye": ("csv_layouts", "GriffeyeFormat"),
+    "hashkeeper": ("csv_layouts", "HashKeeperFormat"),
+    "hashdeep": ("hashdeep", "HashdeepFormat"),
+    "clamav": ("clamav", "ClamavFormat"),
+    "encase": ("encase", "EncaseFormat"),
+    "kdb": ("kdb", "KdbFormat"),
+    "nsrl": ("nsrl", "NsrlFormat"),
+    "nsrl-text": ("nsrl_text", "NsrlTextFormat"),
+    "c4all": ("c4all", "C4allFormat"),
+    "ncmec": ("ncmec", "NcmecFormat"),
+    "threatexchange": ("threatexchange", "ThreatExchangeFormat"),
+    "stopncii": ("stopncii", "StopNciiFormat"),
+    "tat": ("tat", "TatFormat"),
+    "signals": ("signals", "SignalsFormat"),
+    "stix": ("stix", "StixFormat"),
+    "misp-event": ("misp", "MispEventFormat"),
+    "misp-csv": ("misp_csv", "MispCsvFormat"),
+    "tree": ("tree", "TreeFormat"),
+    "answers": ("answers", "AnswersFormat"),
+}
+_MODULES = dict((name, module) for module, name in _OURS.values())
 
 
-def our_formats() -> Mapping[str, FeedFormat]:
-    """Those that are part of hostsweep, by name."""
-    return {form.name: form for form in (make() for make in _OURS)}
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def our_formats(name: str | None = None) -> Mapping[str, FeedFormat]:
+    """Those that are part of hostsweep, by name.
+
+    Args:
+        name: only this one is loaded, where it is one of ours.
+    """
+    names = [name] if name is not None and name in _OURS else _OURS
+    return {name: __getattr__(_OURS[name][1])() for name in names}
 
 
 def available_formats() -> Mapping[str, FeedFormat]:

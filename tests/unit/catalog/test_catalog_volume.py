@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scanner.catalog import Catalog, DigestArrays, DirectoryRecord, RowKey, VolumeCatalog
+from scanner.catalog import Catalog, DirectoryRecord, RowKey, VolumeCatalog
+from scanner.catalog.digest_arrays import DigestArrays
 from scanner.model.files import FileStat, FileState, KnownDirectory, KnownFile
 from scanner.model.hashes import Digests, PerceptualHash
 from scanner.model.profiles import profile_of
