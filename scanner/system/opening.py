@@ -17,6 +17,8 @@ from functools import lru_cache
 from scanner.system import libc
 
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
+# How a walk opens subdirectories: on the same mount, following no link.
+CHILD_RESOLVE = _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
 _OPENAT2_TRIES = 8  # EAGAIN means a rename raced with "..": bounded, a loop would be an attack
 _PATH_MAX = 4096  # linux/limits.h
 
@@ -168,7 +170,7 @@ def child_opener(*, one_mount: bool = True) -> Callable[[int, bytes], int]:
         return lambda parent_fd, name: os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
     if not have_openat2():
         return _open_same_mount
-    how = struct.pack("QQQ", DIRECTORY_FLAGS, 0, _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH)
+    how = struct.pack("QQQ", DIRECTORY_FLAGS, 0, CHILD_RESOLVE)
     buffer = ctypes.create_string_buffer(how, len(how))
     openat2 = ctypes.CDLL(None, use_errno=True).syscall
     openat2.restype = ctypes.c_long

@@ -1,0 +1,118 @@
+"""Directories that are likely to come next are opened and listed while this one is dealt with.
+
+A cold walk waits for the disk, one question after the other; a warm one for the kernel, and the kernel for
+Python. Threads of the extension (`native/ahead.c`) ask the next questions meanwhile. They open a directory as
+the walk does: by its name in the open one above it, following no link and into no other mount. What they
+can't do is done by the walk itself, as is everything where there is no extension: the answers are the same.
+
+Only subdirectories of one directory are listed ahead, and only after one of them had no subdirectories
+itself: in hosting trees those are nearly all, and elsewhere nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from scanner.sources.listed import Block, Packed
+from scanner.sources.listing import BLOCK_ENTRIES, Level
+from scanner.sources.snapshots import NAMES
+from scanner.system.opening import CHILD_RESOLVE, DIRECTORY_FLAGS, have_openat2
+
+_THREADS = 4  # questions to the disk at a time
+_WINDOW = 8  # directories ahead: each of them has a descriptor, and at most some 2.5 MB of names and stats
+_OLD_SECONDS = 1.0  # what was listed before is listed again: the walk says how things are when it comes there
+
+
+class Listed(NamedTuple):
+    """A directory that was listed ahead.
+
+    Attributes:
+        fd: the open directory; the taker's.
+        asked_ns: UTC in nanoseconds before it was listed.
+        block: its first block.
+    """
+
+    fd: int
+    asked_ns: int
+    block: Block
+
+
+class _Threads(Protocol):
+    def offer(self, parent_fd: int, names: bytes, /) -> None: ...
+
+    def take(self, name: bytes, /) -> tuple[int, Packed] | None: ...
+
+    def drop(self) -> None: ...
+
+
+class Ahead:
+    """What is listed ahead of one walk.
+
+    Args:
+        threads: `Ahead` of the extension.
+    """
+
+    def __init__(self, threads: _Threads, now_ns: Callable[[], int]) -> None:
+        self._threads = threads
+        self._now_ns = now_ns
+        self._level: Level | None = None
+        self._upto = 0  # of the level's subdirectories, how many were offered or passed over
+        self._asked: dict[bytes, tuple[int, float]] = {}
+
+    def take(self, level: Level, name: bytes) -> Listed | None:
+        """A subdirectory, if it was listed, soundly and lately."""
+        if level is not self._level:
+            return None
+        asked_ns, began = self._asked.pop(name, (0, 0.0))
+        found = self._threads.take(name) if began else None
+        if found is None:
+            return None
+        fd, packed = found
+        if packed[7] or time.monotonic() - began > _OLD_SECONDS:
+            os.close(fd)
+            return None
+        return Listed(fd, asked_ns, Block.packed(packed, ""))
+
+    def look(self, level: Level, wanted: Callable[[str], bool]) -> None:
+        """Have the next subdirectories of an open directory listed.
+
+        Args:
+            wanted: whether one of them is to be walked.
+        """
+        if level is not self._level:
+            self._threads.drop()
+            self._asked.clear()
+            self._level, self._upto = level, level.taken
+        if self._upto - level.taken > _WINDOW // 2:
+            return
+        upcoming = level.upcoming_from(max(self._upto, level.taken), _WINDOW // 2)
+        self._upto = max(self._upto, level.taken) + len(upcoming)
+        names = [os.fsencode(name) for name in upcoming if name not in NAMES and wanted(name)]
+        if names:
+            now = (self._now_ns(), time.monotonic())
+            self._asked.update(dict.fromkeys(names, now))
+            self._threads.offer(level.fd, b"\0".join(names))
+
+    def close(self) -> None:
+        """Forget what was listed and not taken."""
+        self._threads.drop()
+        self._asked.clear()
+        self._level = None
+
+
+def ahead(now_ns: Callable[[], int], *, by_inode: bool = False) -> Ahead | None:
+    """What is used in a walk; None where there is no extension, or no openat2(2).
+
+    Args:
+        by_inode: see `WalkPolicy`.
+    """
+    try:
+        from scanner.sources import _listing
+    except ImportError:
+        return None
+    if not have_openat2():
+        return None
+    return Ahead(_listing.Ahead(_THREADS, BLOCK_ENTRIES, by_inode, DIRECTORY_FLAGS, CHILD_RESOLVE), now_ns)
