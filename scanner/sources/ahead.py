@@ -6,7 +6,8 @@ the walk does: by its name in the open one above it, following no link and into 
 can't do is done by the walk itself, as is everything where there is no extension: the answers are the same.
 
 Only subdirectories of one directory are listed ahead, and only after one of them had no subdirectories
-itself: in hosting trees those are nearly all, and elsewhere nothing is done twice.
+itself; the more of them one after the other, the further. In hosting trees those are nearly all, and elsewhere
+little is done twice.
 """
 
 from __future__ import annotations
@@ -86,10 +87,12 @@ class Ahead:
             self._threads.drop()
             self._asked.clear()
             self._level, self._upto = level, level.taken
-        if self._upto - level.taken > _WINDOW // 2:
+        window = min(2 * level.leaves, _WINDOW)
+        offered = max(self._upto, level.taken)
+        if offered - level.taken > window // 2:
             return
-        upcoming = level.upcoming_from(max(self._upto, level.taken), _WINDOW // 2)
-        self._upto = max(self._upto, level.taken) + len(upcoming)
+        upcoming = level.upcoming_from(offered, level.taken + window - offered)
+        self._upto = offered + len(upcoming)
         names = [os.fsencode(name) for name in upcoming if name not in NAMES and wanted(name)]
         if names:
             now = (self._now_ns(), time.monotonic())

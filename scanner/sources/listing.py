@@ -190,7 +190,8 @@ class Level:
 
     Attributes:
         taken: how many subdirectories were taken.
-        leaves: the one taken last had no subdirectories, or was not entered.
+        leaves: how many of its subdirectories, one after the other, had none themselves; those of the
+            directory before count as well.
     """
 
     __slots__ = ("_held", "_names", "failures", "fd", "leaves", "left_out", "name", "taken", "upcoming")
@@ -202,7 +203,7 @@ class Level:
         self.failures: list[str] = []
         self.upcoming: str | None = None
         self.taken = 0
-        self.leaves = False
+        self.leaves = 0
         self._held: Sequence[str] = ()
         self._names: Iterator[str] = iter(())
 

@@ -118,6 +118,7 @@ class Walk:
         self._lister = Lister(native=policy.native, by_inode=policy.by_inode)
         self._ahead = ahead(now_ns, by_inode=policy.by_inode) if policy.native else None
         self._levels: list[Level] = []
+        self._leaves: dict[int, int] = {}  # by depth, as last seen; see Level
         self._others: Counter[str] = Counter()
         self._recorder = recorder
         self._moves: Moves | None = None
@@ -258,8 +259,9 @@ class Walk:
         if fd < 0:
             self._others[other] += 1
             return ()
+        above = len(self._levels)
         events = self._enter(fd, name, path, reason, listed)
-        level.leaves = self._levels[-1] is level
+        level.leaves = self._leaves[above] = level.leaves + 1 if self._levels[-1] is level else 0
         return events
 
     def _open_below(self, parent_fd: int, name: bytes) -> tuple[int, str]:
@@ -293,6 +295,7 @@ class Walk:
         if not reason:
             level = Level(fd, name)
             self._levels.append(level)
+            level.leaves = self._leaves.get(len(self._levels), 0)
             events = self._directory(level, path, listed)
             if level.upcoming is None and isinstance(events, list):
                 self._levels.pop().close()  # all was said of it

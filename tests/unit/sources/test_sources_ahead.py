@@ -42,6 +42,7 @@ def level(root: Path) -> Iterator[Level]:
 def take_all(threads: Ahead, level: Level, wanted: Callable[[str], bool] = lambda _: True) -> list[Listed]:
     """Visit every subdirectory, late enough for the threads; those that were listed."""
     found = []
+    level.leaves = 8
     while name := level.take():
         if listed := threads.take(level, os.fsencode(name)):
             found.append(listed)
@@ -87,6 +88,7 @@ def test_what_was_listed_long_ago_is_not_taken(level: Level, monkeypatch: pytest
 def test_another_directorys_subdirectory_of_the_same_name_is_not_taken(level: Level) -> None:
     threads = ahead(lambda: NOW)
     assert threads is not None
+    level.leaves = 8
     level.take()
     threads.look(level, lambda _: True)
     other = Level(-1, b"")
