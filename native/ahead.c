@@ -21,6 +21,7 @@
 #endif
 #define AWAKE 32 /* directories after one that had to be waited for, for which all threads are woken */
 #define STACK (256 << 10) /* bytes; lists are on the heap */
+#define MOST 12           /* jobs at a time: those offered first are left for those offered last */
 
 /* linux/openat2.h, which old headers lack as well. */
 struct how {
@@ -38,6 +39,7 @@ enum state { WAITING, RUNNING, DONE, LEFT };
 struct job {
     struct job *next;
     struct parent *parent;
+    unsigned long level; /* later ones are needed sooner */
     enum state state;
     int fd; /* -1 if it could not be opened */
     struct block listed;
@@ -112,13 +114,19 @@ static long waits(void) {
     return getrusage(RUSAGE_THREAD, &used) ? 0 : used.ru_nvcsw;
 }
 
+static struct job *next_job(const struct queue *q) {
+    struct job *found = NULL;
+    for (struct job *j = q->first; j; j = j->next)
+        if (j->state == WAITING && (!found || j->level > found->level))
+            found = j;
+    return found;
+}
+
 static void *work(void *argument) {
     struct queue *q = argument;
     pthread_mutex_lock(&q->lock);
     while (!q->stopped) {
-        struct job *j = q->first;
-        while (j && j->state != WAITING)
-            j = j->next;
+        struct job *j = next_job(q);
         if (!j) {
             pthread_cond_wait(&q->work, &q->lock);
             continue;
@@ -203,12 +211,13 @@ static void ahead_dealloc(PyObject *object) {
     Py_DECREF(type);
 }
 
-static struct job *new_job(struct parent *parent, const char *name, size_t length) {
+static struct job *new_job(struct parent *parent, unsigned long level, const char *name, size_t length) {
     struct job *j = calloc(1, sizeof *j + length + 1);
     if (!j)
         return NULL;
     memcpy(j->name, name, length);
     j->parent = parent;
+    j->level = level;
     j->fd = -1;
     parent->users++;
     return j;
@@ -217,9 +226,10 @@ static struct job *new_job(struct parent *parent, const char *name, size_t lengt
 static PyObject *ahead_offer(PyObject *object, PyObject *arguments) {
     struct queue *q = ((Ahead *)object)->queue;
     int fd;
+    unsigned long level;
     const char *names;
     Py_ssize_t length;
-    if (!PyArg_ParseTuple(arguments, "iy#", &fd, &names, &length))
+    if (!PyArg_ParseTuple(arguments, "kiy#", &level, &fd, &names, &length))
         return NULL;
     struct parent *parent = malloc(sizeof *parent);
     if (!parent)
@@ -234,10 +244,10 @@ static PyObject *ahead_offer(PyObject *object, PyObject *arguments) {
     struct job **end = &q->first;
     while (*end)
         end = &(*end)->next;
-    unsigned made = 0;
+    unsigned made = 0, jobs = 0;
     for (const char *at = names, *last = names + length; at < last; made++) {
         size_t one = strnlen(at, (size_t)(last - at));
-        struct job *j = new_job(parent, at, one);
+        struct job *j = new_job(parent, level, at, one);
         if (!j)
             break;
         *end = j;
@@ -247,6 +257,13 @@ static PyObject *ahead_offer(PyObject *object, PyObject *arguments) {
     if (!made) {
         close(parent->fd);
         free(parent);
+    }
+    for (struct job *j = q->first; j; j = j->next)
+        jobs++;
+    for (; jobs > MOST; jobs--) {
+        struct job *j = q->first;
+        q->first = j->next;
+        leave(j);
     }
     int all = q->awake > 0;
     pthread_mutex_unlock(&q->lock);
@@ -258,39 +275,34 @@ static PyObject *ahead_offer(PyObject *object, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
-/* Take the job of a name out, and leave those before it; NULL if it is not there or was not begun. */
-static struct job *taken(struct queue *q, const char *name) {
-    struct job *j = q->first;
-    while (j && strcmp(j->name, name))
-        j = j->next;
+/* Take a job out; NULL if it is not there or was not begun. Nobody else takes or leaves one meanwhile. */
+static struct job *taken(struct queue *q, unsigned long level, const char *name) {
+    struct job **place = &q->first, *j;
+    while ((j = *place) && (j->level != level || strcmp(j->name, name)))
+        place = &j->next;
     if (!j)
         return NULL;
-    while (q->first != j) {
-        struct job *before = q->first;
-        q->first = before->next;
-        leave(before);
-    }
+    *place = j->next;
     if (j->state == WAITING) {
-        q->first = j->next;
         free_job(j);
         return NULL;
     }
     while (j->state == RUNNING)
         pthread_cond_wait(&q->done, &q->lock);
-    q->first = j->next;
     return j;
 }
 
 static PyObject *ahead_take(PyObject *object, PyObject *arguments) {
     struct queue *q = ((Ahead *)object)->queue;
     const char *name;
+    unsigned long level;
     struct job *j;
     PyObject *listed = NULL, *made = NULL;
-    if (!PyArg_ParseTuple(arguments, "y", &name))
+    if (!PyArg_ParseTuple(arguments, "ky", &level, &name))
         return NULL;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&q->lock);
-    j = taken(q, name);
+    j = taken(q, level, name);
     pthread_mutex_unlock(&q->lock);
     Py_END_ALLOW_THREADS
     if (!j)
@@ -320,8 +332,8 @@ static PyObject *ahead_drop(PyObject *object, PyObject *nothing) {
 }
 
 static PyMethodDef methods[] = {
-    {"offer", ahead_offer, METH_VARARGS, "offer(parent_fd, names, joined by zero bytes): have them listed"},
-    {"take", ahead_take, METH_VARARGS, "take(name) -> (fd, what read_block returns), or None"},
+    {"offer", ahead_offer, METH_VARARGS, "offer(level, parent_fd, names, joined by zero bytes): have them listed"},
+    {"take", ahead_take, METH_VARARGS, "take(level, name) -> (fd, what read_block returns), or None"},
     {"drop", ahead_drop, METH_NOARGS, "drop(): forget what was offered and not taken"},
     {NULL, NULL, 0, NULL},
 };

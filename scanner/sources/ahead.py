@@ -6,8 +6,8 @@ the walk does: by its name in the open one above it, following no link and into 
 can't do is done by the walk itself, as is everything where there is no extension: the answers are the same.
 
 Only subdirectories of one directory are listed ahead, and only after one of them had no subdirectories
-itself; the more of them one after the other, the further. In hosting trees those are nearly all, and elsewhere
-little is done twice.
+itself; the more of them one after the other, the further. In hosting trees those are nearly all, and
+elsewhere little is done twice.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from resource import RUSAGE_THREAD, getrusage
 from typing import NamedTuple, Protocol
 
 from scanner.sources.listed import Block, Packed
@@ -24,6 +25,8 @@ from scanner.system.opening import CHILD_RESOLVE, DIRECTORY_FLAGS, have_openat2
 
 _THREADS = 4  # questions to the disk at a time
 _WINDOW = 8  # directories ahead: each of them has a descriptor, and at most some 2.5 MB of names and stats
+# Threads are not woken for fewer, unless the walk has to wait: to wake them costs what they save.
+_FEW = 4
 _OLD_SECONDS = 1.0  # what was listed before is listed again: the walk says how things are when it comes there
 
 
@@ -42,9 +45,9 @@ class Listed(NamedTuple):
 
 
 class _Threads(Protocol):
-    def offer(self, parent_fd: int, names: bytes, /) -> None: ...
+    def offer(self, level: int, parent_fd: int, names: bytes, /) -> None: ...
 
-    def take(self, name: bytes, /) -> tuple[int, Packed] | None: ...
+    def take(self, level: int, name: bytes, /) -> tuple[int, Packed] | None: ...
 
     def drop(self) -> None: ...
 
@@ -59,18 +62,17 @@ class Ahead:
     def __init__(self, threads: _Threads, now_ns: Callable[[], int]) -> None:
         self._threads = threads
         self._now_ns = now_ns
-        self._level: Level | None = None
-        self._upto = 0  # of the level's subdirectories, how many were offered or passed over
-        self._asked: dict[bytes, tuple[int, float]] = {}
+        self._levels = 0  # that were numbered
+        self._waits = 0
+        self._asked: dict[tuple[int, bytes], tuple[int, float]] = {}
 
     def take(self, level: Level, name: bytes) -> Listed | None:
         """A subdirectory, if it was listed, soundly and lately."""
-        if level is not self._level:
+        asked = self._asked.pop((level.number, name), None)
+        found = self._threads.take(level.number, name) if asked else None
+        if found is None or asked is None:
             return None
-        asked_ns, began = self._asked.pop(name, (0, 0.0))
-        found = self._threads.take(name) if began else None
-        if found is None:
-            return None
+        asked_ns, began = asked
         fd, packed = found
         if packed[7] or time.monotonic() - began > _OLD_SECONDS:
             os.close(fd)
@@ -83,27 +85,32 @@ class Ahead:
         Args:
             wanted: whether one of them is to be walked.
         """
-        if level is not self._level:
-            self._threads.drop()
-            self._asked.clear()
-            self._level, self._upto = level, level.taken
         window = min(2 * level.leaves, _WINDOW)
-        offered = max(self._upto, level.taken)
+        offered = max(level.offered, level.taken)
         if offered - level.taken > window // 2:
             return
         upcoming = level.upcoming_from(offered, level.taken + window - offered)
-        self._upto = offered + len(upcoming)
+        if len(upcoming) < _FEW and not self._has_waited():
+            return
+        level.offered = offered + len(upcoming)
+        if not level.number:
+            self._levels += 1
+            level.number = self._levels
         names = [os.fsencode(name) for name in upcoming if name not in NAMES and wanted(name)]
         if names:
             now = (self._now_ns(), time.monotonic())
-            self._asked.update(dict.fromkeys(names, now))
-            self._threads.offer(level.fd, b"\0".join(names))
+            self._asked.update(((level.number, name), now) for name in names)
+            self._threads.offer(level.number, level.fd, b"\0".join(names))
+
+    def _has_waited(self) -> bool:
+        """Whether this thread was put to sleep, for a disk as a rule, since it was last asked for."""
+        before, self._waits = self._waits, getrusage(RUSAGE_THREAD).ru_nvcsw
+        return self._waits != before
 
     def close(self) -> None:
         """Forget what was listed and not taken."""
         self._threads.drop()
         self._asked.clear()
-        self._level = None
 
 
 def ahead(now_ns: Callable[[], int], *, by_inode: bool = False) -> Ahead | None:

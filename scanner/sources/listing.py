@@ -192,9 +192,11 @@ class Level:
         taken: how many subdirectories were taken.
         leaves: how many of its subdirectories, one after the other, had none themselves; those of the
             directory before count as well.
+        number, offered: for `Ahead`: its number there, and how many subdirectories it was offered.
     """
 
-    __slots__ = ("_held", "_names", "failures", "fd", "leaves", "left_out", "name", "taken", "upcoming")
+    __slots__ = ("_held", "_names", "failures", "fd", "leaves", "left_out", "name", "number", "offered",
+                 "taken", "upcoming")  # fmt: skip
 
     def __init__(self, fd: int, name: bytes) -> None:
         self.fd = fd
@@ -203,7 +205,7 @@ class Level:
         self.failures: list[str] = []
         self.upcoming: str | None = None
         self.taken = 0
-        self.leaves = 0
+        self.leaves = self.number = self.offered = 0
         self._held: Sequence[str] = ()
         self._names: Iterator[str] = iter(())
 
