@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine must not fail a test: no property is about time.
+settings.register_profile("hostsweep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hostsweep")
 
 
 @pytest.fixture(autouse=True)

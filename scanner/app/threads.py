@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from scanner.system import heap
+
 T = TypeVar("T")
 
 
@@ -30,6 +32,7 @@ async def in_thread(work: Callable[[], T], stop: threading.Event) -> T:
             told: tuple[Callable[[Any], None], object] = (future.set_result, work())
         except BaseException as e:  # noqa: BLE001 - whatever it is, the caller gets it
             told = (future.set_exception, e)
+        heap.give_back()  # hours may go by until so much is needed again
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, *told)
 

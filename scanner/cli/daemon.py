@@ -8,7 +8,7 @@ import click
 
 from scanner.cli.context import Context, pass_context
 from scanner.model.errors import ConfigError
-from scanner.system import power
+from scanner.system import heap, power
 
 
 @click.command("daemon")
@@ -23,5 +23,6 @@ def command(context: Context) -> int:
             remedy="Write /etc/hostsweep/config.yaml or name a file with -c; config/example.yaml is a start",
         )
     power.not_dumpable()  # it can read every file: nobody of its user looks into it
+    heap.prepare()
     asyncio.run(Daemon(context.app).run())
     return 0

@@ -20,6 +20,7 @@ from scanner.cli.reporters import ConsoleReporter, JsonReporter, LiveProgress, c
 from scanner.model.errors import ConfigError
 from scanner.model.outcomes import ScanCounts
 from scanner.pipeline.reporting import Reporter, Reporters
+from scanner.system import heap
 
 if TYPE_CHECKING:
     from scanner.app import App, ScanOutcome
@@ -64,6 +65,7 @@ def command(
     with contextlib.ExitStack() as stack:
         if live:
             reporters.append(stack.enter_context(LiveProgress(err)))
+        heap.prepare()
         outcome = asyncio.run(
             _scan(app, paths, feeds, Reporters(reporters), stop, quarantine=quarantine, full=full)
         )

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from scanner.hashing.view_names import possible
 from scanner.model.errors import WorkerError
@@ -73,8 +74,7 @@ class ReadStatus(IntEnum):
 _STATUSES = {int(status): status for status in ReadStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class JobFrame:
+class JobFrame(NamedTuple):
     """One file to hash; its descriptor goes with it."""
 
     id: int
@@ -88,8 +88,7 @@ class Ready:
     layers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(NamedTuple):
     """How reading went.
 
     Attributes:

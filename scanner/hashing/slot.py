@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scanner.hashing import frames
 from scanner.hashing.frames import Done, Exact, ReadStatus
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 Status = Literal["hashed", "not_media", "changed", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class HashJob:
+class HashJob(NamedTuple):
     """One file to hash.
 
     Attributes:
@@ -36,8 +35,7 @@ class HashJob:
     media_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HashResult:
+class HashResult(NamedTuple):
     """What became of a job; each job gets exactly one.
 
     Attributes:
@@ -59,8 +57,7 @@ class HashResult:
 _FAILURES = {ReadStatus.IO_ERROR: "io_error", ReadStatus.TOO_LARGE: "too_large"}
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """What a worker is asked: about a file, or about a canary, whose `job` has no id of the caller's.
 
     Attributes:
@@ -196,10 +193,10 @@ class Slot:
 
     def _check(self, reply: Exact, settings: WorkerSettings) -> None:
         """An answer must fit the job, beyond having the right form."""
-        wanted = set(settings.exact) if reply.status == ReadStatus.HASHED else set()
+        wanted = frozenset(settings.exact) if reply.status == ReadStatus.HASHED else frozenset()
         if (
             self.read is not None
-            or set(reply.digests) != wanted
+            or reply.digests.keys() != wanted
             or (reply.more and not settings.perceptual)
             or (reply.status == ReadStatus.NOT_MEDIA and not self.tasks[0].job.media_only)
         ):

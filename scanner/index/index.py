@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from operator import itemgetter
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from scanner.index.acting import OpenFeed, Threshold, acting_categories, acting_count, complete_thresholds
 from scanner.index.keyed import ListKey
@@ -74,6 +74,7 @@ class Index:
             for feed, counts in zip(self.feeds, self._counts, strict=True)
             for kind, count in counts.items()
         )
+        self._lookups = _lookups(self.feeds, self._exact_kinds)
         self._id = self._identity()
 
     @property
@@ -113,11 +114,15 @@ class Index:
         Raises:
             SnapshotError: a snapshot that was opened without verifying is damaged.
         """
+        listed = self._lists(digests.exact)
+        if not listed and not (self._compares and digests.perceptual):
+            return ()
         asked = _Asked(digests, self._clock)
         ranked: list[_Ranked] = []
         for order, feed in enumerate(self.feeds):
             if not feed.benign:
-                ranked += self._exact(order, asked)
+                if listed:
+                    ranked += self._exact(order, asked)
                 if self._compares and digests.perceptual:
                     ranked += self._perceptual(order, asked)
         if self._held is not None:
@@ -127,6 +132,18 @@ class Index:
             return ()
         ranked.sort(key=lambda pair: pair[0])
         return tuple(dict.fromkeys(match for _, match in ranked))
+
+    def _lists(self, exact: Mapping[str, bytes]) -> bool:
+        """Whether a list of an illegal feed has one of a file's digests, acting or not: nearly no file's."""
+        for lookup in self._lookups:
+            value = exact.get(lookup.kind)
+            if value is None:
+                continue
+            stored = value if lookup.digest is None else lookup.digest(value)[: len(value)]
+            for find in lookup.find:
+                if find(stored):
+                    return True
+        return False
 
     def _acts(self, order: int, entry: EntryInfo, asked: _Asked) -> bool:
         if entry.category not in self._acting[order]:
@@ -249,6 +266,25 @@ class _Asked:
                     views.setdefault(seen.kind, {}).setdefault(seen.value, seen)
             self._perceptual = {kind: list(of_kind.items()) for kind, of_kind in views.items()}
         return self._perceptual
+
+
+class _Lookup(NamedTuple):
+    """The lists that have digests of a kind under the same key; `digest` gives the stored form, uncut."""
+
+    kind: str
+    digest: Callable[[bytes], bytes] | None
+    find: list[Callable[[bytes], range]]
+
+
+def _lookups(feeds: Sequence[OpenFeed], kinds: Sequence[Sequence[str]]) -> tuple[_Lookup, ...]:
+    found: dict[tuple[str, str], _Lookup] = {}
+    for feed, of_feed in zip(feeds, kinds, strict=True):
+        key = feed.snapshot.key
+        for kind in of_feed if not feed.benign else ():
+            new = _Lookup(kind, key.of(kind).digest if key is not None else None, [])
+            same = found.setdefault((key.id if key is not None else "", kind), new)
+            same.find.append(feed.snapshot.finder(kind))
+    return tuple(found.values())
 
 
 def _exact_kinds(feed: OpenFeed, counts: Mapping[str, int]) -> tuple[str, ...]:

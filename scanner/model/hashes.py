@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,10 @@ class PerceptualHash:
     quality: int
 
 
-@dataclass(frozen=True, slots=True)
-class Digests:
+_NONE: Mapping[str, bytes] = MappingProxyType({})
+
+
+class Digests(NamedTuple):
     """What hashing says of one file's content.
 
     Attributes:
@@ -117,6 +121,6 @@ class Digests:
 
     size: int
     media_type: str
-    exact: Mapping[str, bytes] = field(default_factory=dict)
+    exact: Mapping[str, bytes] = _NONE
     perceptual: tuple[PerceptualHash, ...] = ()
     problem: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 
 from scanner.catalog import DirectoryRecord, VolumeCatalog
@@ -73,7 +72,7 @@ class CatalogBook:
     ) -> None:
         """A file has a lasting answer: it need not be read again while it stays as it is."""
         if now_ns - stat.ctime_ns < RACY_NS:
-            stat = dataclasses.replace(stat, ctime_ns=0)
+            stat = stat._replace(ctime_ns=0)
             book.whole = False
         book.rows.append(KnownFile(stat, state, digests))
         if len(book.rows) >= _PART_ROWS:

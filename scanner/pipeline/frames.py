@@ -8,7 +8,7 @@ the most, so they travel together in one `Cached` frame.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -100,12 +100,14 @@ class _Reader:
     def count(self) -> int:
         return self.unpack(_LENGTH)[0]
 
-    def sized(self) -> bytes:
-        length = self.count()
+    def raw(self, length: int) -> bytes:
         if self._at + length > len(self._data):
             raise struct.error("a field is longer than its frame")
         self._at += length
         return self._data[self._at - length : self._at]
+
+    def sized(self) -> bytes:
+        return self.raw(self.count())
 
     def text(self) -> str:
         return self.sized().decode("utf-8")
@@ -140,6 +142,28 @@ def _put_stat(out: _Writer, stat: FileStat) -> None:
 def _get_stat(data: _Reader) -> FileStat:
     name = data.sized()
     return FileStat(name, *data.unpack(_STAT))
+
+
+def _put_stats(out: _Writer, stats: Sequence[FileStat]) -> None:
+    """Many at once, numbers, lengths and names each together: most of what a first scan's walk says."""
+    out.count(len(stats))
+    out.parts += [
+        _STAT.pack(s.device, s.inode, s.size, s.mtime_ns, s.ctime_ns, s.links, max(s.blocks, 0))
+        for s in stats
+    ]
+    out.raw(bytes([len(stat.name) for stat in stats]))  # a file system's names have at most 255 bytes
+    out.parts += [stat.name for stat in stats]
+
+
+def _get_stats(data: _Reader) -> tuple[FileStat, ...]:
+    count = data.count()
+    numbers, lengths = _STAT.iter_unpack(data.raw(count * _STAT.size)), data.raw(count)
+    names, end = data.raw(sum(lengths)), 0
+    found = []
+    for length, values in zip(lengths, numbers, strict=True):
+        start, end = end, end + length
+        found.append(FileStat(names[start:end], *values))
+    return tuple(found)
 
 
 def _put_known(out: _Writer, known: KnownFile) -> None:
@@ -179,9 +203,7 @@ def _encode_directory(event: DirectoryMet) -> bytes:
     out.sized(event.fingerprint)
     numbers = (event.clean, event.not_media, event.unchanged_bytes, event.inode, event.moved_from)
     out.raw(_COUNTS.pack(*numbers, event.cached, event.last))
-    out.count(len(event.changed))
-    for stat in event.changed:
-        _put_stat(out, stat)
+    _put_stats(out, event.changed)
     out.count(len(event.known))
     for known in event.known:
         _put_known(out, known)
@@ -196,7 +218,7 @@ def _decode_directory(data: _Reader) -> DirectoryMet:
     clean, not_media, size, inode, moved_from, cached, last = data.unpack(_COUNTS)
     return DirectoryMet(
         path=path,
-        changed=tuple(_get_stat(data) for _ in range(data.count())),
+        changed=_get_stats(data),
         known=tuple(_get_known(data) for _ in range(data.count())),
         gone=tuple(data.sized() for _ in range(data.count())),
         clean=clean,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scanner.model.files import FileStat
 from scanner.pipeline.book import DirectoryBook
@@ -22,8 +22,7 @@ _MOST_LARGE = 1024  # their directories stay in work, so fewer
 _KEPT_SECONDS = 2.0  # without a small file; the walk meets thousands in that time where there are any
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A file that is to be opened; `atime_ns` if we have read it before."""
 
     book: DirectoryBook

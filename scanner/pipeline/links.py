@@ -61,6 +61,8 @@ class Links:
 
     def of(self, fd: int) -> LeftNames | None:
         """What is known of an open file's inode, if another of its names was secured in this scan."""
+        if not self._left:
+            return None
         st = os.fstat(fd)
         found = self._left.get((st.st_dev, st.st_ino))
         return None if found is None or differ(found.mark, mark_of(fd)) else found
