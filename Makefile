@@ -29,7 +29,7 @@ help:
 	@echo "make package      source archive and wheel make sbom         what they consist of, as CycloneDX"
 	@echo "make test-supply  pins, packages, SBOM     make check-reproducible  builds twice, compares bytes"
 
-.venv/installed: pyproject.toml constraints-dev.txt constraints-build.txt $(wildcard native/*.c)
+.venv/installed: pyproject.toml constraints-dev.txt constraints-build.txt $(wildcard native/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hostsweep needs Python 3.11 or newer: apt install python3"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv .venv

@@ -3,15 +3,11 @@
  * This is `scanner.sources.listing._read_block` once more, with the same answers: there the meaning is
  * written down, and tests compare the two. The stable interface of Python 3.11 is all that is used.
  */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#define _GNU_SOURCE
-#include <Python.h>
+#include "listing.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,19 +26,6 @@ struct entry {
     unsigned short length;
     unsigned char type;
     char name[];
-};
-
-struct bytes {
-    unsigned char *at;
-    size_t length, room;
-};
-
-enum { SYMLINK, FIFO, SOCKET, DEVICE, UNKNOWN, OTHERS };
-
-struct block {
-    struct bytes names, records, more, directories;
-    unsigned long files, others[OTHERS], unreadable;
-    int failure, last, no_memory;
 };
 
 static unsigned char *grown(struct bytes *b, size_t more) {
@@ -170,11 +153,12 @@ static void add_in_order(struct block *b, int fd, struct found *found, size_t co
         add_rest(b, &found[i]);
 }
 
-static void list(struct block *b, int fd, unsigned long limit, int ordered) {
+void list_directory(struct block *b, int fd, unsigned long limit, int ordered) {
     unsigned char *buffer = malloc(LISTED);
     struct found one, *found = ordered ? malloc(MOST * sizeof *found) : &one;
     struct found **order = ordered ? malloc(MOST * sizeof *order) : NULL;
     unsigned long met = 0;
+    memset(b, 0, sizeof *b);
     b->last = 1;
     if (!buffer || !found || (ordered && !order)) {
         b->no_memory = 1;
@@ -217,7 +201,14 @@ end:
         free(found);
 }
 
-static PyObject *answer(struct block *b) {
+void free_block(struct block *b) {
+    free(b->names.at);
+    free(b->records.at);
+    free(b->more.at);
+    free(b->directories.at);
+}
+
+PyObject *block_answer(struct block *b) {
     if (b->no_memory)
         return PyErr_NoMemory();
     return Py_BuildValue(
@@ -238,15 +229,11 @@ static PyObject *read_block(PyObject *module, PyObject *arguments) {
     (void)module;
     if (!PyArg_ParseTuple(arguments, "ik|p", &fd, &limit, &ordered))
         return NULL;
-    memset(&b, 0, sizeof b);
     Py_BEGIN_ALLOW_THREADS
-    list(&b, fd, limit, ordered);
+    list_directory(&b, fd, limit, ordered);
     Py_END_ALLOW_THREADS
-    made = answer(&b);
-    free(b.names.at);
-    free(b.records.at);
-    free(b.more.at);
-    free(b.directories.at);
+    made = block_answer(&b);
+    free_block(&b);
     return made;
 }
 
@@ -262,5 +249,10 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__listing(void) {
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition);
+    if (module && add_ahead(module)) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
 }

@@ -187,9 +187,16 @@ class Level:
 
     Its descriptor is closed as soon as the last of them was opened, so that a chain of directories
     costs two descriptors however deep it goes.
+
+    Attributes:
+        taken: how many subdirectories were taken.
+        leaves: how many of its subdirectories, one after the other, had none themselves; those of the
+            directory before count as well.
+        number, offered: for `Ahead`: its number there, and how many subdirectories it was offered.
     """
 
-    __slots__ = ("_names", "failures", "fd", "left_out", "name", "upcoming")
+    __slots__ = ("_held", "_names", "failures", "fd", "leaves", "left_out", "name", "number", "offered",
+                 "taken", "upcoming")  # fmt: skip
 
     def __init__(self, fd: int, name: bytes) -> None:
         self.fd = fd
@@ -197,10 +204,14 @@ class Level:
         self.left_out: frozenset[str] = frozenset()
         self.failures: list[str] = []
         self.upcoming: str | None = None
+        self.taken = 0
+        self.leaves = self.number = self.offered = 0
+        self._held: Sequence[str] = ()
         self._names: Iterator[str] = iter(())
 
     def visit(self, names: Sequence[str] | None) -> None:
         """Set what is to be visited; None lists the directory again, bit by bit."""
+        self._held = names or ()
         self._names = _subdirectories(self.fd, self.failures) if names is None else iter(names)
         self.upcoming = next(self._names, None)
 
@@ -209,7 +220,12 @@ class Level:
         name = self.upcoming
         if name is not None:
             self.upcoming = next(self._names, None)
+            self.taken += 1
         return name
+
+    def upcoming_from(self, number: int, count: int) -> Sequence[str]:
+        """Subdirectories from that number on, as far as their names are held."""
+        return self._held[number : number + count]
 
     def close(self) -> None:
         if self.fd >= 0:

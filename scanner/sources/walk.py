@@ -31,6 +31,7 @@ from scanner.model.files import (
     WalkEvent,
 )
 from scanner.model.ports import KnownFiles
+from scanner.sources.ahead import Listed, ahead
 from scanner.sources.comparing import Comparison, compare
 from scanner.sources.counting import count_below
 from scanner.sources.crossing import open_below
@@ -117,7 +118,9 @@ class Walk:
         self._open_child = child_opener()  # other mounts are opened with care, if at all
         self._fingerprints = Fingerprinter(policy.profile)
         self._lister = Lister(native=policy.native, by_inode=policy.by_inode)
+        self._ahead = ahead(now_ns, by_inode=policy.by_inode) if policy.native else None
         self._levels: list[Level] = []
+        self._leaves: dict[int, int] = {}  # by depth, as last seen; see Level
         self._others: Counter[str] = Counter()
         self._recorder = recorder
         self._moves: Moves | None = None
@@ -172,6 +175,8 @@ class Walk:
                 yield self._tell_others()
 
     def _close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
         for level in self._levels:
             level.close()
         self._levels = []
@@ -242,8 +247,12 @@ class Walk:
         name = os.fsencode(text)
         path = self._path(name)
         reason = self._policy.leaves_out(path, text, level.left_out, self._depth() + 1)
+        listed = None
+        if self._ahead is not None and not reason and level.leaves:
+            listed = self._ahead.take(level, name)
+            self._look_ahead(level, path[: len(path) - len(name)])
         try:
-            fd, other = open_below(level.fd, name, self._policy, self._open_child)
+            fd, other = (listed.fd, "") if listed else self._open_below(level.fd, name)
         except OSError as e:
             return self._not_opened(path, reason, e)
         finally:
@@ -252,7 +261,23 @@ class Walk:
         if fd < 0:
             self._others[other] += 1
             return ()
-        return self._enter(fd, name, path, reason)
+        above = len(self._levels)
+        events = self._enter(fd, name, path, reason, listed)
+        level.leaves = self._leaves[above] = level.leaves + 1 if self._levels[-1] is level else 0
+        return events
+
+    def _open_below(self, parent_fd: int, name: bytes) -> tuple[int, str]:
+        return open_below(parent_fd, name, self._policy, self._open_child)
+
+    def _look_ahead(self, level: Level, above: bytes) -> None:
+        """Have the subdirectories that come next listed, if they are to be walked."""
+        if self._ahead is None or level.upcoming is None:
+            return
+        depth = self._depth() + 1
+        self._ahead.look(
+            level,
+            lambda name: not self._policy.leaves_out(above + os.fsencode(name), name, level.left_out, depth),
+        )
 
     def _not_opened(self, path: bytes, reason: str, error: OSError) -> Iterable[WalkEvent]:
         if reason in BY_CHOICE:
@@ -263,13 +288,22 @@ class Walk:
         # Kept as names: the paths of a chain of long names would take the square of its depth.
         return b"/".join([*(level.name for level in self._levels[1:]), *below])
 
-    def _enter(self, fd: int, name: bytes, path: bytes, reason: str) -> Iterable[WalkEvent]:
+    def _enter(
+        self, fd: int, name: bytes, path: bytes, reason: str, listed: Listed | None = None
+    ) -> Iterable[WalkEvent]:
         """Look at an open directory, or only count it; takes over the descriptor."""
         if not reason and self._policy.is_own(fd, name):
             reason = "own"
         if not reason:
-            self._levels.append(Level(fd, name))
-            return self._directory(self._levels[-1], path)
+            level = Level(fd, name)
+            self._levels.append(level)
+            level.leaves = self._leaves.get(len(self._levels), 0)
+            events = self._directory(level, path, listed)
+            if level.upcoming is None and isinstance(events, list):
+                self._levels.pop().close()  # all was said of it
+            return events
+        if listed:
+            os.lseek(fd, 0, os.SEEK_SET)
         files, failure = count_below(fd, self._open_child, self._others)
         skipped = FilesSkipped(path, reason, files)
         if failure and reason not in BY_CHOICE:
@@ -278,14 +312,15 @@ class Walk:
 
     # One directory
 
-    def _directory(self, level: Level, path: bytes) -> Iterable[WalkEvent]:
-        here = Visit(path, self._now_ns() - self._policy.racy_ns)
+    def _directory(self, level: Level, path: bytes, listed: Listed | None = None) -> Iterable[WalkEvent]:
+        asked_ns = listed.asked_ns if listed else self._now_ns()
+        here = Visit(path, asked_ns - self._policy.racy_ns)
         if self._moves is not None and self._moves.subvolumes:
             here.subvolume = self._moves.subvolume(level.fd)
         if self._recorder is not None:
             name = path.rpartition(b"/")[2]
             self._recorder.enter(self._depth(), name, os.fstat(level.fd), here.horizon)
-        block = self._lister.first_block(level.fd)
+        block = listed.block if listed else self._lister.first_block(level.fd)
         if not block.last:
             return self._large(here, level)
         events = self._small(here, level, block)

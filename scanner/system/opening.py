@@ -17,6 +17,8 @@ from functools import lru_cache
 from scanner.system import libc
 
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
+# How a walk opens subdirectories: on the same mount, following no link.
+CHILD_RESOLVE = _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
 _OPENAT2_TRIES = 8  # EAGAIN means a rename raced with "..": bounded, a loop would be an attack
 _PATH_MAX = 4096  # linux/limits.h
 
@@ -178,7 +180,7 @@ def child_opener(*, one_mount: bool = True) -> Callable[[int, bytes], int]:
         return lambda parent_fd, name: os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
     if not have_openat2():
         return _open_same_mount
-    return _opener(DIRECTORY_FLAGS, _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH)
+    return _opener(DIRECTORY_FLAGS, CHILD_RESOLVE)
 
 
 def _open_same_mount(parent_fd: int, name: bytes) -> int:

@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scanner.sources import WalkPolicy, walk
 from scanner.sources.listed import Block, native_reader
 from scanner.sources.listing import BLOCK_ENTRIES, Lister
 
@@ -75,6 +76,30 @@ def test_both_ways_of_listing_say_the_same(entries: dict[bytes, tuple[str, int]]
         wanted = [number % 2 == 0 for number in range(fast.files)]
         assert fast.keep(iter(wanted)) == plain.keep(iter(wanted)) == len(wanted) // 2
         assert told(fast) == told(plain)
+
+
+@native
+@pytest.mark.parametrize("by_inode", [False, True])
+@settings(max_examples=20)
+@given(
+    below=st.dictionaries(
+        st.lists(st.integers(0, 12).map(b"%d".__mod__), max_size=2).map(tuple),
+        st.integers(0, 3),
+        max_size=30,
+    )
+)
+def test_both_ways_of_walking_say_the_same(by_inode: bool, below: dict[tuple[bytes, ...], int]) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        for path, files in below.items():
+            directory = os.path.join(os.fsencode(made), *path)
+            os.makedirs(directory, exist_ok=True)
+            for number in range(files):
+                make(Path(os.fsdecode(directory)), b"f%d" % number, "file", number)
+        fd = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        policies = [WalkPolicy(native=native, by_inode=by_inode) for native in (True, False)]
+        fast, plain = (list(walk(fd, policy, None, lambda: 1 << 62)) for policy in policies)
+        os.close(fd)
+        assert fast == plain
 
 
 @native
