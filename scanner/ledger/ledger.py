@@ -29,6 +29,8 @@ from scanner.model.names import display
 from scanner.model.ports import Clock, SystemClock
 from scanner.model.steps import Step, StepState
 
+_EVENTS_OF_CASE = 100_000  # more than any case has
+
 
 class Ledger(AbstractContextManager["Ledger"]):
     """One open ledger; a `model.steps.StepJournal`.
@@ -175,6 +177,15 @@ class Ledger(AbstractContextManager["Ledger"]):
             if news := cases.action_news(known, action, reason, quarantine_id):
                 self._record(EventType.CASE_ACTED, now_ns, news, case_id=case_id)
         return cases.by_id(self._db, case_id)
+
+    def secured_since(self, case_id: str, since_ns: int) -> bool:
+        """Whether a case's file was recorded as secured at that time (UTC, nanoseconds) or later."""
+        return any(
+            event.type == EventType.CASE_ACTED
+            and event.at_ns >= since_ns
+            and event.payload.get("action") == Action.QUARANTINED
+            for event in self.events(case_id=case_id, limit=_EVENTS_OF_CASE)
+        )
 
     def resolve(self, case_id: str, state: CaseState, note: str, actor: str, now_ns: int) -> Case:
         """Record a person's decision. Confirming takes back exceptions to the case's content.

@@ -115,6 +115,7 @@ class Judge:
         self._reporter = reporter
         self._clock = clock
         self._ids = ids
+        self._began_ns = clock.now_ns()
 
     def judge(
         self,
@@ -152,6 +153,13 @@ class Judge:
             return self._tell(case, Judgement(matched=True))
         with self._in_hand.hold(case.id):
             result = self._secure(file, digests, case, opened)
+            gone = result.outcome is SecureOutcome.VANISHED
+            if gone and self._ledger.secured_since(case.id, self._began_ns):
+                # Whoever scans and whoever matches what is known can meet the same file at the same time.
+                result = SecureResult(SecureOutcome.SECURED, "secured")
+                self._acted(case, wanted, result)
+                counts.secured += 1
+                return Judgement(matched=True, gone=True)
             case = self._acted(case, wanted, result)
         changed = result.outcome is SecureOutcome.CHANGED
         if changed and once_more:

@@ -122,7 +122,7 @@ def mark_listed(
     Raises:
         CatalogError: the catalog can't be read or written.
     """
-    found: list[RowKey] = []
+    found: set[RowKey] = set()  # a scan that goes on meanwhile has a further round find some of them again
     for _ in range(_ROUNDS):
         before = catalog.matched_with
         if before == matcher.id:
@@ -140,13 +140,13 @@ def mark_listed(
                 passed = None
             else:
                 passed = files
-            found.extend(keys)
+            found.update(keys)
         if stop.is_set():
             if passed is not None:
                 catalog.matched(matcher.id, passed, ())
-            return found
+            break
         catalog.end_matching(matcher.id)
-    return found
+    return sorted(found)
 
 
 def as_walked(catalog: VolumeCatalog, keys: Sequence[RowKey]) -> list[DirectoryMet]:

@@ -94,3 +94,19 @@ def test_an_interrupted_matching_misses_nothing_and_begins_where_it_was(
     assert sorted({key.name for key in found}) == [b"07", b"23"] and web.matched_with == "second"
     # That of the last file comes again: its directory might have gone on.
     assert len(rest.asked) == FILES - after + 1
+
+
+def test_a_file_that_a_second_round_finds_again_is_told_once(
+    web: VolumeCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that goes on meanwhile makes a further round necessary: it writes with other lists in mind."""
+    ended = VolumeCatalog.end_matching
+
+    def disturbed(self: VolumeCatalog, index: str) -> None:
+        monkeypatch.setattr(VolumeCatalog, "end_matching", ended)
+        self.begin_matching("another")
+        ended(self, "another")
+
+    monkeypatch.setattr(VolumeCatalog, "end_matching", disturbed)
+    found = mark_listed(web, Stopping(threading.Event(), 0), None, threading.Event())
+    assert [key.name for key in found] == [b"07", b"23"] and web.matched_with == "second"
