@@ -73,6 +73,10 @@ class Securing(Protocol):
 _RACES = 3
 
 
+# What becomes of a file that another thread has taken away meanwhile: moving it changes its ctime, too.
+_NOT_THERE = frozenset({SecureOutcome.VANISHED, SecureOutcome.CHANGED, SecureOutcome.RACED})
+
+
 class Judge:
     """Decides about the files of one volume in one scan.
 
@@ -153,11 +157,11 @@ class Judge:
             return self._tell(case, Judgement(matched=True))
         with self._in_hand.hold(case.id):
             result = self._secure(file, digests, case, opened)
-            gone = result.outcome is SecureOutcome.VANISHED
-            if gone and self._ledger.secured_since(case.id, self._began_ns):
+            if result.outcome in _NOT_THERE and self._ledger.secured_since(case.id, self._began_ns):
                 # Whoever scans and whoever matches what is known can meet the same file at the same time.
-                result = SecureResult(SecureOutcome.SECURED, "secured")
-                self._acted(case, wanted, result)
+                self._acted(case, wanted, SecureResult(SecureOutcome.SECURED, "secured"))
+                if once_more and result.outcome is not SecureOutcome.VANISHED:
+                    return Judgement(matched=True, again=True, changed=True)
                 counts.secured += 1
                 return Judgement(matched=True, gone=True)
             case = self._acted(case, wanted, result)

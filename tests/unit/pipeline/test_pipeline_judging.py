@@ -41,14 +41,15 @@ def gone() -> OpenFile:
 
 
 class Once:
-    """Secures one file; after that nothing stands at the name."""
+    """Secures one file; after that it is no longer as it was."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: SecureOutcome) -> None:
         self._secured = False
+        self._then = then
 
     def secure(self, request: SecureRequest) -> SecureResult:
         if self._secured:
-            return SecureResult(SecureOutcome.VANISHED, "vanished")
+            return SecureResult(self._then, str(self._then))
         self._secured = True
         return SecureResult(SecureOutcome.SECURED, "secured", quarantine_id="item")
 
@@ -100,8 +101,11 @@ def test_where_no_view_may_be_acted_on_the_nearest_is_told(tmp_path: Path) -> No
     assert case.reason == "view tilt2full: not among whole, only reported"
 
 
+@pytest.mark.parametrize("then", [SecureOutcome.VANISHED, SecureOutcome.CHANGED, SecureOutcome.RACED])
 @pytest.mark.parametrize("side_by_side", [True, False])
-def test_who_comes_second_to_a_file_does_not_call_it_lost(tmp_path: Path, side_by_side: bool) -> None:
+def test_who_comes_second_to_a_file_does_not_call_it_lost(
+    tmp_path: Path, side_by_side: bool, then: SecureOutcome
+) -> None:
     """A scan and a match of known files meet the same file: the second finds it gone, into the vault.
 
     One that began only after it had been secured has seen the file come back, and vanish.
@@ -112,7 +116,7 @@ def test_who_comes_second_to_a_file_does_not_call_it_lost(tmp_path: Path, side_b
     builder.finish(place, meta={"feed": "f", "format": "csv", "built_ns": 1})
     digests, file = Digests(9, "image/png", {"md5": b"m" * 16}), FileStat(b"a", 1, 1, 9, 0, 0, 1, 1)
     (tmp_path / "a").write_bytes(b"x")
-    fd, securing, told, counts = os.open(tmp_path, os.O_RDONLY), Once(), Told(), ScanCounts()
+    fd, securing, told, counts = os.open(tmp_path, os.O_RDONLY), Once(then), Told(), ScanCounts()
     with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
 
         def one() -> Judge:
