@@ -6,8 +6,9 @@ carry the libraries of scanning in its memory.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.app.app import App, ScanOutcome
@@ -16,9 +17,4 @@ if TYPE_CHECKING:
 __all__ = ["App", "FeedChange", "ScanOutcome"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(
-        importlib.import_module("scanner.app.importing" if name == "FeedChange" else "scanner.app.app"), name
-    )
+__getattr__ = names_of(__name__, {"App": "app", "FeedChange": "importing", "ScanOutcome": "app"})

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner import config as configuration
 from scanner.app.alone import only_one
 from scanner.app.becoming import become_feeds_owner, become_owner_of
+from scanner.app.loading import load_all
 from scanner.app.state import (
     StateDirectory,
     StateOwners,
@@ -54,23 +54,6 @@ if TYPE_CHECKING:
     from scanner.index import OpenFeed
     from scanner.observability import Metrics
     from scanner.securer import Keeper
-
-_LATE = (
-    "adhoc",
-    "benign",
-    "cases",
-    "cataloguing",
-    "checking",
-    "decisions",
-    "explaining",
-    "forgetting",
-    "orphans",
-    "publishing",
-    "rehearsing",
-    "service",
-    "status",
-    "syncing",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +144,7 @@ class App:
         """
         if self.config.quarantine.securer is None or os.geteuid() != 0:
             return
-        _load_all()
+        load_all()
         try:
             self.vault.connect()
         except SecurerError:
@@ -276,7 +259,7 @@ class App:
             self.state.prepare()
             return
         if os.geteuid() == 0:
-            _load_all()
+            load_all()
             become_feeds_owner(self.state.feeds)
         self.state.prepare_feeds()
 
@@ -469,14 +452,3 @@ class App:
         self.metrics.feed_synced(name, change.result, self.clock.now_ns())
         self.metrics.feed_overdue(name, False)
         return change
-
-
-def _load_all() -> None:
-    """Load what is loaded late, while it can be: another user may not be let in where we are installed."""
-    from scanner.feeds.exchanges import our_exchanges
-    from scanner.feeds.formats import our_formats
-
-    for name in _LATE:
-        import_module(f"scanner.app.{name}")
-    our_formats()
-    our_exchanges()

@@ -5,8 +5,9 @@ Each name is loaded when it is asked for: what a feed is like can be told withou
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.feeds.fetching import Fetched, FetchPolicy, FetchRequest, ObjectStore, Traffic
@@ -54,9 +55,4 @@ _OURS = {
     "import_list": "importer",
     "our_formats": "formats",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _OURS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
+__getattr__ = names_of(__name__, _OURS)

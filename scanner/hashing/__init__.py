@@ -7,8 +7,9 @@ Each name is loaded when it is asked for: a worker needs no pool, and the app of
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.hashing.kinds import known_kinds, plugged_kinds
@@ -46,9 +47,4 @@ _OURS = {
     "plugged_kinds": "kinds",
     "sniff": "media",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _OURS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
+__getattr__ = names_of(__name__, _OURS)

@@ -110,9 +110,8 @@ def _loaded(kind: str) -> Any:
 
 
 def _points() -> EntryPoints:
-    from importlib.metadata import (
-        entry_points,
-    )  # loaded late: a worker that makes kinds of ours needs none of it
+    # Loaded late: a worker that makes kinds of ours needs none of it.
+    from importlib.metadata import entry_points
 
     return entry_points(group=ENTRY_POINTS)
 

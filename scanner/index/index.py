@@ -7,6 +7,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, TypedDict
 
@@ -140,8 +141,8 @@ class Index:
             if value is None:
                 continue
             stored = value if lookup.digest is None else lookup.digest(value)[: len(value)]
-            for find in lookup.find:
-                if find(stored):
+            for lists in lookup.lists:  # no any(): its generator would cost more than the look-up
+                if lists(stored):
                     return True
         return False
 
@@ -273,7 +274,7 @@ class _Lookup(NamedTuple):
 
     kind: str
     digest: Callable[[bytes], bytes] | None
-    find: list[Callable[[bytes], range]]
+    lists: list[Callable[[bytes], bool]]
 
 
 def _lookups(feeds: Sequence[OpenFeed], kinds: Sequence[Sequence[str]]) -> tuple[_Lookup, ...]:
@@ -283,7 +284,7 @@ def _lookups(feeds: Sequence[OpenFeed], kinds: Sequence[Sequence[str]]) -> tuple
         for kind in of_feed if not feed.benign else ():
             new = _Lookup(kind, key.of(kind).digest if key is not None else None, [])
             same = found.setdefault((key.id if key is not None else "", kind), new)
-            same.find.append(feed.snapshot.finder(kind))
+            same.lists.append(partial(feed.snapshot.contains_stored, kind))
     return tuple(found.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +153,11 @@ class Snapshot:
     def contains_exact(self, kind: str, value: bytes) -> bool:
         """Whether some entry has this digest."""
         self._check(kind, value, exact=True)
-        return bool(self._exact_rows(kind, self.stored(kind, value))[1])
+        return self.contains_stored(kind, self.stored(kind, value))
+
+    def contains_stored(self, kind: str, stored: bytes) -> bool:
+        """Whether some entry has this digest, which is in its stored form already."""
+        return bool(self._exact_rows(kind, stored)[1])
 
     def contains_many(self, kind: str, stored: Keys) -> npt.NDArray[np.bool_]:
         """Which of many digests in their stored form some entry has.
@@ -169,25 +173,6 @@ class Snapshot:
             raise RuntimeError(f"{kind}: values of {stored.dtype.itemsize} bytes can't be looked up here")
         with as_snapshot_error(self._path):
             return table.exact.contains(stored)
-
-    def finder(self, kind: str) -> Callable[[bytes], range]:
-        """What finds the rows of a digest in its stored form: for who asks about every file, and finds none.
-
-        Raises:
-            RuntimeError: there are no exact digests of this kind; from the function, as `exact_stored`.
-        """
-        table = self._kinds.get(kind)
-        if table is None or table.exact is None:
-            raise RuntimeError(f"{kind}: there is nothing to be looked up here")
-        size, rows, ask = table.meta.size, table.exact.rows, self._ask
-
-        def find(stored: bytes) -> range:
-            ask()
-            if len(stored) != size:
-                raise RuntimeError(f"{kind}: a value of {len(stored)} bytes can't be looked up in this way")
-            return rows(stored)
-
-        return find
 
     def _exact_rows(self, kind: str, stored: bytes) -> tuple[OpenKind | None, range]:
         self._ask()

@@ -5,10 +5,11 @@ The latter are loaded when they are asked for: every command has a log, few coun
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scanner.observability.harmless import harmless
 from scanner.observability.logging import configure_logging
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.observability.metrics import Metrics
@@ -16,9 +17,4 @@ if TYPE_CHECKING:
 __all__ = ["Metrics", "configure_logging", "harmless"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "Metrics":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from scanner.observability.metrics import Metrics
-
-    return Metrics
+__getattr__ = names_of(__name__, {"Metrics": "metrics"})

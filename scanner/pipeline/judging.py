@@ -157,17 +157,23 @@ class Judge:
             return self._tell(case, Judgement(matched=True))
         with self._in_hand.hold(case.id):
             result = self._secure(file, digests, case, opened)
-            if result.outcome in _NOT_THERE and self._ledger.secured_since(case.id, self._began_ns):
-                # Whoever scans and whoever matches what is known can meet the same file at the same time.
-                self._acted(case, wanted, SecureResult(SecureOutcome.SECURED, "secured"))
-                if once_more and result.outcome is not SecureOutcome.VANISHED:
-                    return Judgement(matched=True, again=True, changed=True)
-                counts.secured += 1
-                return Judgement(matched=True, gone=True)
-            case = self._acted(case, wanted, result)
-        changed = result.outcome is SecureOutcome.CHANGED
-        if changed and once_more:
+            secured_meanwhile = self._secured_meanwhile(case, result)
+            said = SecureResult(SecureOutcome.SECURED, "secured") if secured_meanwhile else result
+            case = self._acted(case, wanted, said)
+        if secured_meanwhile and (result.outcome is SecureOutcome.VANISHED or not once_more):
+            counts.secured += 1
+            return Judgement(matched=True, gone=True)
+        if once_more and (secured_meanwhile or result.outcome is SecureOutcome.CHANGED):
             return Judgement(matched=True, again=True, changed=True)
+        return self._finished(case, result, counts)
+
+    def _secured_meanwhile(self, case: Case, result: SecureResult) -> bool:
+        """Whether another thread has secured what is not there for us: whoever scans and whoever matches what
+        is known can meet the same file at the same time."""
+        return result.outcome in _NOT_THERE and self._ledger.secured_since(case.id, self._began_ns)
+
+    def _finished(self, case: Case, result: SecureResult, counts: ScanCounts) -> Judgement:
+        """Count and tell what came of securing a file."""
         counts.secured += result.secured
         counts.unsecured += not result.secured
         if not result.secured:

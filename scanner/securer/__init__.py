@@ -9,8 +9,9 @@ Each name is loaded when it is asked for: most commands have the vault in their 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.securer.allowance import Allowance
@@ -45,9 +46,4 @@ _OURS = {
     "Service": "service",
     "Terms": "service",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _OURS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
+__getattr__ = names_of(__name__, _OURS)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scanner.feeds.exchanges.base import (
     MAX_MEMORY,
@@ -18,6 +17,7 @@ from scanner.feeds.exchanges.base import (
     Reply,
 )
 from scanner.feeds.plugins import with_plugins
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.feeds.exchanges.misp import MispExchange
@@ -58,12 +58,7 @@ _OURS: Mapping[str, str] = {
     "MispExchange": "misp",
     "MispRestExchange": "misp_rest",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _OURS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_OURS[name]}"), name)
+__getattr__ = names_of(__name__, _OURS)
 
 
 def our_exchanges() -> Mapping[str, Exchange]:

@@ -6,11 +6,11 @@ Each is loaded when it is asked for: a command that reads no list has no use for
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scanner.feeds.formats.base import FeedFormat, FormatOptions
 from scanner.feeds.plugins import with_plugins
+from scanner.system.late import names_of
 
 if TYPE_CHECKING:
     from scanner.feeds.formats.csv import CsvFormat
@@ -68,12 +68,7 @@ _OURS: Mapping[str, tuple[str, str]] = {
     "answers": ("answers", "AnswersFormat"),
 }
 _MODULES = dict((name, module) for module, name in _OURS.values())
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = names_of(__name__, _MODULES)
 
 
 def our_formats(name: str | None = None) -> Mapping[str, FeedFormat]:
